@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// Why was this packet dropped? The one table: counters, `sallyport counters`, the journal and tests all read it.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace sallyport {
+
+// name, what happened, what the operator can do
+#define SALLYPORT_DROP_REASONS(X)                                                                                                          \
+    X(none, "not dropped", "")                                                                                                             \
+    X(malformed_ethernet, "the frame ends inside its Ethernet header or tags", "look for a broken driver or sender")                      \
+    X(malformed_ip, "the IP header is cut short or its lengths contradict the frame", "look at the sender with a capture")                 \
+    X(bad_header_checksum, "the IPv4 header checksum is wrong", "look for a broken sender or switch")                                      \
+    X(malformed_extension, "an IPv6 extension header is cut short, too long or out of order", "look at the sender with a capture")         \
+    X(malformed_transport, "the TCP, UDP or ICMP header is cut short", "look at the sender with a capture")                                \
+    X(not_ip, "neither IPv4 nor IPv6", "nothing: such frames are not carried")                                                             \
+    X(unknown_vlan, "a VLAN that no VPN of this port has", "configure the VLAN or take it off the trunk")                                  \
+    X(fragment_outer, "a fragment of an ESP packet; outer reassembly is not offered", "lower the MTU at the peer")                         \
+    X(fragment_inner, "a fragment on the red side whose ports are not known", "lower the MTU of the sender or use a policy without ports") \
+    X(martian_source, "a source address that cannot be one (multicast, loopback, unspecified)", "look for a broken or forging sender")     \
+    X(malformed_esp, "too short for an ESP header, IV and ICV, or not a multiple of the block", "look at the peer with a capture")         \
+    X(unknown_spi, "no inbound SA has this SPI", "compare the SAs of both gateways")                                                       \
+    X(reserved_spi, "an SPI below 256, or one reserved and not yet installed", "look at the peer's configuration")                         \
+    X(wrong_outer_address, "the outer addresses are not those of the SA", "compare the addresses of both gateways; look for a NAT")        \
+    X(udp_encapsulated, "ESP in UDP, and no SA takes it", "look for a NAT between the gateways")                                           \
+    X(ike_nobody_listening, "an IKE message while no IKE daemon runs", "start sallyport-ike or ignore")                                    \
+    X(unsupported_protocol, "AH or another protocol that no SA takes", "compare the configuration of both gateways")                       \
+    X(replayed, "the sequence number was seen before", "look for duplication in the network or an attacker")                               \
+    X(too_old, "the sequence number lies left of the window", "enlarge the window: replay-window")                                         \
+    X(sequence_zero, "sequence number 0, which no sender may use", "look at the peer's implementation")                                    \
+    X(bad_icv, "the integrity check failed", "compare the keys of both gateways; look for an attacker")                                    \
+    X(bad_padding, "the padding after opening is malformed", "look at the peer's implementation")                                          \
+    X(bad_next_header, "the opened packet is neither IPv4, IPv6 nor a dummy", "look at the peer's mode: it must be tunnel")                \
+    X(malformed_inner, "the opened packet's IP header is malformed", "look at the peer's implementation")                                  \
+    X(dummy, "a dummy packet, dropped as it should be (RFC 4303 2.6)", "")                                                                 \
+    X(ecn_illegal, "the outer header says congestion, the inner cannot carry it (RFC 6040 4.2)", "look for congestion on the way")         \
+    X(selector_mismatch, "the opened packet does not match its SA's selectors", "compare local and remote networks of both gateways")      \
+    X(no_policy, "no policy matches: the last entry of the SPD discards", "add a policy if this traffic is wanted")                        \
+    X(policy_discard, "a discard policy matches", "change the policy if this traffic is wanted")                                           \
+    X(no_sa, "the policy wants protection and no SA is there", "look at the connection's state")                                           \
+    X(should_be_protected, "clear, and a policy wants it protected (RFC 4301 5.2)", "look for a misrouted or forging sender")              \
+    X(transit_from_black, "clear transit from the black side that no bypass allows", "look for a misrouted or forging sender")             \
+    X(for_gateway, "an opened packet for the gateway itself; not carried", "reach the gateway by its own side")                            \
+    X(sequence_exhausted, "the sequence number would wrap", "make a new key")                                                              \
+    X(mark_not_durable, "the durable mark is not yet ahead of the sequence number", "look at the state directory's disk")                  \
+    X(ttl_expired, "the hop limit is used up", "look for a routing loop")                                                                  \
+    X(too_big, "larger than the MTU of the way and not to be fragmented", "lower the MTU of the sender, clamp the MSS")                    \
+    X(no_route, "the kernel has no route", "add a route")                                                                                  \
+    X(route_not_ours, "the route leads to an interface that is no port of the right side", "compare routes and ports")                     \
+    X(route_refused, "the route says unreachable, prohibit or blackhole", "change the route")                                              \
+    X(neighbour_unresolved, "no link-layer address could be found for the next hop in time", "look whether the next hop is up")            \
+    X(neighbour_queue_full, "too many frames wait for link-layer addresses", "look whether the next hop is up")                            \
+    X(exception_full, "the exception ring is full", "look at the load")                                                                    \
+    X(handover_full, "the ring to the worker that owns the SA is full", "look at the load of that worker")                                 \
+    X(link_down, "the way out is down", "look at the link")                                                                                \
+    X(transmit_full, "the transmit ring is full", "the link or the receiver is slower than the traffic")                                   \
+    X(no_chunk, "no free chunk in the packet memory", "enlarge frames in the configuration")
+
+enum class DropReason : std::uint8_t {
+#define X(name, meaning, remedy) name,
+    SALLYPORT_DROP_REASONS(X)
+#undef X
+};
+
+struct DropReasonInfo {
+    std::string_view name; // as the enumerator
+    std::string_view meaning;
+    std::string_view remedy;
+};
+
+inline constexpr std::array drop_reasons{
+#define X(name, meaning, remedy) DropReasonInfo{#name, meaning, remedy},
+    SALLYPORT_DROP_REASONS(X)
+#undef X
+};
+inline constexpr std::size_t drop_reason_count = drop_reasons.size();
+static_assert(drop_reason_count <= 256);
+
+[[nodiscard]] constexpr const DropReasonInfo& info(DropReason reason) { return drop_reasons[static_cast<std::size_t>(reason)]; }
+
+} // namespace sallyport

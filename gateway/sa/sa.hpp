@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is asked for when an SA or a policy is installed: plain values, whoever asks (manual configuration now, IKE later).
+#pragma once
+
+#include "gateway/sa/algorithm.hpp"
+#include "gateway/sa/selector.hpp"
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace sallyport {
+
+using VpnNumber = std::uint16_t; // 0 is the VPN `wan`, the kernel's main table; the configuration numbers the others
+inline constexpr VpnNumber wan_vpn = 0;
+
+/// The key material of one SA. Wiped when it goes; never printed, never copied into a string.
+class KeyMaterial {
+public:
+    KeyMaterial() = default;
+    KeyMaterial(const KeyMaterial&) = default;
+    KeyMaterial& operator=(const KeyMaterial&) = default;
+    ~KeyMaterial();
+    std::array<std::uint8_t, maximum_key_material> octets{};
+    std::uint8_t size = 0; // info(algorithm).material()
+};
+
+enum class SequenceKind : std::uint8_t { short_32, extended_64 }; // RFC 4303 2.2, 2.2.1
+enum class DscpRule : std::uint8_t { copy, set };                 // RFC 4301 5.1.2.1; ECN always follows RFC 6040
+enum class DfRule : std::uint8_t { copy, set, clear };            // RFC 4301 8.1, IPv4 outside
+
+/// One direction of a child SA (RFC 4301 4.1: an SA is simplex).
+struct SaSpec {
+    std::string name;          // unique in its direction: "connection" of the configuration; also the key of its durable marks
+    Direction direction = Direction::outbound;
+    std::uint32_t spi = 0;     // at least 256; inbound: chosen by us, unique among inbound SAs
+    Address outer_local;       // our address on the black side
+    Address outer_remote;      // the peer's, of the same family
+    VpnNumber outer_vpn = wan_vpn;
+    VpnNumber red_vpn = wan_vpn;
+    Algorithm algorithm = Algorithm::aes_256_cbc_hmac_sha2_256_128;
+    KeyMaterial key;
+    SequenceKind sequence = SequenceKind::extended_64;
+    std::uint32_t window = 1024;      // packets, inbound, a power of two from 32 to 65536
+    std::vector<Selector> selectors;  // inbound: what an opened packet must match; outbound: for display
+    DscpRule dscp = DscpRule::copy;
+    std::uint8_t dscp_value = 0;      // with DscpRule::set, 0 to 63
+    DfRule df = DfRule::copy;
+    std::uint8_t hop_limit = 64;      // of the outer header
+    std::uint16_t mtu = 0;            // octets of the largest outer packet, 0: of the route
+    std::uint32_t dummies_per_second = 0; // dummy packets (RFC 4303 2.6), outbound
+    std::int16_t owner = -1;          // worker, -1: chosen by the gateway
+    bool manual = true;               // goes on from durable marks
+};
+
+enum class PolicyAction : std::uint8_t { protect, bypass, discard }; // RFC 4301 4.4.1
+
+struct PolicySpec {
+    std::string name;
+    VpnNumber vpn = wan_vpn;     // red VPN
+    std::uint32_t priority = 0;  // the lowest that matches decides; equal ones in the order given
+    PolicyAction action = PolicyAction::discard;
+    std::vector<Selector> selectors;
+    std::string sa;              // with protect: name of the SA pair
+};
+
+} // namespace sallyport
