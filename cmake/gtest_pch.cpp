@@ -1,2 +1,3 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one source whose precompiled header all tests share; main() comes from gtest_main.
+// The one program whose precompiled header all tests share.
+int main() {}

@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one source whose precompiled header all rooms of mgmt share.
