@@ -12,6 +12,11 @@ Fib::Fib(std::vector<std::shared_ptr<const Table>> tables, std::vector<Link> lin
     if (links_.empty()) links_.emplace_back();
 }
 
+bool Fib::knows(std::uint32_t interface, const Address& address) const {
+    const std::uint32_t slot = neighbours_->find(interface, address.family, address.octets.data());
+    return slot != NeighbourTable::nowhere && neighbours_->value(slot).usable;
+}
+
 const Hop& Fib::choose(const Table& table, const Group& group, std::uint32_t flow_hash) const {
     const Hop* first = &table.hops[group.first];
     if (group.count == 1) return *first;

@@ -77,6 +77,9 @@ public:
     /// network order, 4 or 16. `flow_hash` chooses among the ways of a multipath route: the same for all packets of a flow.
     [[nodiscard]] NextHop lookup(VpnNumber vpn, Role out, Family family, const std::uint8_t* destination, std::uint32_t flow_hash) const;
 
+    /// Is this neighbour's link-layer address known? Without marking it as used.
+    [[nodiscard]] bool knows(std::uint32_t interface, const Address& address) const;
+
     [[nodiscard]] const std::vector<Link>& links() const { return links_; }
     [[nodiscard]] const std::shared_ptr<const Table>& table(VpnNumber vpn) const { return tables_[vpn]; }
     [[nodiscard]] std::size_t vpns() const { return tables_.size(); }
