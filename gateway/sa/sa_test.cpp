@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/sa/desired.hpp"
+#include "gateway/sa/drop_reason.hpp"
+#include "gateway/sa/error.hpp"
+#include "gateway/sa/sa.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <new>
+#include <set>
+
+using namespace sallyport;
+
+TEST(KeyMaterial, IsWipedWhenItGoes) {
+    alignas(KeyMaterial) std::array<std::uint8_t, sizeof(KeyMaterial)> memory{};
+    auto* key = new (memory.data()) KeyMaterial;
+    key->octets.fill(0xa5);
+    key->size = maximum_key_material;
+    key->~KeyMaterial();
+    const volatile std::uint8_t* left = memory.data();
+    for (unsigned i = 0; i < maximum_key_material; ++i)
+        ASSERT_EQ(left[i], 0) << i;
+}
+
+TEST(Algorithm, RowsLieAtTheirNumberAndFitTheMaterial) {
+    std::set<std::string_view> names;
+    for (std::size_t i = 0; i < algorithms.size(); ++i) {
+        EXPECT_EQ(static_cast<std::size_t>(algorithms[i].algorithm), i);
+        EXPECT_LE(algorithms[i].material(), maximum_key_material);
+        EXPECT_EQ(algorithms[i].aead, algorithms[i].integrity_id == 0);
+        EXPECT_EQ(parse_algorithm(algorithms[i].name), algorithms[i].algorithm);
+        names.insert(algorithms[i].name);
+    }
+    EXPECT_EQ(names.size(), algorithms.size());
+    EXPECT_FALSE(parse_algorithm("aes-128-ecb"));
+}
+
+TEST(DropReason, EachHasAMeaningAndAllButTwoARemedy) {
+    for (std::size_t i = 0; i < drop_reason_count; ++i) {
+        EXPECT_FALSE(drop_reasons[i].meaning.empty()) << drop_reasons[i].name;
+        const bool harmless = i == 0 || static_cast<DropReason>(i) == DropReason::dummy;
+        EXPECT_EQ(drop_reasons[i].remedy.empty(), harmless) << drop_reasons[i].name;
+    }
+    EXPECT_EQ(info(DropReason::no_chunk).name, "no_chunk");
+}
+
+TEST(Error, PrintsPlaceSentenceRemedy) {
+    EXPECT_EQ(to_string(Error{ErrorCode::invalid, "The SPI is 7.", "a.toml:3:1 spi", "choose one from 256"}),
+              "a.toml:3:1 spi: The SPI is 7.; choose one from 256");
+    EXPECT_EQ(to_string(Error{ErrorCode::invalid, "the SPI is 7", "", ""}), "the SPI is 7");
+    const Error error = system_error(ENOENT, "cannot open marks", "/x");
+    EXPECT_EQ(error.code, ErrorCode::system);
+    EXPECT_EQ(to_string(error), "/x: cannot open marks: No such file or directory");
+}
