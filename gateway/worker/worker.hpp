@@ -84,15 +84,14 @@ private:
         std::array<Frame, batch_size> frames;
         unsigned count = 0;
     };
-    /// The last next hop looked up in this round, with its Ethernet header ready.
-    struct Hop {
-        Address destination;
+    /// The last next hop looked up in this round.
+    struct Way {
+        std::array<std::uint8_t, 16> destination{}; // network order
         std::uint32_t hash = 0;
         VpnNumber vpn = 0;
-        std::uint8_t way = 0; // flags that say which side the frame may leave by
-        bool valid = false;
+        std::uint8_t flags = 0xff; // those that choose the way; 0xff: nothing looked up yet
+        std::uint8_t family = 0;
         route::NextHop next;
-        std::array<std::uint8_t, 16> addresses{}; // destination and source MAC, 12 octets
     };
     struct DummyDue {
         const transform::OutboundSa* sa;
@@ -115,8 +114,8 @@ private:
     template <class SaOf> void keep_own(Batch& batch, SaOf sa_of);
     // leave.cpp: next hop and transmission
     void route(const Batch& batch);
-    [[nodiscard]] const Hop& hop_of(const Frame& frame);
-    void leave(Frame& frame, const Hop& hop);
+    [[nodiscard]] const route::NextHop& next_hop(const Frame& frame);
+    void leave(Frame& frame, const route::NextHop& hop);
     void to_exceptions(Frame& frame);
     void transmit(unsigned port);
     // dummies.cpp
@@ -140,7 +139,7 @@ private:
 
     const tables::Spd* spd_ = nullptr; // this round's
     const route::Fib* fib_ = nullptr;
-    Hop hop_;
+    Way way_;
     std::array<Frame, batch_size> frames_;
     std::vector<Leaving> leaving_;     // by port
 
