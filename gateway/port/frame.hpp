@@ -57,6 +57,9 @@ enum FrameFlag : std::uint8_t {
     frame_waited = 2,    // has waited for a neighbour once
     frame_fragment = 4,  // any fragment, first or later
     frame_ports = 8,     // ports at `transport` are known
+    frame_to_red = 16,   // leaves by a red port of its VPN (opened, or bypassed inwards); else by a black port
+    frame_bypassed = 32, // neither sealed nor opened: a policy says bypass
+    frame_unclear = 64,  // more VLAN tags than the one in `vlan`
 };
 
 } // namespace sallyport
