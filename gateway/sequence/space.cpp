@@ -21,8 +21,7 @@ void clear_in_word(const Space& space, std::uint64_t first, std::uint64_t last) 
 
 void clear_skipped(const Space& space, std::uint64_t highest, std::uint64_t number) {
     if (number - highest >= space.window) {
-        for (std::uint32_t position = 0; position < space.window; position += 64)
-            store(word_of(space, position), 0);
+        for (std::uint32_t position = 0; position < space.window; position += 64) store(word_of(space, position), 0);
         return;
     }
     const std::uint64_t word_bits = std::min(space.window, std::uint32_t{64}); // the ring's end ends a word
@@ -38,12 +37,10 @@ void clear_skipped(const Space& space, std::uint64_t highest, std::uint64_t numb
 void prepare(Unit* memory, Direction direction, std::uint32_t window, std::uint64_t number) {
     memory->words[wanted_word] = 0;
     detail::store(memory->words[number_word], number);
-    if (direction == Direction::outbound)
-        return;
+    if (direction == Direction::outbound) return;
     const unsigned units = units_of(direction, window);
     // Number 0 is refused as such; of a fresh space nothing else was seen.
-    for (unsigned i = 1; i < units; ++i)
-        memory[i].words.fill(number == 0 ? 0 : ~std::uint64_t{0});
+    for (unsigned i = 1; i < units; ++i) memory[i].words.fill(number == 0 ? 0 : ~std::uint64_t{0});
 }
 
 } // namespace sallyport::sequence

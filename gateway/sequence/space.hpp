@@ -54,19 +54,13 @@ struct Numbers {
 
 namespace detail {
 
-[[nodiscard]] inline std::uint64_t load(std::uint64_t& word) {
-    return std::atomic_ref(word).load(std::memory_order_relaxed);
-}
+[[nodiscard]] inline std::uint64_t load(std::uint64_t& word) { return std::atomic_ref(word).load(std::memory_order_relaxed); }
 
-inline void store(std::uint64_t& word, std::uint64_t value) {
-    std::atomic_ref(word).store(value, std::memory_order_relaxed);
-}
+inline void store(std::uint64_t& word, std::uint64_t value) { std::atomic_ref(word).store(value, std::memory_order_relaxed); }
 
 /// What comes before it in the program has happened when the process is killed behind it: instructions retire in order, so only the
 /// compiler has to be held.
-inline void in_order() {
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-}
+inline void in_order() { std::atomic_signal_fence(std::memory_order_seq_cst); }
 
 /// The word of the window that holds a number's bit: a ring of exactly `window` bits, number n at n mod window.
 [[nodiscard]] inline std::uint64_t& word_of(const Space& space, std::uint64_t number) {
@@ -122,15 +116,13 @@ inline void prefetch(const Space& space, std::uint32_t low) {
     } else {
         number = low;
     }
-    if (number == 0)
-        return DropReason::sequence_zero;
+    if (number == 0) return DropReason::sequence_zero;
     if (number > highest) {
         // Before the first subspace the sum has wrapped to the top of the number space.
         return number - highest > short_end ? DropReason::too_old : number <= space.last ? DropReason::too_old : DropReason::none;
     }
     // Above the last subspace the sum has wrapped to the bottom, which lies left of the window too.
-    if (highest - number >= space.window || number <= space.last)
-        return DropReason::too_old;
+    if (highest - number >= space.window || number <= space.last) return DropReason::too_old;
     return (detail::load(detail::word_of(space, number)) & detail::bit_of(space, number)) != 0 ? DropReason::replayed : DropReason::none;
 }
 
@@ -142,11 +134,9 @@ inline void prefetch(const Space& space, std::uint32_t low) {
     std::uint64_t& word = detail::word_of(space, number);
     const std::uint64_t bit = detail::bit_of(space, number);
     if (number <= highest) {
-        if (highest - number >= space.window)
-            return DropReason::too_old;
+        if (highest - number >= space.window) return DropReason::too_old;
         const std::uint64_t seen = detail::load(word);
-        if ((seen & bit) != 0)
-            return DropReason::replayed;
+        if ((seen & bit) != 0) return DropReason::replayed;
         detail::store(word, seen | bit);
         detail::in_order();
         return DropReason::none;
@@ -159,8 +149,7 @@ inline void prefetch(const Space& space, std::uint32_t low) {
     // First the top, then the bits: killed in between, old numbers may look seen, but none that was seen looks new.
     detail::store(counter, number);
     detail::in_order();
-    if (number - highest > 1)
-        detail::clear_skipped(space, highest, number);
+    if (number - highest > 1) detail::clear_skipped(space, highest, number);
     detail::store(word, detail::load(word) | bit);
     detail::in_order();
     return DropReason::none;

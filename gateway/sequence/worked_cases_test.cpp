@@ -12,7 +12,7 @@ namespace {
 
 /// Memory of a large window, given by the kernel only where it is touched.
 class LazyUnits {
-  public:
+public:
     explicit LazyUnits(std::uint32_t window) : size_(units_of(Direction::inbound, window) * sizeof(Unit)) {
         memory_ = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     }
@@ -24,7 +24,7 @@ class LazyUnits {
 
     [[nodiscard]] Unit* get() const { return static_cast<Unit*>(memory_); }
 
-  private:
+private:
     std::size_t size_;
     void* memory_;
 };
@@ -118,15 +118,9 @@ TEST_P(WorkedCase, GivesTheSheetsVerdict) {
     const DropReason reason = check(space, given.low, number);
     EXPECT_EQ(memory->words[number_word], given.highest);
     switch (given.then) {
-    case Then::zero:
-        EXPECT_EQ(reason, DropReason::sequence_zero);
-        return;
-    case Then::duplicate:
-        EXPECT_EQ(reason, DropReason::replayed);
-        return;
-    case Then::none:
-        EXPECT_EQ(reason, DropReason::too_old);
-        return;
+    case Then::zero: EXPECT_EQ(reason, DropReason::sequence_zero); return;
+    case Then::duplicate: EXPECT_EQ(reason, DropReason::replayed); return;
+    case Then::none: EXPECT_EQ(reason, DropReason::too_old); return;
     case Then::set_bit:
         ASSERT_EQ(reason, DropReason::none);
         EXPECT_EQ(given.highest - number, given.result);
