@@ -156,7 +156,7 @@ def run_binaries(preset, score, only=None):
     chosen = [row for row in rows(preset, ("gtest", "replay")) if only is None or row[1] == only]
     say(f"== {preset}: {len(chosen)} binaries")
     if not chosen:
-        score.add(0, [f"{preset}: {only or "a test binary"} is missing"])
+        score.add(0, [f"{preset}: {only or 'a test binary'} is missing"])
     together = [row for row in chosen if "THREADS" not in row[4]]
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda row: run_binary(preset, row, score), together))

@@ -103,7 +103,8 @@ CHECKS = {
     "every file of code names its licence": licences,
     "what the kernel loads is under a licence it accepts": bpf_licences,
     "no word that means not done": words(UNFINISHED),
-    "no path of one machine, no registry": words(FOREIGN),
+    # The format of debian/copyright is named by its address.
+    "no path of one machine, no registry": words(FOREIGN, lambda path: path.name != "copyright"),
     "includes follow the arrows": arrows,
     "no test is switched off": words(SKIPPED, is_code),
     "the gateway links no certificate code": gateway_symbols,
