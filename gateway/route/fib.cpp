@@ -23,8 +23,7 @@ const Hop& Fib::choose(const Table& table, const Group& group, std::uint32_t flo
     const std::uint64_t total = first[group.count - 1].weight_end;
     const auto point = static_cast<std::uint32_t>(flow_hash * total >> 32);
     unsigned at = 0;
-    while (point >= first[at].weight_end)
-        ++at;
+    while (point >= first[at].weight_end) ++at;
     // A way whose link is down lends its flows to the next one that is up.
     for (unsigned tried = 0; tried < group.count; ++tried, at = at + 1U < group.count ? at + 1U : 0U)
         if (links_[first[at].link].up) return first[at];

@@ -17,9 +17,11 @@ namespace sallyport::route {
 
 namespace {
 
-template <std::size_t Count> using Attributes = std::array<nlattr*, Count>;
+template <std::size_t Count>
+using Attributes = std::array<nlattr*, Count>;
 
-template <class Header, std::size_t Count> const Header* open(nlmsghdr* message, Attributes<Count>& attributes) {
+template <class Header, std::size_t Count>
+const Header* open(nlmsghdr* message, Attributes<Count>& attributes) {
     if (nlmsg_parse(message, sizeof(Header), attributes.data(), static_cast<int>(Count) - 1, nullptr) < 0) return nullptr;
     return static_cast<const Header*>(nlmsg_data(message));
 }
@@ -63,9 +65,7 @@ std::optional<Address> to_via(nlattr* attribute) {
     return to_address(*family, static_cast<const char*>(nla_data(attribute)) + 2, nla_len(attribute) - 2);
 }
 
-bool is_dead(unsigned flags) {
-    return (flags & (RTNH_F_DEAD | RTNH_F_UNRESOLVED)) != 0;
-}
+bool is_dead(unsigned flags) { return (flags & (RTNH_F_DEAD | RTNH_F_UNRESOLVED)) != 0; }
 
 void parse_hops(nlattr* multipath, Family family, KernelRoute& route) {
     auto* hop = static_cast<rtnexthop*>(nla_data(multipath));
@@ -106,7 +106,8 @@ std::optional<KernelLink> parse_link(nlmsghdr* message) {
     link.mtu = to_number(attributes[IFLA_MTU]);
     to_mac(attributes[IFLA_ADDRESS], link.mac);
     Attributes<IFLA_INFO_MAX + 1> info{};
-    if (attributes[IFLA_LINKINFO] == nullptr || nla_parse_nested(info.data(), IFLA_INFO_MAX, attributes[IFLA_LINKINFO], nullptr) < 0) return link;
+    if (attributes[IFLA_LINKINFO] == nullptr || nla_parse_nested(info.data(), IFLA_INFO_MAX, attributes[IFLA_LINKINFO], nullptr) < 0)
+        return link;
     if (info[IFLA_INFO_KIND] == nullptr || std::strcmp(nla_get_string(info[IFLA_INFO_KIND]), "vlan") != 0) return link;
     Attributes<IFLA_VLAN_MAX + 1> vlan{};
     if (info[IFLA_INFO_DATA] == nullptr || nla_parse_nested(vlan.data(), IFLA_VLAN_MAX, info[IFLA_INFO_DATA], nullptr) < 0) return link;

@@ -19,8 +19,8 @@ struct KernelLink {
     std::string name;
     Mac mac{};
     std::uint32_t mtu = 0;
-    bool up = false;           // administratively up and with a carrier
-    std::uint32_t parent = 0;  // of a VLAN device: the interface below, 0: not a VLAN device of this namespace
+    bool up = false;          // administratively up and with a carrier
+    std::uint32_t parent = 0; // of a VLAN device: the interface below, 0: not a VLAN device of this namespace
     std::uint16_t vlan = 0;
     bool operator==(const KernelLink&) const = default;
 };

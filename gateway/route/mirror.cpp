@@ -23,8 +23,8 @@ namespace sallyport::route {
 
 namespace {
 
-constexpr int receive_buffer = 8 << 20;       // octets; notifications that wait while a Fib is made
-constexpr std::size_t message_buffer = 65536; // octets; the kernel fills up to 32 KiB a read of a dump
+constexpr int receive_buffer = 8 << 20;              // octets; notifications that wait while a Fib is made
+constexpr std::size_t message_buffer = 65536;        // octets; the kernel fills up to 32 KiB a read of a dump
 constexpr std::uint64_t shortest_pause = 5'000'000;  // ns from a change to the Fib that has it
 constexpr std::uint64_t longest_pause = 500'000'000; // ns, where Fibs take long
 constexpr unsigned reads_a_dispatch = 512;
@@ -52,7 +52,9 @@ Result<nl_sock*> connect() {
 }
 
 void set_timer(int timer, std::uint64_t first_ns, std::uint64_t every_ns) {
-    const auto to_spec = [](std::uint64_t ns) { return timespec{static_cast<time_t>(ns / 1'000'000'000), static_cast<long>(ns % 1'000'000'000)}; };
+    const auto to_spec = [](std::uint64_t ns) {
+        return timespec{static_cast<time_t>(ns / 1'000'000'000), static_cast<long>(ns % 1'000'000'000)};
+    };
     const itimerspec spec{to_spec(every_ns), to_spec(first_ns)};
     timerfd_settime(timer, 0, &spec, nullptr);
 }
@@ -71,9 +73,7 @@ Result<std::unique_ptr<NeighbourAsker>> NeighbourAsker::open() {
     return std::unique_ptr<NeighbourAsker>(new NeighbourAsker(*socket));
 }
 
-NeighbourAsker::~NeighbourAsker() {
-    nl_socket_free(socket_);
-}
+NeighbourAsker::~NeighbourAsker() { nl_socket_free(socket_); }
 
 void NeighbourAsker::ask(std::uint32_t interface, const Address& address) {
     ndmsg header{};
@@ -89,10 +89,12 @@ void NeighbourAsker::ask(std::uint32_t interface, const Address& address) {
     nlmsg_free(message);
     // Refusals (an interface that has just gone) come as messages that nobody wants.
     std::array<char, 1024> refusal;
-    while (recv(nl_socket_get_fd(socket_), refusal.data(), refusal.size(), MSG_DONTWAIT) > 0) {}
+    while (recv(nl_socket_get_fd(socket_), refusal.data(), refusal.size(), MSG_DONTWAIT) > 0) {
+    }
 }
 
-Result<std::unique_ptr<Mirror>> Mirror::open(const std::vector<VpnSpec>& vpns, const std::vector<PortSpec>& ports, MirrorListener& listener) {
+Result<std::unique_ptr<Mirror>> Mirror::open(const std::vector<VpnSpec>& vpns, const std::vector<PortSpec>& ports,
+                                             MirrorListener& listener) {
     std::unique_ptr<Mirror> mirror(new Mirror(listener));
     if (Result<void> opened = mirror->open_sockets(); !opened) return std::unexpected(std::move(opened.error()));
     if (Result<void> arranged = mirror->arrange(vpns, ports); !arranged) return std::unexpected(std::move(arranged.error()));
@@ -125,8 +127,8 @@ Result<void> Mirror::open_sockets() {
     // Beyond the system's limit by CAP_NET_ADMIN; without it what the limit gives.
     if (setsockopt(nl_socket_get_fd(events_), SOL_SOCKET, SO_RCVBUFFORCE, &receive_buffer, sizeof receive_buffer) != 0)
         nl_socket_set_buffer_size(events_, receive_buffer, 0);
-    const int code = nl_socket_add_memberships(events_, RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE,
-                                               RTNLGRP_IPV6_ROUTE, 0);
+    const int code = nl_socket_add_memberships(events_, RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
+                                               RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, 0);
     if (code < 0) return std::unexpected(netlink_error(code, "cannot follow links, addresses, routes and neighbours"));
 
     epoll_ = epoll_create1(EPOLL_CLOEXEC);
@@ -134,7 +136,8 @@ Result<void> Mirror::open_sockets() {
     tick_timer_ = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     for (const int descriptor : {nl_socket_get_fd(events_), flush_timer_, tick_timer_}) {
         epoll_event event{.events = EPOLLIN, .data = {.fd = descriptor}};
-        if (epoll_ctl(epoll_, EPOLL_CTL_ADD, descriptor, &event) != 0) return std::unexpected(system_error(errno, "cannot wait for netlink", "rtnetlink"));
+        if (epoll_ctl(epoll_, EPOLL_CTL_ADD, descriptor, &event) != 0)
+            return std::unexpected(system_error(errno, "cannot wait for netlink", "rtnetlink"));
     }
     return {};
 }
@@ -220,19 +223,14 @@ int Mirror::on_dumped(nl_msg* message, void* self) {
 void Mirror::handle(nlmsghdr* message, bool dumped) {
     switch (message->nlmsg_type) {
     case RTM_NEWLINK:
-    case RTM_DELLINK:
-        return handle_link(message);
+    case RTM_DELLINK: return handle_link(message);
     case RTM_NEWADDR:
-    case RTM_DELADDR:
-        return handle_address(message);
+    case RTM_DELADDR: return handle_address(message);
     case RTM_NEWROUTE:
-    case RTM_DELROUTE:
-        return handle_route(message, dumped);
+    case RTM_DELROUTE: return handle_route(message, dumped);
     case RTM_NEWNEIGH:
-    case RTM_DELNEIGH:
-        return handle_neighbour(message, dumped);
-    default:
-        return;
+    case RTM_DELNEIGH: return handle_neighbour(message, dumped);
+    default: return;
     }
 }
 
@@ -332,8 +330,8 @@ void Mirror::flush() {
     if (std::exchange(addresses_changed_, false)) listener_.addresses_changed(picture_);
 }
 
-// The kernel does not see our traffic, so to it our neighbours look unused: what we use it is told to confirm (RFC 4861 7.3.3), so that entries
-// neither go stale for good nor vanish while frames flow.
+// The kernel does not see our traffic, so to it our neighbours look unused: what we use it is told to confirm (RFC 4861 7.3.3), so that
+// entries neither go stale for good nor vanish while frames flow.
 void Mirror::reask() {
     for (const KernelNeighbour& neighbour : picture_.used_and_stale()) {
         asker_->ask(neighbour.interface, neighbour.address);

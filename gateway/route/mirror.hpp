@@ -32,11 +32,11 @@ public:
 };
 
 struct MirrorCounters {
-    std::uint64_t published = 0;      // Fibs
-    std::uint64_t resyncs = 0;        // whole dumps because notifications were lost
-    std::uint64_t asked = 0;          // neighbours asked to be confirmed
+    std::uint64_t published = 0; // Fibs
+    std::uint64_t resyncs = 0;   // whole dumps because notifications were lost
+    std::uint64_t asked = 0;     // neighbours asked to be confirmed
     std::uint64_t routes = 0, neighbours = 0;
-    std::uint64_t last_build_ns = 0;  // what the last Fib took
+    std::uint64_t last_build_ns = 0; // what the last Fib took
 };
 
 /// Asks the kernel to look for a neighbour, or to confirm it: as if a packet were sent to it (NTF_USE). Never blocks. Threads: one each.
@@ -53,8 +53,8 @@ private:
     nl_sock* socket_;
 };
 
-/// A change is published within some 5 ms, and a burst of changes as one; where a Fib takes long to make, the pauses grow with it. A change of a
-/// neighbour is visible at once. Threads: one.
+/// A change is published within some 5 ms, and a burst of changes as one; where a Fib takes long to make, the pauses grow with it. A change
+/// of a neighbour is visible at once. Threads: one.
 class Mirror {
 public:
     /// Dumps everything and publishes the first Fib before it returns.
@@ -103,8 +103,8 @@ private:
     int flush_timer_ = -1;
     int tick_timer_ = -1;
     bool armed_ = false;
-    bool lost_ = false;            // notifications: everything has to be dumped
-    bool routes_stale_ = false;    // the kernel drops IPv4 routes of a link or an address without a word
+    bool lost_ = false;         // notifications: everything has to be dumped
+    bool routes_stale_ = false; // the kernel drops IPv4 routes of a link or an address without a word
     bool addresses_changed_ = false;
     bool neighbours_changed_ = false;
     unsigned links_generation_ = 0; // whose neighbours we have

@@ -21,21 +21,18 @@ NeighbourTable::Value value_of(const KernelNeighbour& neighbour) {
 }
 
 // Destinations that no router passes on, whatever its table says: RFC 1122 3.2.1.3, RFC 6890 2.2.2, RFC 4291 2.5 and 2.7.
-constexpr std::array<std::string_view, 5> never_forwarded_ipv4{"0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32"};
+constexpr std::array<std::string_view, 5> never_forwarded_ipv4{"0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4",
+                                                               "255.255.255.255/32"};
 constexpr std::array<std::string_view, 4> never_forwarded_ipv6{"::/128", "::1/128", "fe80::/10", "ff00::/8"};
 
 DropReason reason_of(const KernelRoute& route) {
     switch (route.type) {
-    case RTN_UNICAST:
-        return route.encapsulated || route.hops.empty() ? DropReason::route_not_ours : DropReason::none;
+    case RTN_UNICAST: return route.encapsulated || route.hops.empty() ? DropReason::route_not_ours : DropReason::none;
     case RTN_LOCAL:
     case RTN_BROADCAST:
-    case RTN_ANYCAST:
-        return DropReason::for_gateway;
-    case RTN_THROW:
-        return DropReason::no_route;
-    default:
-        return DropReason::route_refused;
+    case RTN_ANYCAST: return DropReason::for_gateway;
+    case RTN_THROW: return DropReason::no_route;
+    default: return DropReason::route_refused;
     }
 }
 
@@ -44,7 +41,9 @@ DropReason reason_of(const KernelRoute& route) {
 /// Turns candidates of one VPN into a Table.
 class Picture::TableBuilder {
 public:
-    TableBuilder(const Picture& picture, NeighbourTable& neighbours) : picture_(picture), neighbours_(neighbours) { table_->groups.emplace_back(); }
+    TableBuilder(const Picture& picture, NeighbourTable& neighbours) : picture_(picture), neighbours_(neighbours) {
+        table_->groups.emplace_back();
+    }
 
     void add(Family family, std::vector<Candidate>& candidates) {
         std::ranges::sort(candidates, {}, [](const Candidate& c) { return std::tuple(c.prefix.address, c.prefix.length, c.rank); });
@@ -82,7 +81,8 @@ private:
     }
 
     void add_hops(const std::vector<HopKey>& key) {
-        table_->groups.push_back({DropReason::none, static_cast<std::uint16_t>(key.size()), static_cast<std::uint32_t>(table_->hops.size())});
+        table_->groups.push_back(
+            {DropReason::none, static_cast<std::uint16_t>(key.size()), static_cast<std::uint32_t>(table_->hops.size())});
         std::uint32_t end = 0;
         for (const auto& [link, has_gateway, gateway, weight, mtu] : key) {
             Hop hop;
@@ -142,14 +142,14 @@ void Picture::arrange_links() {
         }
     }
     if (links == links_) return;
-    const bool same_places = std::ranges::equal(links, links_, {}, [](const Link& l) { return std::tuple(l.interface, l.vpn); },
-                                                [](const Link& l) { return std::tuple(l.interface, l.vpn); });
+    const bool same_places = std::ranges::equal(
+        links, links_, {}, [](const Link& l) { return std::tuple(l.interface, l.vpn); },
+        [](const Link& l) { return std::tuple(l.interface, l.vpn); });
     links_ = std::move(links);
     changed_ = true;
     if (same_places) return;
     link_of_interface_.clear();
-    for (std::uint32_t i = 1; i < links_.size(); ++i)
-        link_of_interface_[links_[i].interface] = i;
+    for (std::uint32_t i = 1; i < links_.size(); ++i) link_of_interface_[links_[i].interface] = i;
     ++links_generation_;
     std::erase_if(neighbours_, [&](const auto& entry) {
         if (link_index(entry.first.interface) != 0) return false;
@@ -216,8 +216,8 @@ bool Picture::matters(std::uint32_t table) const {
 
 void Picture::route(const KernelRoute& route, unsigned flags) {
     if (!matters(route.table)) return;
-    std::vector<KernelRoute>& list = routes_[route.table][{route.destination.address.family, route.destination.address, route.destination.length,
-                                                           route.priority, route.tos}];
+    std::vector<KernelRoute>& list = routes_[route.table][{route.destination.address.family, route.destination.address,
+                                                           route.destination.length, route.priority, route.tos}];
     if (std::ranges::find(list, route) != list.end()) return;
     mark(route.table, route.protocol);
     if (route.destination.address.family == Family::ipv6) {
@@ -242,7 +242,8 @@ void Picture::route(const KernelRoute& route, unsigned flags) {
 void Picture::route_gone(const KernelRoute& route) {
     const auto table = routes_.find(route.table);
     if (table == routes_.end()) return;
-    const auto entry = table->second.find({route.destination.address.family, route.destination.address, route.destination.length, route.priority, route.tos});
+    const auto entry = table->second.find(
+        {route.destination.address.family, route.destination.address, route.destination.length, route.priority, route.tos});
     if (entry == table->second.end()) return;
     std::vector<KernelRoute>& list = entry->second;
     mark(route.table, route.protocol);
@@ -251,7 +252,8 @@ void Picture::route_gone(const KernelRoute& route) {
             return a.interface == b.interface && a.gateway == b.gateway;
         });
     };
-    if (auto at = std::ranges::find_if(list, [&](const KernelRoute& r) { return r.type == route.type && same_hops(r); }); at != list.end()) {
+    if (auto at = std::ranges::find_if(list, [&](const KernelRoute& r) { return r.type == route.type && same_hops(r); });
+        at != list.end()) {
         list.erase(at);
     } else if (route.destination.address.family == Family::ipv6) { // one way of several
         for (KernelRoute& old : list)
@@ -271,8 +273,7 @@ void Picture::forget_routes() {
 
 std::size_t Picture::routes() const {
     std::size_t count = 0;
-    for (const auto& [table, list] : routes_)
-        count += list.size();
+    for (const auto& [table, list] : routes_) count += list.size();
     return count;
 }
 
@@ -308,8 +309,7 @@ bool Picture::neighbour_gone(const KernelNeighbour& neighbour) {
 }
 
 void Picture::begin_neighbours() {
-    for (auto& [key, state] : neighbours_)
-        state.seen = false;
+    for (auto& [key, state] : neighbours_) state.seen = false;
 }
 
 void Picture::end_neighbours() {
@@ -331,8 +331,7 @@ std::vector<KernelNeighbour> Picture::used_and_stale() {
 }
 
 void Picture::make_neighbour_table(unsigned bits) {
-    while ((neighbours_.size() + 64) * 4 > std::size_t{1} << bits)
-        ++bits;
+    while ((neighbours_.size() + 64) * 4 > std::size_t{1} << bits) ++bits;
     neighbour_bits_ = bits;
     neighbour_table_ = std::make_shared<NeighbourTable>(bits);
     neighbour_table_full_ = false;
@@ -350,17 +349,16 @@ bool Picture::belongs(const KernelRoute& route, VpnNumber vpn) const {
     });
 }
 
-/// The routes of a VPN are those of its table of the kernel. Beside them, as if each VPN's interfaces lay in a VRF of their own: the local addresses
-/// of its interfaces, and the connected routes that the kernel puts into the main table for them. Those of other VPNs' interfaces do not count in
-/// the main table either, so that equal addresses in two VPNs never meet. Interfaces that are not ours belong to `wan`.
+/// The routes of a VPN are those of its table of the kernel. Beside them, as if each VPN's interfaces lay in a VRF of their own: the local
+/// addresses of its interfaces, and the connected routes that the kernel puts into the main table for them. Those of other VPNs' interfaces
+/// do not count in the main table either, so that equal addresses in two VPNs never meet. Interfaces that are not ours belong to `wan`.
 void Picture::collect(const VpnSpec& vpn, Family family, std::vector<Candidate>& out) const {
     const auto each = [&](std::uint32_t table, auto&& use) {
         const auto found = routes_.find(table);
         if (found == routes_.end()) return;
         for (auto at = found->second.lower_bound({.family = family}); at != found->second.end() && at->first.family == family; ++at)
             if (at->first.tos == 0)
-                for (const KernelRoute& route : at->second)
-                    use(route);
+                for (const KernelRoute& route : at->second) use(route);
     };
     // Nor is anything passed on to a link-local address (RFC 4291 2.5.6), though each interface has a route to them.
     const auto link_local = [&](const KernelRoute& route) {
@@ -373,15 +371,16 @@ void Picture::collect(const VpnSpec& vpn, Family family, std::vector<Candidate>&
         if (belongs(route, vpn.number)) out.push_back({route.destination, rank, DropReason::none, &route});
     });
     each(vpn.table, [&](const KernelRoute& route) {
-        if (!link_local(route) && (!connected(route) || belongs(route, vpn.number))) out.push_back({route.destination, ++rank, DropReason::none, &route});
+        if (!link_local(route) && (!connected(route) || belongs(route, vpn.number)))
+            out.push_back({route.destination, ++rank, DropReason::none, &route});
     });
     if (vpn.table != main_table)
         each(main_table, [&](const KernelRoute& route) {
-            if (connected(route) && !link_local(route) && belongs(route, vpn.number)) out.push_back({route.destination, ++rank, DropReason::none, &route});
+            if (connected(route) && !link_local(route) && belongs(route, vpn.number))
+                out.push_back({route.destination, ++rank, DropReason::none, &route});
         });
     const auto refuse = [&](const auto& prefixes) {
-        for (const std::string_view prefix : prefixes)
-            out.push_back({*parse_prefix(prefix), ++rank, DropReason::route_refused, nullptr});
+        for (const std::string_view prefix : prefixes) out.push_back({*parse_prefix(prefix), ++rank, DropReason::route_refused, nullptr});
     };
     if (family == Family::ipv4)
         refuse(never_forwarded_ipv4);
@@ -394,8 +393,7 @@ std::unique_ptr<const Fib> Picture::build() {
     for (bool again = true; again;) {
         again = false;
         std::size_t size = 1;
-        for (const VpnSpec& vpn : vpns_)
-            size = std::max<std::size_t>(size, vpn.number + std::size_t{1});
+        for (const VpnSpec& vpn : vpns_) size = std::max<std::size_t>(size, vpn.number + std::size_t{1});
         if (all_dirty_) tables_.assign(size, nullptr);
         for (const VpnSpec& vpn : vpns_) {
             if (!all_dirty_ && !dirty_tables_.contains(vpn.table)) continue;

@@ -104,7 +104,7 @@ private:
     std::vector<PortSpec> ports_;
     std::map<std::uint32_t, KernelLink> kernel_links_;
     std::vector<KernelAddress> addresses_;
-    std::map<std::uint32_t, RouteList> routes_; // by number of the kernel's table
+    std::map<std::uint32_t, RouteList> routes_;         // by number of the kernel's table
     std::map<NeighbourKey, NeighbourState> neighbours_; // on our links only
     std::vector<Link> links_{1};
     std::map<std::uint32_t, std::uint32_t> link_of_interface_;
