@@ -22,8 +22,7 @@ public:
     void prepare() { asleep_.exchange(true, std::memory_order_acq_rel); }
     void woken();
     void wake() {
-        if (asleep_.exchange(false, std::memory_order_acq_rel))
-            ring();
+        if (asleep_.exchange(false, std::memory_order_acq_rel)) ring();
     }
 
 private:

@@ -15,8 +15,8 @@
 
 namespace sallyport::tables {
 
-/// The workers, as those see them who publish. A sleeping worker is offline for RCU, so settle() never waits for one; it is woken so that it
-/// takes what is new at once. Threads: any.
+/// The workers, as those see them who publish. A sleeping worker is offline for RCU, so settle() never waits for one; it is woken so that
+/// it takes what is new at once. Threads: any.
 class Audience {
 public:
     void join(Waker& waker);
@@ -30,7 +30,8 @@ private:
 };
 
 /// One table, immutable, replaced as a whole. Threads: read() by those who hold an rcu::Reader, swap() by one at a time.
-template <class Table> class Published {
+template <class Table>
+class Published {
 public:
     /// Never empty: begin with an empty table.
     explicit Published(std::unique_ptr<const Table> first) : table_(first.release()) {}

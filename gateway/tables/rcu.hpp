@@ -21,13 +21,9 @@ namespace sallyport::rcu {
 #ifdef SALLYPORT_TSAN
 inline char grace_tag;
 
-inline void leaving() {
-    __tsan_release(&grace_tag);
-}
+inline void leaving() { __tsan_release(&grace_tag); }
 
-inline void entered_after_all() {
-    __tsan_acquire(&grace_tag);
-}
+inline void entered_after_all() { __tsan_acquire(&grace_tag); }
 #else
 inline void leaving() {}
 
@@ -58,9 +54,7 @@ inline void offline() {
     urcu_qsbr_thread_offline();
 }
 
-inline void online() {
-    urcu_qsbr_thread_online();
-}
+inline void online() { urcu_qsbr_thread_online(); }
 
 /// Returns when every reader has passed a quiescent state: what was taken out of the tables before the call may be freed.
 inline void synchronize() {

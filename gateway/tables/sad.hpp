@@ -33,14 +33,14 @@ public:
 
     /// One SA, null: none.
     [[nodiscard]] const transform::InboundSa* find(VpnNumber outer_vpn, std::uint8_t family, std::uint32_t spi) const;
-    /// Up to 64 parsed ESP frames: sets `inbound`, or reason unknown_spi. The SAs, their counters' memory included, are being fetched into the
-    /// cache when it returns.
+    /// Up to 64 parsed ESP frames: sets `inbound`, or reason unknown_spi. The SAs, their counters' memory included, are being fetched into
+    /// the cache when it returns.
     void find(std::span<Frame* const> frames) const;
 
 private:
     struct Slot {
-        std::atomic<std::uint64_t> key{0};                        // 0: never used, ends a search
-        std::atomic<const transform::InboundSa*> sa{nullptr};     // null: taken out; the slot keeps its key
+        std::atomic<std::uint64_t> key{0};                    // 0: never used, ends a search
+        std::atomic<const transform::InboundSa*> sa{nullptr}; // null: taken out; the slot keeps its key
     };
     struct Table {
         explicit Table(std::size_t count);

@@ -18,16 +18,16 @@ namespace sallyport::tables {
 struct Policy {
     VpnNumber vpn = wan_vpn; // red VPN
     PolicyAction action = PolicyAction::discard;
-    std::span<const Selector> selectors;         // read while building only
-    const transform::OutboundSa* sa = nullptr;   // with protect; null: no_sa
-    std::uint32_t number = 0;                    // for display: PolicyVerdict::number
+    std::span<const Selector> selectors;       // read while building only
+    const transform::OutboundSa* sa = nullptr; // with protect; null: no_sa
+    std::uint32_t number = 0;                  // for display: PolicyVerdict::number
 };
 
 struct PolicyVerdict {
     DropReason reason = DropReason::no_policy; // none: protect by `sa`, or bypass where `sa` is null
     VpnNumber vpn = wan_vpn;                   // red VPN of the policy
     const transform::OutboundSa* sa = nullptr;
-    std::uint32_t number = no_policy_number;   // of the policy that decided
+    std::uint32_t number = no_policy_number; // of the policy that decided
     static constexpr std::uint32_t no_policy_number = 0xffffffff;
 };
 

@@ -20,8 +20,7 @@ namespace sallyport::wire {
 /// Checksum over `size` octets, in the byte order of the wire (store_raw writes it); 0 over a header with a right checksum.
 [[nodiscard]] inline std::uint16_t checksum_raw(const std::uint8_t* data, unsigned size) {
     std::uint64_t sum = 0; // 32-bit words: the sum is the same in every byte order and width (RFC 1071 2)
-    for (; size >= 4; size -= 4, data += 4)
-        sum += load_raw<std::uint32_t>(data);
+    for (; size >= 4; size -= 4, data += 4) sum += load_raw<std::uint32_t>(data);
     if (size >= 2) {
         sum += load_raw<std::uint16_t>(data);
         data += 2;

@@ -33,8 +33,8 @@ inline constexpr unsigned ipv6_next_header = 6;
 inline constexpr unsigned ipv6_hop_limit = 7;
 inline constexpr unsigned ipv6_source = 8;
 inline constexpr unsigned ipv6_destination = 24;
-inline constexpr unsigned ipv6_fragment_size = 8;           // next header | reserved | offset 13 bits, 2 reserved, M | identification 4
-inline constexpr unsigned maximum_extension_headers = 8;    // that we follow; more is malformed_extension
+inline constexpr unsigned ipv6_fragment_size = 8;        // next header | reserved | offset 13 bits, 2 reserved, M | identification 4
+inline constexpr unsigned maximum_extension_headers = 8; // that we follow; more is malformed_extension
 
 inline constexpr std::uint8_t protocol_hop_by_hop = 0;
 inline constexpr std::uint8_t protocol_icmp = 1;
@@ -62,13 +62,13 @@ inline constexpr std::uint8_t protocol_udp_lite = 136;
 /// Octets that are at least there of an upper-layer header, 0: we do not look into it.
 [[nodiscard]] constexpr unsigned minimum_transport(std::uint8_t protocol) {
     switch (protocol) {
-    case protocol_tcp: return 20;          // RFC 9293 3.1
-    case protocol_udp:                     // RFC 768
-    case protocol_udp_lite: return 8;      // RFC 3828 3.1
-    case protocol_icmp:                    // RFC 792
-    case protocol_icmpv6: return 4;        // RFC 4443 2.1
-    case protocol_sctp:                    // RFC 9260 3.1
-    case protocol_dccp: return 12;         // RFC 4340 5.1
+    case protocol_tcp: return 20;     // RFC 9293 3.1
+    case protocol_udp:                // RFC 768
+    case protocol_udp_lite: return 8; // RFC 3828 3.1
+    case protocol_icmp:               // RFC 792
+    case protocol_icmpv6: return 8;   // RFC 4443 4, 2.1
+    case protocol_sctp:               // RFC 9260 3.1
+    case protocol_dccp: return 12;    // RFC 4340 5.1
     default: return 0;
     }
 }

@@ -20,8 +20,7 @@ public:
 
     /// VPN of a VLAN id (0: frames without a tag), or `none`.
     [[nodiscard]] std::uint32_t vpn_of(std::uint16_t vlan) const {
-        if (vlan == 0)
-            return untagged_;
+        if (vlan == 0) return untagged_;
         return vlan < tagged_.size() ? tagged_[vlan] : none;
     }
 

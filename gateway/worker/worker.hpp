@@ -30,7 +30,7 @@ inline constexpr unsigned batch_size = 64;
 struct PortOfWorker {
     PortQueue* queue = nullptr; // null: this worker has no queue of this port; a frame that must leave there goes by transmit_full
     Role role = Role::black;
-    VlanMap vlans;              // built from PortSpec::vlans
+    VlanMap vlans; // built from PortSpec::vlans
 };
 
 /// What is shared by all workers. Everything referred to outlives the workers.
@@ -111,7 +111,8 @@ private:
     void after_open(Frame& frame);
     void seal(Batch& batch);
     void open(Batch& batch);
-    template <class SaOf> void keep_own(Batch& batch, SaOf sa_of);
+    template <class SaOf>
+    void keep_own(Batch& batch, SaOf sa_of);
     // leave.cpp: next hop and transmission
     void route(const Batch& batch);
     [[nodiscard]] const route::NextHop& next_hop(const Frame& frame);
@@ -132,8 +133,8 @@ private:
     Waker waker_;
     FrameRing inbox_;
     LiveCounters counters_;
-    std::vector<FrameRing*> inboxes_;  // of all workers, by number
-    std::vector<bool> rung_;           // which of them got something in this round
+    std::vector<FrameRing*> inboxes_; // of all workers, by number
+    std::vector<bool> rung_;          // which of them got something in this round
     bool rung_any_ = false;
     bool exceptions_rung_ = false;
 
@@ -141,7 +142,7 @@ private:
     const route::Fib* fib_ = nullptr;
     Way way_;
     std::array<Frame, batch_size> frames_;
-    std::vector<Leaving> leaving_;     // by port
+    std::vector<Leaving> leaving_; // by port
 
     const tables::Dummies* planned_ = nullptr;
     std::vector<DummyDue> dummies_;
