@@ -8,7 +8,7 @@
 namespace sallyport::xdp {
 
 class Descriptor {
-  public:
+public:
     Descriptor() = default;
     /// Takes the descriptor over; -1: none.
     explicit Descriptor(int fd) : fd_(fd) {}
@@ -20,14 +20,13 @@ class Descriptor {
     Descriptor(const Descriptor&) = delete;
     Descriptor& operator=(const Descriptor&) = delete;
     ~Descriptor() {
-        if (fd_ >= 0)
-            close(fd_);
+        if (fd_ >= 0) close(fd_);
     }
 
     [[nodiscard]] int get() const { return fd_; }
     explicit operator bool() const { return fd_ >= 0; }
 
-  private:
+private:
     int fd_ = -1;
 };
 

@@ -32,9 +32,9 @@ struct Preparation {
     std::vector<std::string> notes; // for the journal: what was switched off, what can come in
 };
 
-/// Switches off the offloads that hide or merge what the wire carried: VLAN tags taken out of the frame, receive merging by the hardware, and
-/// in generic mode that of the kernel. Touches nothing that is off already, and nothing else. `vlans`: the port has VLANs; then it is refused
-/// where tags may lie beside the frame, otherwise a note says what can come in.
+/// Switches off the offloads that hide or merge what the wire carried: VLAN tags taken out of the frame, receive merging by the hardware,
+/// and in generic mode that of the kernel. Touches nothing that is off already, and nothing else. `vlans`: the port has VLANs; then it is
+/// refused where tags may lie beside the frame, otherwise a note says what can come in.
 [[nodiscard]] Result<Preparation> prepare_device(const Device& device, bool generic, bool vlans);
 
 /// Makes the device have exactly so many receive queues: frames of a queue without a worker would be lost. Nothing happens if it has.

@@ -25,13 +25,12 @@ std::array<bpf_map*, names.size()> maps_of(port_bpf& skeleton) {
             maps.ike_peers,       maps.ike_requests, maps.ike_others,        maps.ike_machine};
 }
 
-template <class Key> struct LessOctets {
+template <class Key>
+struct LessOctets {
     bool operator()(const Key& a, const Key& b) const { return std::memcmp(&a, &b, sizeof(Key)) < 0; }
 };
 
-std::uint32_t family_of(const Address& address) {
-    return address.family == Family::ipv4 ? SP_IPV4 : SP_IPV6;
-}
+std::uint32_t family_of(const Address& address) { return address.family == Family::ipv4 ? SP_IPV4 : SP_IPV6; }
 
 sp_prefix_key prefix_key(VpnNumber vpn, const Prefix& prefix) {
     sp_prefix_key key{};
@@ -44,7 +43,8 @@ sp_prefix_key prefix_key(VpnNumber vpn, const Prefix& prefix) {
 
 Error map_error(const char* name, std::string_view what) {
     if (errno == E2BIG || errno == ENOSPC)
-        return Error{ErrorCode::exhausted, std::string("The BPF map ") + name + " is full.", name, "Configure fewer networks or addresses."};
+        return Error{ErrorCode::exhausted, std::string("The BPF map ") + name + " is full.", name,
+                     "Configure fewer networks or addresses."};
     return system_error(errno, std::string("The BPF map ") + name + " cannot be " + std::string(what), name);
 }
 
@@ -61,8 +61,7 @@ Result<void> SharedMaps::take_layout(const std::string& directory) {
         return {};
     }
     unlink(path.c_str());
-    for (const char* name : names)
-        unlink((directory + "/" + name).c_str());
+    for (const char* name : names) unlink((directory + "/" + name).c_str());
     Descriptor made(bpf_map_create(BPF_MAP_TYPE_ARRAY, "layout", sizeof(zero), sizeof(version), 1, nullptr));
     version = SP_LAYOUT_VERSION;
     if (!made || bpf_map_update_elem(made.get(), &zero, &version, BPF_ANY) != 0 || bpf_obj_pin(made.get(), path.c_str()) != 0)
@@ -73,23 +72,18 @@ Result<void> SharedMaps::take_layout(const std::string& directory) {
 Result<SharedMaps> SharedMaps::open(const std::string& directory) {
     static_assert(names.size() == map_count);
     SharedMaps shared;
-    if (auto checked = check_pin_directory(directory); !checked)
-        return std::unexpected(checked.error());
-    if (auto taken = shared.take_layout(directory); !taken)
-        return std::unexpected(taken.error());
+    if (auto checked = check_pin_directory(directory); !checked) return std::unexpected(checked.error());
+    if (auto taken = shared.take_layout(directory); !taken) return std::unexpected(taken.error());
     LibbpfLog log;
     Skeleton skeleton(port_bpf::open());
-    if (!skeleton)
-        return std::unexpected(system_error(errno, "The BPF program cannot be opened: " + log.tail()));
+    if (!skeleton) return std::unexpected(system_error(errno, "The BPF program cannot be opened: " + log.tail()));
     const auto shapes = maps_of(*skeleton);
     for (std::size_t i = 0; i < names.size(); i++) {
         const std::string path = directory + "/" + names[i];
         shared.maps_[i] = open_pinned_map(path, shapes[i]);
-        if (shared.maps_[i])
-            continue;
+        if (shared.maps_[i]) continue;
         auto made = make_pinned_map(path, shapes[i]);
-        if (!made)
-            return std::unexpected(made.error());
+        if (!made) return std::unexpected(made.error());
         shared.maps_[i] = std::move(*made);
     }
     return shared;
@@ -98,8 +92,7 @@ Result<SharedMaps> SharedMaps::open(const std::string& directory) {
 Result<void> SharedMaps::lend(port_bpf& skeleton) const {
     const auto maps = maps_of(skeleton);
     for (std::size_t i = 0; i < names.size(); i++)
-        if (bpf_map__reuse_fd(maps[i], maps_[i].get()) != 0)
-            return std::unexpected(map_error(names[i], "lent to a program"));
+        if (bpf_map__reuse_fd(maps[i], maps_[i].get()) != 0) return std::unexpected(map_error(names[i], "lent to a program"));
     return {};
 }
 
@@ -114,8 +107,7 @@ Result<void> SharedMaps::replace(Name map, const std::vector<std::pair<Key, Valu
     }
     std::vector<Key> old;
     Key key{};
-    for (const Key* last = nullptr; bpf_map_get_next_key(fd, last, &key) == 0; last = &old.back())
-        old.push_back(key);
+    for (const Key* last = nullptr; bpf_map_get_next_key(fd, last, &key) == 0; last = &old.back()) old.push_back(key);
     for (const Key& one : old)
         if (!wanted.contains(one) && bpf_map_delete_elem(fd, &one) != 0 && errno != ENOENT)
             return std::unexpected(map_error(names[map], "written"));
@@ -127,7 +119,7 @@ Result<void> SharedMaps::set_local_addresses(const std::vector<LocalAddress>& ad
     for (const auto& one : addresses) {
         sp_local_key key{.ifindex = one.ifindex, .vpn = one.vpn, .family = family_of(one.address), .address = {}};
         std::memcpy(key.address, one.address.octets.data(), sizeof(key.address));
-        entries.emplace_back(key, SP_LOCAL_HOST | (one.ipsec ? SP_LOCAL_IPSEC : 0U));
+        entries.emplace_back(key, one.ipsec ? SP_LOCAL_HOST | SP_LOCAL_IPSEC : SP_LOCAL_HOST);
     }
     return replace(local_addresses, entries);
 }
@@ -142,12 +134,10 @@ Result<void> SharedMaps::set_protected_sources(const std::vector<ProtectedSource
 Result<void> SharedMaps::set_bypass(const std::vector<VpnPrefix>& sources, const std::vector<VpnPrefix>& destinations) {
     auto entries_of = [](const std::vector<VpnPrefix>& prefixes) {
         std::vector<std::pair<sp_prefix_key, std::uint32_t>> entries;
-        for (const auto& one : prefixes)
-            entries.emplace_back(prefix_key(one.vpn, one.prefix), 1U);
+        for (const auto& one : prefixes) entries.emplace_back(prefix_key(one.vpn, one.prefix), 1U);
         return entries;
     };
-    if (auto done = replace(bypass_sources, entries_of(sources)); !done)
-        return done;
+    if (auto done = replace(bypass_sources, entries_of(sources)); !done) return done;
     return replace(bypass_destinations, entries_of(destinations));
 }
 

@@ -53,9 +53,9 @@ struct PortVlan {
 /// Each set_ call makes the map hold exactly what is given: first what is new is added, then the rest removed, so that no moment lacks what
 /// both have. Threads: one at a time.
 class SharedMaps {
-  public:
-    /// Opens the maps pinned in `directory` (a folder of a bpffs, made if missing), or makes and pins them. Pinned maps of another layout are
-    /// thrown away.
+public:
+    /// Opens the maps pinned in `directory` (a folder of a bpffs, made if missing), or makes and pins them. Pinned maps of another layout
+    /// are thrown away.
     [[nodiscard]] static Result<SharedMaps> open(const std::string& directory);
 
     [[nodiscard]] Result<void> set_local_addresses(const std::vector<LocalAddress>& addresses);
@@ -72,7 +72,7 @@ class SharedMaps {
     /// The maps were there already, made by this layout: what is pinned for single ports can be taken over too.
     [[nodiscard]] bool taken_over() const { return taken_over_; }
 
-  private:
+private:
     enum Name : std::uint8_t {
         local_addresses,
         vlans,
@@ -85,7 +85,8 @@ class SharedMaps {
         ike_machine,
         map_count,
     };
-    template <class Key, class Value> Result<void> replace(Name map, const std::vector<std::pair<Key, Value>>& entries, std::uint64_t flags = 0);
+    template <class Key, class Value>
+    Result<void> replace(Name map, const std::vector<std::pair<Key, Value>>& entries, std::uint64_t flags = 0);
     Result<void> take_layout(const std::string& directory);
     std::array<Descriptor, map_count> maps_;
     bool taken_over_ = false;

@@ -13,7 +13,7 @@ namespace sallyport::xdp {
 
 /// While it lives, what libbpf says in this thread is kept instead of printed.
 class LibbpfLog {
-  public:
+public:
     LibbpfLog();
     ~LibbpfLog();
     LibbpfLog(const LibbpfLog&) = delete;
@@ -21,7 +21,7 @@ class LibbpfLog {
     /// The last lines, in one line.
     [[nodiscard]] std::string tail() const;
 
-  private:
+private:
     std::string* before_;
     std::string text_;
 };

@@ -29,7 +29,7 @@ struct PortsOptions {
 [[nodiscard]] std::string pin_directory(const Settings& settings);
 
 class Ports {
-  public:
+public:
     /// Ports in the order of desired.ports. Once it has begun, ports drop what is not allowed even if it fails.
     [[nodiscard]] static Result<std::unique_ptr<Ports>> start(const Desired& desired, SharedMaps maps, const PortsOptions& options);
     Ports(const Ports&) = delete;
@@ -47,7 +47,7 @@ class Ports {
     /// For the journal, one sentence each.
     [[nodiscard]] std::vector<std::string> notes() const;
 
-  private:
+private:
     Ports(SharedMaps maps, std::vector<PortProgram> programs, Umem umem, Sockets sockets);
     SharedMaps maps_;
     std::vector<PortProgram> programs_;

@@ -17,8 +17,7 @@ namespace sallyport::xdp {
 namespace {
 
 sp_rate rate_of(std::uint32_t rate, std::uint32_t burst) {
-    if (rate == 0)
-        return {};
+    if (rate == 0) return {};
     const std::uint64_t interval = 1'000'000'000ULL / rate;
     return {.interval_ns = interval, .window_ns = interval * (burst > 0 ? burst - 1 : 0)};
 }
@@ -67,8 +66,7 @@ struct Attached {
 Attached attached_to(std::uint32_t ifindex) {
     bpf_xdp_query_opts query{};
     query.sz = sizeof(query);
-    if (bpf_xdp_query(static_cast<int>(ifindex), 0, &query) != 0)
-        return {};
+    if (bpf_xdp_query(static_cast<int>(ifindex), 0, &query) != 0) return {};
     if (query.attach_mode == XDP_ATTACHED_MULTI)
         return {.program = std::max(query.drv_prog_id, query.skb_prog_id), .native = query.drv_prog_id != 0};
     return {.program = query.prog_id, .native = query.attach_mode == XDP_ATTACHED_DRV || query.attach_mode == XDP_ATTACHED_HW};
@@ -114,9 +112,9 @@ Result<void> PortProgram::attach_mode(std::uint32_t flags) {
     bpf_link_create_opts options{};
     options.sz = sizeof(options);
     options.flags = flags;
-    link_ = Descriptor(bpf_link_create(bpf_program__fd(loaded_->skeleton->progs.sallyport_port), static_cast<int>(device_.ifindex), BPF_XDP, &options));
-    if (!link_)
-        return std::unexpected(system_error(errno, "The XDP program cannot be attached", device_.name));
+    link_ = Descriptor(
+        bpf_link_create(bpf_program__fd(loaded_->skeleton->progs.sallyport_port), static_cast<int>(device_.ifindex), BPF_XDP, &options));
+    if (!link_) return std::unexpected(system_error(errno, "The XDP program cannot be attached", device_.name));
     return {};
 }
 
@@ -128,8 +126,7 @@ Result<void> PortProgram::attach(const std::string& folder, bool generic) {
             notes_.push_back("Native XDP does not work on " + device_.name + ", generic mode is used: " + attached.error().sentence);
     }
     if (!native_)
-        if (auto attached = attach_mode(XDP_FLAGS_SKB_MODE); !attached)
-            return attached;
+        if (auto attached = attach_mode(XDP_FLAGS_SKB_MODE); !attached) return attached;
     if (bpf_obj_pin(link_.get(), (folder + "/link").c_str()) != 0)
         return std::unexpected(system_error(errno, "The link cannot be pinned", folder + "/link"));
     return {};
@@ -138,54 +135,45 @@ Result<void> PortProgram::attach(const std::string& folder, bool generic) {
 Result<PortProgram> PortProgram::start(const std::string& directory, const PortSpec& port, const Device& device, const SharedMaps& maps,
                                        const ProgramOptions& options) {
     const std::string folder = directory + "/" + device.name;
-    if (auto checked = check_pin_directory(folder); !checked)
-        return std::unexpected(checked.error());
+    if (auto checked = check_pin_directory(folder); !checked) return std::unexpected(checked.error());
     LibbpfLog log;
     PortProgram program;
     program.device_ = device;
     program.loaded_ = std::make_unique<Loaded>(Skeleton(port_bpf::open()));
     port_bpf* skeleton = program.loaded_->skeleton.get();
-    if (!skeleton)
-        return std::unexpected(system_error(errno, "The BPF program cannot be opened: " + log.tail(), device.name));
+    if (!skeleton) return std::unexpected(system_error(errno, "The BPF program cannot be opened: " + log.tail(), device.name));
     const sp_port settings = settings_of(port, device, options);
     std::memcpy(const_cast<sp_port*>(&skeleton->rodata->port), &settings, sizeof(settings)); // .rodata: constant only once it is loaded
 
-    if (auto lent = maps.lend(*skeleton); !lent)
-        return std::unexpected(lent.error());
+    if (auto lent = maps.lend(*skeleton); !lent) return std::unexpected(lent.error());
     struct Own {
         const char* name;
         bpf_map* map;
         Descriptor& descriptor;
     };
-    for (auto& [name, map, descriptor] : {Own{"xsks", skeleton->maps.xsks, program.xsks_}, Own{"counters", skeleton->maps.counters, program.counters_}}) {
+    for (auto& [name, map, descriptor] :
+         {Own{"xsks", skeleton->maps.xsks, program.xsks_}, Own{"counters", skeleton->maps.counters, program.counters_}}) {
         const std::string path = folder + "/" + name;
-        if (!maps.taken_over())
-            unlink(path.c_str());
+        if (!maps.taken_over()) unlink(path.c_str());
         descriptor = open_pinned_map(path, map);
         if (!descriptor) {
             auto made = make_pinned_map(path, map);
-            if (!made)
-                return std::unexpected(made.error());
+            if (!made) return std::unexpected(made.error());
             descriptor = std::move(*made);
         }
-        if (bpf_map__reuse_fd(map, descriptor.get()) != 0)
-            return std::unexpected(system_error(errno, "A pinned map cannot be used", path));
+        if (bpf_map__reuse_fd(map, descriptor.get()) != 0) return std::unexpected(system_error(errno, "A pinned map cannot be used", path));
     }
     if (port_bpf::load(skeleton) != 0)
         return std::unexpected(system_error(errno, "The BPF program cannot be loaded: " + log.tail(), device.name));
-    const std::array own{device.mac};
-    program.set_macs(own);
+    program.set_macs({&device.mac, 1});
 
     auto taken = program.take_over(folder);
-    if (!taken)
-        return std::unexpected(taken.error());
+    if (!taken) return std::unexpected(taken.error());
     if (!*taken)
-        if (auto attached = program.attach(folder, options.generic); !attached)
-            return std::unexpected(attached.error());
+        if (auto attached = program.attach(folder, options.generic); !attached) return std::unexpected(attached.error());
     const bool vlans = settings.tagged != 0;
     auto prepared = prepare_device(device, !program.native_, vlans);
-    if (!prepared)
-        return std::unexpected(prepared.error());
+    if (!prepared) return std::unexpected(prepared.error());
     program.notes_.insert(program.notes_.end(), prepared->notes.begin(), prepared->notes.end());
     return program;
 }
@@ -201,8 +189,7 @@ void PortProgram::set_macs(std::span<const MacAddress> macs) {
     for (std::size_t i = SP_MAX_PORT_MACS; i-- > 0;) { // the first last: without it all are taken
         std::uint64_t number = 0;
         if (i < macs.size())
-            for (std::size_t k = 0; k < 6; k++)
-                number |= std::uint64_t{macs[i][k]} << (8 * k); // as mac_number() in bpf/parse.h
+            for (std::size_t k = 0; k < 6; k++) number |= std::uint64_t{macs[i][k]} << (8 * k); // as mac_number() in bpf/parse.h
         __atomic_store_n(&numbers[i], number, __ATOMIC_RELAXED);
     }
 }
@@ -210,8 +197,7 @@ void PortProgram::set_macs(std::span<const MacAddress> macs) {
 Result<VerdictCounters> PortProgram::counters() const {
     VerdictCounters sums{};
     const int cpus = libbpf_num_possible_cpus();
-    if (cpus < 1)
-        return std::unexpected(system_error(-cpus, "The number of processors cannot be found"));
+    if (cpus < 1) return std::unexpected(system_error(-cpus, "The number of processors cannot be found"));
     std::vector<sp_counter> each(static_cast<std::size_t>(cpus));
     for (std::uint32_t verdict = 0; verdict < SP_VERDICT_COUNT; verdict++) {
         if (bpf_map_lookup_elem(counters_.get(), &verdict, each.data()) != 0)
@@ -229,12 +215,10 @@ namespace {
 std::vector<std::string> names_in(const std::string& directory) {
     std::vector<std::string> names;
     DIR* open = opendir(directory.c_str());
-    if (!open)
-        return names;
+    if (!open) return names;
     while (const dirent* entry = readdir(open)) {
         std::string name = entry->d_name;
-        if (name != "." && name != "..")
-            names.push_back(std::move(name));
+        if (name != "." && name != "..") names.push_back(std::move(name));
     }
     closedir(open);
     std::ranges::sort(names);
@@ -256,8 +240,7 @@ Result<std::vector<std::string>> detach(const std::string& directory) {
                     return std::unexpected(system_error(errno, "The program cannot be detached", name));
                 ports.push_back(name);
             }
-            if (unlink(path.c_str()) != 0)
-                return std::unexpected(system_error(errno, "The pin cannot be removed", path));
+            if (unlink(path.c_str()) != 0) return std::unexpected(system_error(errno, "The pin cannot be removed", path));
         }
         rmdir(folder.c_str());
     }

@@ -31,7 +31,7 @@ struct ProgramOptions {
 };
 
 class PortProgram {
-  public:
+public:
     /// Loads the program for this port, and attaches it or takes over the pinned link; from then on no frame of the port reaches the
     /// kernel's stack past our rules. Fails with the program's name and id if another program than ours is attached. The VLANs of the port
     /// must be in `maps` already.
@@ -48,11 +48,12 @@ class PortProgram {
 
     /// Frames of this queue go to this AF_XDP socket, until it is closed.
     [[nodiscard]] Result<void> set_socket(unsigned queue, int socket);
-    /// The port's MAC addresses, at most four; frames for other stations are dropped. None: all are taken. The device's own is set at start.
+    /// The port's MAC addresses, at most four; frames for other stations are dropped. None: all are taken. The device's own is set at
+    /// start.
     void set_macs(std::span<const MacAddress> macs);
     [[nodiscard]] Result<VerdictCounters> counters() const;
 
-  private:
+private:
     PortProgram();
     Result<void> attach(const std::string& folder, bool generic);
     Result<bool> take_over(const std::string& folder);

@@ -22,13 +22,13 @@ bool shell(const std::string& command);
 
 /// A packet socket on a device: sends frames as they are, and receives what comes in.
 class Wire {
-  public:
+public:
     explicit Wire(const std::string& device);
     bool send(const Octets& frame);
     /// The next frame that came in, within the time; empty: none. Frames that this machine's own stack makes count too.
     Octets receive(int milliseconds);
 
-  private:
+private:
     Descriptor socket_;
 };
 

@@ -21,11 +21,11 @@ constexpr unsigned send_calls = 64; // more than a full ring takes
 
 } // namespace
 
-XskQueue::XskQueue(PacketMemory memory, std::uint32_t most_receive) : memory_(memory), most_receive_(std::min(most_receive, ring_entries)) {}
+XskQueue::XskQueue(PacketMemory memory, std::uint32_t most_receive)
+    : memory_(memory), most_receive_(std::min(most_receive, ring_entries)) {}
 
 XskQueue::~XskQueue() {
-    if (socket_)
-        xsk_socket__delete(socket_);
+    if (socket_) xsk_socket__delete(socket_);
 }
 
 unsigned XskQueue::receive(std::span<Frame> frames) {
@@ -40,8 +40,7 @@ unsigned XskQueue::receive(std::span<Frame> frames) {
         frame.end = static_cast<std::uint16_t>(frame.begin + descriptor->len);
         frames[i] = frame;
     }
-    if (count == 0)
-        return 0;
+    if (count == 0) return 0;
     xsk_ring_cons__release(&receive_, count);
     receive_held_ -= count;
     received_.store(received_.load(std::memory_order_relaxed) + count, std::memory_order_relaxed);
@@ -49,8 +48,7 @@ unsigned XskQueue::receive(std::span<Frame> frames) {
 }
 
 void XskQueue::refill(Chunks& free) {
-    if (receive_held_ >= most_receive_)
-        return;
+    if (receive_held_ >= most_receive_) return;
     const std::uint32_t room = std::min(most_receive_ - receive_held_, xsk_prod_nb_free(&fill_, ring_entries));
     std::uint32_t at = 0;
     std::uint32_t given = 0;
@@ -61,16 +59,15 @@ void XskQueue::refill(Chunks& free) {
         }
         *xsk_ring_prod__fill_addr(&fill_, at) = std::uint64_t{chunk} * chunk_size;
     }
-    if (given > 0)
-        xsk_ring_prod__submit(&fill_, given);
+    if (given > 0) xsk_ring_prod__submit(&fill_, given);
     receive_held_ += given;
 }
 
 unsigned XskQueue::transmit(std::span<const Frame> frames) {
     std::uint32_t at = 0;
-    const auto count = std::min(static_cast<std::uint32_t>(frames.size()), xsk_prod_nb_free(&transmit_, static_cast<std::uint32_t>(frames.size())));
-    if (count == 0 || xsk_ring_prod__reserve(&transmit_, count, &at) != count)
-        return 0;
+    const auto count = std::min(static_cast<std::uint32_t>(frames.size()),
+                                xsk_prod_nb_free(&transmit_, static_cast<std::uint32_t>(frames.size())));
+    if (count == 0 || xsk_ring_prod__reserve(&transmit_, count, &at) != count) return 0;
     for (std::uint32_t i = 0; i < count; i++) {
         xdp_desc* descriptor = xsk_ring_prod__tx_desc(&transmit_, at + i);
         descriptor->addr = std::uint64_t{frames[i].index} * chunk_size + frames[i].begin;
@@ -85,12 +82,10 @@ unsigned XskQueue::transmit(std::span<const Frame> frames) {
 }
 
 void XskQueue::complete(Chunks& free) {
-    if (transmit_held_ == 0)
-        return;
+    if (transmit_held_ == 0) return;
     std::uint32_t at = 0;
     const std::uint32_t count = xsk_ring_cons__peek(&completion_, ring_entries, &at);
-    if (count == 0)
-        return;
+    if (count == 0) return;
     for (std::uint32_t i = 0; i < count; i++)
         free.give(static_cast<std::uint32_t>(*xsk_ring_cons__comp_addr(&completion_, at + i) / chunk_size));
     xsk_ring_cons__release(&completion_, count);
@@ -99,8 +94,7 @@ void XskQueue::complete(Chunks& free) {
 
 // True: the kernel has taken what it would; false: ask again now.
 bool XskQueue::wake_transmit() {
-    if (sendto(xsk_socket__fd(socket_), nullptr, 0, MSG_DONTWAIT, nullptr, 0) >= 0)
-        return true;
+    if (sendto(xsk_socket__fd(socket_), nullptr, 0, MSG_DONTWAIT, nullptr, 0) >= 0) return true;
     // EAGAIN: it has sent one budget's worth. All else (a full device queue, a link that is down) passes; the frames stay on the ring.
     return errno != EAGAIN;
 }
@@ -109,18 +103,14 @@ void XskQueue::flush() {
     if (transmit_pending_) {
         for (unsigned i = 0; i < send_calls && xsk_ring_prod__needs_wakeup(&transmit_); i++) {
             const std::uint32_t before = __atomic_load_n(transmit_.consumer, __ATOMIC_ACQUIRE);
-            if (wake_transmit() || __atomic_load_n(transmit_.consumer, __ATOMIC_ACQUIRE) == before)
-                break;
+            if (wake_transmit() || __atomic_load_n(transmit_.consumer, __ATOMIC_ACQUIRE) == before) break;
         }
         transmit_pending_ = __atomic_load_n(transmit_.consumer, __ATOMIC_ACQUIRE) != transmit_.cached_prod;
     }
-    if (xsk_ring_prod__needs_wakeup(&fill_))
-        recvfrom(xsk_socket__fd(socket_), nullptr, 0, MSG_DONTWAIT, nullptr, nullptr);
+    if (xsk_ring_prod__needs_wakeup(&fill_)) recvfrom(xsk_socket__fd(socket_), nullptr, 0, MSG_DONTWAIT, nullptr, nullptr);
 }
 
-int XskQueue::descriptor() const {
-    return xsk_socket__fd(socket_);
-}
+int XskQueue::descriptor() const { return xsk_socket__fd(socket_); }
 
 PortStatistics XskQueue::statistics() const {
     PortStatistics statistics;
@@ -146,9 +136,7 @@ Sockets& Sockets::operator=(Sockets&& other) noexcept {
     return *this;
 }
 
-Sockets::~Sockets() {
-    close_all();
-}
+Sockets::~Sockets() { close_all(); }
 
 void Sockets::close_all() {
     queues_.clear(); // before the UMEM that they stand on
@@ -160,8 +148,7 @@ Result<void> Sockets::bind_all(Umem& umem, std::span<PortProgram> ports, unsigne
     // Half of the chunks may wait for frames; the other half is on its way.
     const auto sockets = static_cast<std::uint32_t>(ports.size()) * queues;
     const std::uint32_t most_receive = std::max(1U, umem.memory().count / 2 / sockets);
-    for (std::uint32_t i = 0; i < sockets; i++)
-        queues_.push_back(std::make_unique<XskQueue>(umem.memory(), most_receive));
+    for (std::uint32_t i = 0; i < sockets; i++) queues_.push_back(std::make_unique<XskQueue>(umem.memory(), most_receive));
 
     xsk_umem_config memory{};
     memory.fill_size = ring_entries;
@@ -184,10 +171,9 @@ Result<void> Sockets::bind_all(Umem& umem, std::span<PortProgram> ports, unsigne
         const std::string& name = port.device().name;
         int error = -EBUSY;
         for (unsigned tries = 0; tries < bind_tries && error == -EBUSY; tries++) {
-            if (tries > 0)
-                usleep(bind_retry_microseconds);
-            error = xsk_socket__create_shared(&queue.socket_, name.c_str(), i % queues, umem_.get(), &queue.receive_, &queue.transmit_, &queue.fill_,
-                                              &queue.completion_, &config);
+            if (tries > 0) usleep(bind_retry_microseconds);
+            error = xsk_socket__create_shared(&queue.socket_, name.c_str(), i % queues, umem_.get(), &queue.receive_, &queue.transmit_,
+                                              &queue.fill_, &queue.completion_, &config);
         }
         if (error != 0) {
             queue.socket_ = nullptr;
@@ -196,8 +182,7 @@ Result<void> Sockets::bind_all(Umem& umem, std::span<PortProgram> ports, unsigne
         }
         const int budget = transmit_budget; // a kernel without it says so, and loses nothing
         (void)setsockopt(xsk_socket__fd(queue.socket_), SOL_XDP, option_transmit_budget, &budget, sizeof(budget));
-        if (auto set = port.set_socket(i % queues, xsk_socket__fd(queue.socket_)); !set)
-            return set;
+        if (auto set = port.set_socket(i % queues, xsk_socket__fd(queue.socket_)); !set) return set;
     }
     zero_copy_ = zero_copy;
     return {};
@@ -205,14 +190,13 @@ Result<void> Sockets::bind_all(Umem& umem, std::span<PortProgram> ports, unsigne
 
 Result<Sockets> Sockets::open(Umem& umem, std::span<PortProgram> ports, unsigned queues) {
     if (ports.empty() || queues == 0 || queues > SP_MAX_QUEUES)
-        return std::unexpected(Error{ErrorCode::invalid, "At least one port and 1 to " + std::to_string(SP_MAX_QUEUES) + " queues are needed.", "", ""});
+        return std::unexpected(
+            Error{ErrorCode::invalid, "At least one port and 1 to " + std::to_string(SP_MAX_QUEUES) + " queues are needed.", "", ""});
     Sockets sockets;
     const bool may_zero_copy = std::ranges::all_of(ports, &PortProgram::native); // generic mode always copies
-    if (may_zero_copy && sockets.bind_all(umem, ports, queues, true))
-        return sockets;
+    if (may_zero_copy && sockets.bind_all(umem, ports, queues, true)) return sockets;
     sockets.close_all();
-    if (auto bound = sockets.bind_all(umem, ports, queues, false); !bound)
-        return std::unexpected(bound.error());
+    if (auto bound = sockets.bind_all(umem, ports, queues, false); !bound) return std::unexpected(bound.error());
     return sockets;
 }
 

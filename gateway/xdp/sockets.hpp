@@ -25,7 +25,7 @@ inline constexpr std::uint32_t ring_entries = 2048;
 
 /// One queue of one port (PortQueue has the rules).
 class XskQueue final : public PortQueue {
-  public:
+public:
     /// `most_receive`: chunks that the receive side may hold.
     XskQueue(PacketMemory memory, std::uint32_t most_receive);
     ~XskQueue() override;
@@ -41,7 +41,7 @@ class XskQueue final : public PortQueue {
     /// Chunks that this queue has now, on its rings or in the kernel. Threads: the queue's worker, or none beside.
     [[nodiscard]] std::uint32_t held() const { return receive_held_ + transmit_held_; }
 
-  private:
+private:
     friend class Sockets;
     bool wake_transmit();
 
@@ -60,9 +60,9 @@ class XskQueue final : public PortQueue {
 };
 
 class Sockets {
-  public:
-    /// Binds queues 0 to queues-1 of every port and registers them with the ports' programs. Zero-copy if all ports can, else copy: sockets on
-    /// one UMEM have one mode. A queue that a dying process still holds is tried again for two seconds.
+public:
+    /// Binds queues 0 to queues-1 of every port and registers them with the ports' programs. Zero-copy if all ports can, else copy: sockets
+    /// on one UMEM have one mode. A queue that a dying process still holds is tried again for two seconds.
     [[nodiscard]] static Result<Sockets> open(Umem& umem, std::span<PortProgram> ports, unsigned queues);
     Sockets(Sockets&&) noexcept = default;
     Sockets& operator=(Sockets&&) noexcept;
@@ -73,7 +73,7 @@ class Sockets {
     [[nodiscard]] unsigned queues_per_port() const { return per_port_; }
     [[nodiscard]] bool zero_copy() const { return zero_copy_; }
 
-  private:
+private:
     struct DeleteUmem {
         void operator()(xsk_umem* umem) const { xsk_umem__delete(umem); }
     };

@@ -14,8 +14,7 @@ constexpr std::uint32_t most_chunks = 1U << 20; // 4 GiB: chunk offsets of all r
 
 } // namespace
 
-Umem::Umem(Umem&& other) noexcept
-    : file_(std::move(other.file_)), memory_(std::exchange(other.memory_, {})), huge_(other.huge_) {}
+Umem::Umem(Umem&& other) noexcept : file_(std::move(other.file_)), memory_(std::exchange(other.memory_, {})), huge_(other.huge_) {}
 
 Umem& Umem::operator=(Umem&& other) noexcept {
     std::swap(file_, other.file_);
@@ -25,19 +24,16 @@ Umem& Umem::operator=(Umem&& other) noexcept {
 }
 
 Umem::~Umem() {
-    if (memory_.base)
-        munmap(memory_.base, octets());
+    if (memory_.base) munmap(memory_.base, octets());
 }
 
 bool Umem::map(std::uint32_t chunks, bool huge) {
     std::size_t octets = std::size_t{chunks} * chunk_size;
     octets = (octets + huge_page - 1) / huge_page * huge_page;
     Descriptor file(memfd_create("sallyport-packets", MFD_CLOEXEC | (huge ? MFD_HUGETLB : 0U)));
-    if (!file || ftruncate(file.get(), static_cast<off_t>(octets)) != 0)
-        return false;
+    if (!file || ftruncate(file.get(), static_cast<off_t>(octets)) != 0) return false;
     void* at = mmap(nullptr, octets, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, file.get(), 0);
-    if (at == MAP_FAILED)
-        return false;
+    if (at == MAP_FAILED) return false;
     file_ = std::move(file);
     memory_ = {.base = static_cast<std::uint8_t*>(at), .count = static_cast<std::uint32_t>(octets / chunk_size)};
     huge_ = huge;
@@ -46,11 +42,13 @@ bool Umem::map(std::uint32_t chunks, bool huge) {
 
 Result<Umem> Umem::create(std::uint32_t chunks) {
     if (chunks == 0 || chunks > most_chunks)
-        return std::unexpected(Error{ErrorCode::invalid, "The packet memory has 1 to " + std::to_string(most_chunks) + " chunks, not " + std::to_string(chunks) + ".",
-                                     "frames", ""});
+        return std::unexpected(Error{
+            ErrorCode::invalid,
+            "The packet memory has 1 to " + std::to_string(most_chunks) + " chunks, not " + std::to_string(chunks) + ".", "frames", ""});
     Umem umem;
     if (!umem.map(chunks, true) && !umem.map(chunks, false))
-        return std::unexpected(system_error(errno, "There is no memory for " + std::to_string(chunks) + " packet chunks", "frames", "Configure fewer frames."));
+        return std::unexpected(system_error(errno, "There is no memory for " + std::to_string(chunks) + " packet chunks", "frames",
+                                            "Configure fewer frames."));
     return umem;
 }
 

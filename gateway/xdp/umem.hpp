@@ -11,7 +11,7 @@
 namespace sallyport::xdp {
 
 class Umem {
-  public:
+public:
     /// At least `chunks` chunks (rounded up to whole huge pages), all pages present.
     [[nodiscard]] static Result<Umem> create(std::uint32_t chunks);
     Umem(Umem&& other) noexcept;
@@ -25,7 +25,7 @@ class Umem {
     [[nodiscard]] bool huge_pages() const { return huge_; }
     [[nodiscard]] int descriptor() const { return file_.get(); }
 
-  private:
+private:
     Umem() = default;
     bool map(std::uint32_t chunks, bool huge);
     Descriptor file_;

@@ -27,7 +27,7 @@ using rig::Wire;
 using testing::HasSubstr;
 
 class Namespaces : public testing::Environment {
-  public:
+public:
     void SetUp() override { ASSERT_TRUE(rig::enter()); }
 };
 
@@ -35,11 +35,10 @@ class Namespaces : public testing::Environment {
 
 const std::string pins = rig::run_directory() + "/bpf";
 
-template <class T> T must(Result<T> result) {
-    if (!result)
-        throw std::runtime_error(to_string(result.error()));
-    if constexpr (!std::is_void_v<T>)
-        return std::move(*result);
+template <class T>
+T must(Result<T> result) {
+    if (!result) throw std::runtime_error(to_string(result.error()));
+    if constexpr (!std::is_void_v<T>) return std::move(*result);
 }
 
 std::string mac_of(const std::string& device) {
@@ -53,17 +52,11 @@ std::string mac_of(const std::string& device) {
     return text;
 }
 
-Octets to_black(const std::string& layers) {
-    return fixture::make_frame("eth / " + layers, mac_of("black0"));
-}
+Octets to_black(const std::string& layers) { return fixture::make_frame("eth / " + layers, mac_of("black0")); }
 
-Octets to_red(const std::string& layers) {
-    return fixture::make_frame("eth / " + layers, mac_of("red0"));
-}
+Octets to_red(const std::string& layers) { return fixture::make_frame("eth / " + layers, mac_of("red0")); }
 
-Octets octets_of(const Frame& frame) {
-    return {frame.data(), frame.data() + frame.length()};
-}
+Octets octets_of(const Frame& frame) { return {frame.data(), frame.data() + frame.length()}; }
 
 Desired two_ports(unsigned queues = 1) {
     Desired desired;
@@ -86,7 +79,7 @@ const std::string esp = "ip4 198.51.100.7 192.0.2.1 / esp";
 const std::string transit = "ip4 10.1.0.5 10.2.0.5 / udp 1000 2000 / octets 30 value=7";
 
 class XdpPorts : public testing::Test {
-  protected:
+protected:
     void SetUp() override { make_wires(1); }
     void TearDown() override {
         ports_.reset();
@@ -99,8 +92,8 @@ class XdpPorts : public testing::Test {
         const std::string count = std::to_string(queues);
         const std::string many = " numrxqueues " + count + " numtxqueues " + count;
         for (const auto& [near, far] : {std::pair{"black0", "wan0"}, {"red0", "lan0"}})
-            ASSERT_TRUE(shell("ip link del " + std::string(near) + " 2>/dev/null; ip link add " + near + many + " type veth peer name " + far + many +
-                              " && ip link set " + near + " up && ip link set " + far + " up"));
+            ASSERT_TRUE(shell("ip link del " + std::string(near) + " 2>/dev/null; ip link add " + near + many + " type veth peer name " +
+                              far + many + " && ip link set " + near + " up && ip link set " + far + " up"));
     }
 
     void start(const Desired& desired = two_ports()) {
@@ -127,14 +120,15 @@ class XdpPorts : public testing::Test {
         return frames;
     }
 
-    [[nodiscard]] std::uint64_t counted(std::size_t port, sp_verdict verdict) { return must(ports_->program(port).counters())[verdict].packets; }
+    [[nodiscard]] std::uint64_t counted(std::size_t port, sp_verdict verdict) {
+        return must(ports_->program(port).counters())[verdict].packets;
+    }
 
     // Every chunk is somewhere, once.
     void expect_no_chunk_lost(std::size_t in_hand = 0) {
         std::size_t sum = in_hand + chunks_->size() + depot_->size();
         for (std::size_t port = 0; port < ports_->count(); port++)
-            for (unsigned k = 0; k < ports_->queues(); k++)
-                sum += ports_->queue(port, k).held();
+            for (unsigned k = 0; k < ports_->queues(); k++) sum += ports_->queue(port, k).held();
         EXPECT_EQ(sum, ports_->memory().count);
     }
 
@@ -241,8 +235,7 @@ TEST_F(XdpPorts, AFullTransmitRingTakesWhatFits) {
     }
     EXPECT_EQ(ports_->queue(0, 0).transmit(frames), ring_entries);
     expect_no_chunk_lost(100);
-    for (std::size_t i = ring_entries; i < frames.size(); i++)
-        chunks_->give(frames[i]);
+    for (std::size_t i = ring_entries; i < frames.size(); i++) chunks_->give(frames[i]);
     ports_->queue(0, 0).flush();
     ASSERT_TRUE(shell("ip link set wan0 up"));
     for (int i = 0; i < 1000 && ports_->queue(0, 0).held() > 1024; i++) {
@@ -302,8 +295,7 @@ TEST_F(XdpPorts, DropWhileNoWorkerReads) {
     SharedMaps maps = filled_maps();
     PortProgram program = must(PortProgram::start(pins, desired.ports[1], must(find_device("red0")), maps, {}));
     Wire lan("lan0"), kernel("red0");
-    for (int i = 0; i < 10; i++)
-        ASSERT_TRUE(lan.send(to_red(transit)));
+    for (int i = 0; i < 10; i++) ASSERT_TRUE(lan.send(to_red(transit)));
     EXPECT_TRUE(kernel.receive(100).empty()) << "nothing reaches the kernel's stack";
     EXPECT_EQ(must(program.counters())[SP_NO_WORKER].packets, 10U);
 }
@@ -321,7 +313,7 @@ TEST_F(XdpPorts, FullReceiveRingIsTheKernelsToCount) {
 
 // Starts in a child, which is then killed in mid-traffic.
 class XdpTakeOver : public XdpPorts {
-  protected:
+protected:
     void start_in_child_and_kill() {
         int ready[2];
         ASSERT_EQ(pipe(ready), 0);
@@ -339,8 +331,7 @@ class XdpTakeOver : public XdpPorts {
         const bool started = read(ready[0], &octet, 1) == 1;
         close(ready[0]);
         Wire lan("lan0");
-        for (int i = 0; i < 5; i++)
-            EXPECT_TRUE(lan.send(to_red(transit)));
+        for (int i = 0; i < 5; i++) EXPECT_TRUE(lan.send(to_red(transit)));
         kill(child, SIGKILL);
         int status = 0;
         ASSERT_EQ(waitpid(child, &status, 0), child);
@@ -351,16 +342,14 @@ class XdpTakeOver : public XdpPorts {
 TEST_F(XdpTakeOver, TheDeadProcessLeavesThePortDropping) {
     start_in_child_and_kill();
     Wire lan("lan0"), kernel("red0");
-    for (int i = 0; i < 10; i++)
-        ASSERT_TRUE(lan.send(to_red(transit)));
+    for (int i = 0; i < 10; i++) ASSERT_TRUE(lan.send(to_red(transit)));
     EXPECT_TRUE(kernel.receive(100).empty());
 }
 
 TEST_F(XdpTakeOver, TheNextGoesOn) {
     start_in_child_and_kill();
     Wire lan("lan0");
-    for (int i = 0; i < 10; i++)
-        ASSERT_TRUE(lan.send(to_red(transit)));
+    for (int i = 0; i < 10; i++) ASSERT_TRUE(lan.send(to_red(transit)));
     start();
     EXPECT_THAT(ports_->notes(), testing::Contains(HasSubstr("taken over")));
     EXPECT_TRUE(ports_->program(1).native());
@@ -377,8 +366,7 @@ TEST_F(XdpTakeOver, TheNextGoesOn) {
 TEST_F(XdpTakeOver, AgainAndAgain) {
     for (int i = 0; i < 5; i++) {
         start_in_child_and_kill();
-        if (HasFatalFailure())
-            return;
+        if (HasFatalFailure()) return;
     }
     start();
     Wire lan("lan0");
@@ -421,7 +409,8 @@ TEST_F(XdpTakeOver, AMapOfAnotherShapeIsThrownAway) {
 }
 
 TEST_F(XdpPorts, AStrangersProgramIsNotReplaced) {
-    const bpf_insn pass[] = {{.code = 0xb7, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 2}, {.code = 0x95, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
+    const bpf_insn pass[] = {{.code = 0xb7, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 2},
+                             {.code = 0x95, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
     Descriptor stranger(bpf_prog_load(BPF_PROG_TYPE_XDP, "stranger", "GPL", pass, 2, nullptr));
     ASSERT_TRUE(stranger);
     const int red = static_cast<int>(if_nametoindex("red0"));
@@ -524,19 +513,22 @@ std::size_t entries_of(const std::string& name, std::size_t key_octets) {
     Descriptor map(bpf_obj_get((pins + "/" + shared_pins + "/" + name).c_str()));
     std::vector<std::uint8_t> key(key_octets);
     std::size_t count = 0;
-    for (const void* last = nullptr; bpf_map_get_next_key(map.get(), last, key.data()) == 0; last = key.data())
-        count++;
+    for (const void* last = nullptr; bpf_map_get_next_key(map.get(), last, key.data()) == 0; last = key.data()) count++;
     return count;
 }
 
 TEST_F(XdpPorts, SetMakesTheMapsHoldWhatIsGiven) {
     SharedMaps maps = must(SharedMaps::open(pins + "/" + shared_pins));
     auto prefix = [](const char* text) { return *parse_prefix(text); };
-    must(maps.set_protected_sources({{.vpn = 0, .prefix = prefix("10.2.0.0/16")}, {.vpn = 0, .prefix = prefix("0.0.0.0/0")}, {.vpn = 3, .prefix = prefix("2001:db8::/32")}}));
+    must(maps.set_protected_sources({{.vpn = 0, .prefix = prefix("10.2.0.0/16")},
+                                     {.vpn = 0, .prefix = prefix("0.0.0.0/0")},
+                                     {.vpn = 3, .prefix = prefix("2001:db8::/32")}}));
     EXPECT_EQ(entries_of("protected_sources", sizeof(sp_prefix_key)), 3U);
-    must(maps.set_protected_sources({{.vpn = 0, .prefix = prefix("10.3.0.0/16"), .exempt = true}, {.vpn = 0, .prefix = prefix("0.0.0.0/0")}}));
+    must(maps.set_protected_sources(
+        {{.vpn = 0, .prefix = prefix("10.3.0.0/16"), .exempt = true}, {.vpn = 0, .prefix = prefix("0.0.0.0/0")}}));
     EXPECT_EQ(entries_of("protected_sources", sizeof(sp_prefix_key)), 2U);
-    must(maps.set_bypass({{.vpn = 0, .prefix = prefix("198.51.100.0/24")}}, {{.vpn = 0, .prefix = prefix("10.1.0.0/16")}, {.vpn = 0, .prefix = prefix("10.3.0.0/16")}}));
+    must(maps.set_bypass({{.vpn = 0, .prefix = prefix("198.51.100.0/24")}},
+                         {{.vpn = 0, .prefix = prefix("10.1.0.0/16")}, {.vpn = 0, .prefix = prefix("10.3.0.0/16")}}));
     EXPECT_EQ(entries_of("bypass_sources", sizeof(sp_prefix_key)), 1U);
     EXPECT_EQ(entries_of("bypass_destinations", sizeof(sp_prefix_key)), 2U);
     must(maps.set_bypass({}, {}));
@@ -558,8 +550,7 @@ TEST_F(XdpPorts, SetMakesTheMapsHoldWhatIsGiven) {
 TEST_F(XdpPorts, AFullMapIsRefusedWithASentence) {
     SharedMaps maps = must(SharedMaps::open(pins + "/" + shared_pins));
     std::vector<LocalAddress> many(SP_MAX_LOCAL_ADDRESSES + 1);
-    for (std::size_t i = 0; i < many.size(); i++)
-        many[i].ifindex = static_cast<std::uint32_t>(i + 1);
+    for (std::size_t i = 0; i < many.size(); i++) many[i].ifindex = static_cast<std::uint32_t>(i + 1);
     auto set = maps.set_local_addresses(many);
     ASSERT_FALSE(set);
     EXPECT_EQ(set.error().code, ErrorCode::exhausted);
