@@ -224,7 +224,10 @@ TEST_F(XdpPorts, ForwardBothWaysOnOneMemory) {
 }
 
 TEST_F(XdpPorts, AFullTransmitRingTakesWhatFits) {
-    start();
+    Desired desired = two_ports();
+    desired.settings.frames = 8192;
+    start(desired);
+    const std::uint32_t receive_side = ports_->queue(0, 0).held();
     ASSERT_TRUE(shell("ip link set wan0 down")); // no carrier: nothing leaves
     std::vector<Frame> frames(ring_entries + 100);
     for (auto& frame : frames) {
@@ -238,12 +241,12 @@ TEST_F(XdpPorts, AFullTransmitRingTakesWhatFits) {
     for (std::size_t i = ring_entries; i < frames.size(); i++) chunks_->give(frames[i]);
     ports_->queue(0, 0).flush();
     ASSERT_TRUE(shell("ip link set wan0 up"));
-    for (int i = 0; i < 1000 && ports_->queue(0, 0).held() > 1024; i++) {
+    for (int i = 0; i < 1000 && ports_->queue(0, 0).held() > receive_side; i++) {
         ports_->queue(0, 0).flush();
         ports_->queue(0, 0).complete(*chunks_);
         usleep(1000);
     }
-    EXPECT_LE(ports_->queue(0, 0).held(), 1024U) << "all have left when the link is up again";
+    EXPECT_EQ(ports_->queue(0, 0).held(), receive_side) << "all have left when the link is up again";
     expect_no_chunk_lost();
 }
 
@@ -255,7 +258,7 @@ TEST_F(XdpPorts, TwoQueuesReceiveOnTheirOwn) {
     constexpr unsigned flows = 64;
     for (unsigned i = 0; i < flows; i++)
         ASSERT_TRUE(lan.send(to_red("ip4 10.1.0.5 10.2.0.5 / udp " + std::to_string(1000 + i) + " 2000 / octets 30")));
-    ASSERT_TRUE(shell("taskset -c 0 true")); // let the softirqs run
+    usleep(10'000); // the other end's softirqs
     std::size_t first = receive(ports_->queue(1, 0)).size();
     std::size_t second = receive(ports_->queue(1, 1)).size();
     EXPECT_EQ(first + second, flows);
@@ -443,7 +446,7 @@ TEST_F(XdpPorts, DetachOpensThePorts) {
     auto detached = detach(pins);
     ASSERT_TRUE(detached) << to_string(detached.error());
     EXPECT_EQ(*detached, (std::vector<std::string>{"black0", "red0"}));
-    EXPECT_TRUE(std::filesystem::is_empty(pins));
+    for (const auto* folder : {"/black0", "/red0", "/shared-by-all-ports"}) EXPECT_FALSE(std::filesystem::exists(pins + folder)) << folder;
     Wire lan("lan0"), kernel("red0");
     ASSERT_TRUE(lan.send(to_red(transit)));
     EXPECT_EQ(kernel.receive(1000), to_red(transit));
