@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Free chunks of the packet memory (UMEM). Every chunk is at every moment in exactly one place: a ring, a frame, a worker's stack or the depot.
+// Free chunks of the packet memory (UMEM). Every chunk is at every moment in exactly one place: a ring, a frame, a worker's stack or the
+// depot.
 #pragma once
 
 #include "gateway/port/frame.hpp"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A frame on its way: where it lies in the packet memory, and what the stages found out about it. One cache line; it is moved, never copied twice.
+// A frame on its way: where it lies in the packet memory, and what the stages found out about it. One cache line; it is moved, never copied
+// twice.
 #pragma once
 
 #include "gateway/sa/drop_reason.hpp"
@@ -13,37 +14,38 @@ struct OutboundSa;
 struct InboundSa;
 } // namespace transform
 
-inline constexpr unsigned chunk_size = 4096;    // octets of a UMEM chunk
-inline constexpr unsigned frame_headroom = 256; // received frames begin at least here (XDP_PACKET_HEADROOM), and frames of our own making too
-inline constexpr unsigned head_room = 128;      // at least so many octets are free before the frame whenever a stage gets it
-inline constexpr unsigned tail_room = 64;       // and behind it
+inline constexpr unsigned chunk_size = 4096; // octets of a UMEM chunk
+inline constexpr unsigned frame_headroom =
+    256;                                   // received frames begin at least here (XDP_PACKET_HEADROOM), and frames of our own making too
+inline constexpr unsigned head_room = 128; // at least so many octets are free before the frame whenever a stage gets it
+inline constexpr unsigned tail_room = 64;  // and behind it
 inline constexpr unsigned largest_frame = chunk_size - frame_headroom - 2 * tail_room; // octets of a frame with its Ethernet header
 
 /// Offsets count octets from the begin of the chunk, so that they stay true when the frame grows at either end.
 struct Frame {
-    std::uint8_t* chunk = nullptr;  // first octet of the chunk; the frame owns it until it is transmitted or given back
+    std::uint8_t* chunk = nullptr; // first octet of the chunk; the frame owns it until it is transmitted or given back
     union {
         const transform::OutboundSa* outbound = nullptr; // set by look-up on the red side
         const transform::InboundSa* inbound;             // set by look-up on the black side
     };
-    std::uint64_t sequence = 0;     // inbound: the whole 64-bit number; outbound: the number given
-    std::uint64_t arrival = 0;      // TSC of the batch that brought it
-    std::uint32_t index = 0;        // number of the chunk
+    std::uint64_t sequence = 0; // inbound: the whole 64-bit number; outbound: the number given
+    std::uint64_t arrival = 0;  // TSC of the batch that brought it
+    std::uint32_t index = 0;    // number of the chunk
     std::uint32_t spi = 0;
-    std::uint16_t begin = 0;        // first octet of the frame (Ethernet header)
-    std::uint16_t end = 0;          // one behind its last octet
-    std::uint16_t network = 0;      // outermost IP header
-    std::uint16_t transport = 0;    // what follows the IP header and its extension headers
-    std::uint16_t vpn = 0;          // black: outer VPN until opened, then the red VPN; red: red VPN until sealed, then the outer VPN
-    std::uint16_t vlan = 0;         // VLAN id it came with or leaves with, 0: none
-    std::uint8_t port = 0;          // where it came in, then where it goes out: index into the worker's ports
-    std::uint8_t family = 0;        // 4 or 6, of the header at `network`
-    std::uint8_t protocol = 0;      // upper-layer protocol at `transport`
-    std::uint8_t traffic_class = 0; // TOS or Traffic Class octet of the outer header; kept until after open (RFC 6040)
-    std::uint8_t hop_limit = 0;     // of the outer header
+    std::uint16_t begin = 0;              // first octet of the frame (Ethernet header)
+    std::uint16_t end = 0;                // one behind its last octet
+    std::uint16_t network = 0;            // outermost IP header
+    std::uint16_t transport = 0;          // what follows the IP header and its extension headers
+    std::uint16_t vpn = 0;                // black: outer VPN until opened, then the red VPN; red: red VPN until sealed, then the outer VPN
+    std::uint16_t vlan = 0;               // VLAN id it came with or leaves with, 0: none
+    std::uint8_t port = 0;                // where it came in, then where it goes out: index into the worker's ports
+    std::uint8_t family = 0;              // 4 or 6, of the header at `network`
+    std::uint8_t protocol = 0;            // upper-layer protocol at `transport`
+    std::uint8_t traffic_class = 0;       // TOS or Traffic Class octet of the outer header; kept until after open (RFC 6040)
+    std::uint8_t hop_limit = 0;           // of the outer header
     DropReason reason = DropReason::none; // anything else: the frame is dropped, counted, and its chunk given back at the end of the stage
-    std::uint8_t flags = 0;         // FrameFlag
-    std::uint8_t worker = 0;        // who received it (hand-over)
+    std::uint8_t flags = 0;               // FrameFlag
+    std::uint8_t worker = 0;              // who received it (hand-over)
 
     [[nodiscard]] std::uint8_t* at(unsigned offset) const { return chunk + offset; }
     [[nodiscard]] std::uint8_t* data() const { return chunk + begin; }
@@ -57,6 +59,9 @@ enum FrameFlag : std::uint8_t {
     frame_waited = 2,    // has waited for a neighbour once
     frame_fragment = 4,  // any fragment, first or later
     frame_ports = 8,     // ports at `transport` are known
+    frame_to_red = 16,   // leaves by a red port of its VPN (opened, or bypassed inwards); else by a black port
+    frame_bypassed = 32, // neither sealed nor opened: a policy says bypass
+    frame_unclear = 64,  // more VLAN tags than the one in `vlan`
 };
 
 } // namespace sallyport

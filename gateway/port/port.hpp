@@ -12,7 +12,7 @@ namespace sallyport {
 
 /// What the kernel says of one AF_XDP socket (XDP_STATISTICS), packets since it was bound.
 struct PortStatistics {
-    std::uint64_t received = 0, transmitted = 0;           // by us
+    std::uint64_t received = 0, transmitted = 0; // by us
     std::uint64_t dropped = 0, ring_full = 0, fill_empty = 0, invalid_receive = 0, invalid_transmit = 0;
 };
 

@@ -17,23 +17,20 @@ __extension__ using U128 = unsigned __int128;
 /// The address as a number, for ranges.
 U128 number_of(const Address& address) {
     U128 number = 0;
-    for (unsigned i = 0; i < address.size(); ++i)
-        number = number << 8 | address.octets[i];
+    for (unsigned i = 0; i < address.size(); ++i) number = number << 8 | address.octets[i];
     return number;
 }
 
 Address address_of(U128 number, Family family) {
     Address address;
     address.family = family;
-    for (unsigned i = address.size(); i-- > 0; number >>= 8)
-        address.octets[i] = static_cast<std::uint8_t>(number);
+    for (unsigned i = address.size(); i-- > 0; number >>= 8) address.octets[i] = static_cast<std::uint8_t>(number);
     return address;
 }
 
 unsigned trailing_zeros(U128 number) {
     const auto low = static_cast<std::uint64_t>(number);
-    if (low != 0)
-        return static_cast<unsigned>(std::countr_zero(low));
+    if (low != 0) return static_cast<unsigned>(std::countr_zero(low));
     return 64U + static_cast<unsigned>(std::countr_zero(static_cast<std::uint64_t>(number >> 64)));
 }
 
@@ -52,34 +49,28 @@ bool AddressRange::contains(const Address& address) const {
 std::optional<Address> parse_address(std::string_view text) {
     std::array<char, INET6_ADDRSTRLEN> buffer{};
     // inet_pton stops at a zero octet, which a view may carry.
-    if (text.size() >= buffer.size() || text.find('\0') != std::string_view::npos)
-        return std::nullopt;
+    if (text.size() >= buffer.size() || text.find('\0') != std::string_view::npos) return std::nullopt;
     std::ranges::copy(text, buffer.begin());
     Address address;
-    if (inet_pton(AF_INET, buffer.data(), address.octets.data()) == 1)
-        return address;
+    if (inet_pton(AF_INET, buffer.data(), address.octets.data()) == 1) return address;
     address.family = Family::ipv6;
-    if (inet_pton(AF_INET6, buffer.data(), address.octets.data()) == 1)
-        return address;
+    if (inet_pton(AF_INET6, buffer.data(), address.octets.data()) == 1) return address;
     return std::nullopt;
 }
 
 std::optional<Prefix> parse_prefix(std::string_view text) {
     const std::size_t slash = text.find('/');
     const auto address = parse_address(text.substr(0, slash));
-    if (!address)
-        return std::nullopt;
+    if (!address) return std::nullopt;
     unsigned length = address->bits();
     if (slash != std::string_view::npos) {
         const std::string_view digits = text.substr(slash + 1);
         const char* end = digits.data() + digits.size();
         const auto [stop, error] = std::from_chars(digits.data(), end, length);
         const bool padded = digits.size() > 1 && digits.front() == '0';
-        if (error != std::errc{} || stop != end || padded || length > address->bits())
-            return std::nullopt;
+        if (error != std::errc{} || stop != end || padded || length > address->bits()) return std::nullopt;
     }
-    if ((number_of(*address) & host_bits(address->bits(), length)) != 0)
-        return std::nullopt;
+    if ((number_of(*address) & host_bits(address->bits(), length)) != 0) return std::nullopt;
     return Prefix{*address, static_cast<std::uint8_t>(length)};
 }
 
@@ -91,8 +82,7 @@ std::optional<AddressRange> parse_range(std::string_view text) {
     }
     const auto first = parse_address(text.substr(0, dash));
     const auto last = parse_address(text.substr(dash + 1));
-    if (!first || !last || first->family != last->family || last->octets < first->octets)
-        return std::nullopt;
+    if (!first || !last || first->family != last->family || last->octets < first->octets) return std::nullopt;
     return AddressRange{*first, *last};
 }
 
@@ -102,14 +92,11 @@ std::string to_string(const Address& address) {
     return buffer.data();
 }
 
-std::string to_string(const Prefix& prefix) {
-    return to_string(prefix.address) + "/" + std::to_string(prefix.length);
-}
+std::string to_string(const Prefix& prefix) { return to_string(prefix.address) + "/" + std::to_string(prefix.length); }
 
 std::string to_string(const AddressRange& range) {
     const auto prefixes = prefixes_of(range);
-    if (prefixes.size() == 1)
-        return prefixes[0].length == range.first.bits() ? to_string(range.first) : to_string(prefixes[0]);
+    if (prefixes.size() == 1) return prefixes[0].length == range.first.bits() ? to_string(range.first) : to_string(prefixes[0]);
     return to_string(range.first) + "-" + to_string(range.last);
 }
 
@@ -119,8 +106,7 @@ AddressRange range_of(const Prefix& prefix) {
 }
 
 bool contains(const Prefix& prefix, const Address& address) {
-    if (address.family != prefix.address.family)
-        return false;
+    if (address.family != prefix.address.family) return false;
     return ((number_of(address) ^ number_of(prefix.address)) & ~host_bits(address.bits(), prefix.length)) == 0;
 }
 
@@ -133,12 +119,10 @@ std::vector<Prefix> prefixes_of(const AddressRange& range) {
     while (first <= last) {
         // The largest block that begins at `first`, is aligned to its size and does not pass `last`.
         unsigned host = first == 0 ? bits : std::min(bits, trailing_zeros(first));
-        while ((first | host_bits(bits, bits - host)) > last)
-            --host;
+        while ((first | host_bits(bits, bits - host)) > last) --host;
         prefixes.push_back({address_of(first, family), static_cast<std::uint8_t>(bits - host)});
         const U128 end = first | host_bits(bits, bits - host);
-        if (end == last)
-            break; // the range may end at the highest address, behind which there is no number
+        if (end == last) break; // the range may end at the highest address, behind which there is no number
         first = end + 1;
     }
     return prefixes;

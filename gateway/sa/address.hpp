@@ -40,7 +40,8 @@ struct AddressRange {
 };
 
 [[nodiscard]] std::optional<Address> parse_address(std::string_view text); // "192.0.2.1", "2001:db8::1"
-[[nodiscard]] std::optional<Prefix> parse_prefix(std::string_view text);   // "192.0.2.0/24"; a plain address is a host prefix; host bits set: nothing
+[[nodiscard]] std::optional<Prefix> parse_prefix(
+    std::string_view text); // "192.0.2.0/24"; a plain address is a host prefix; host bits set: nothing
 [[nodiscard]] std::optional<AddressRange> parse_range(std::string_view text); // "a-b", a prefix or an address
 [[nodiscard]] std::string to_string(const Address& address);
 [[nodiscard]] std::string to_string(const Prefix& prefix);

@@ -9,14 +9,11 @@ using namespace sallyport;
 
 namespace {
 
-Address address(std::string_view text) {
-    return parse_address(text).value();
-}
+Address address(std::string_view text) { return parse_address(text).value(); }
 
 std::vector<std::string> texts(std::string_view range) {
     std::vector<std::string> result;
-    for (const Prefix& prefix : prefixes_of(parse_range(range).value()))
-        result.push_back(to_string(prefix));
+    for (const Prefix& prefix : prefixes_of(parse_range(range).value())) result.push_back(to_string(prefix));
     return result;
 }
 
@@ -100,8 +97,7 @@ TEST(PrefixesOf, CoverExactlyTheRange) {
     for (int round = 0; round < 2000; ++round) {
         // Inside one /20, so that every address can be looked at.
         unsigned a = random() % 4096, b = random() % 4096;
-        if (a > b)
-            std::swap(a, b);
+        if (a > b) std::swap(a, b);
         const auto make = [](unsigned n) {
             Address result;
             result.octets[0] = 10;

@@ -22,16 +22,16 @@ enum class Algorithm : std::uint8_t {
 /// Sizes in octets. Key material of an SA is: cipher key, then salt, then integrity key (RFC 7296 2.17, RFC 4106 8.1, RFC 7634 2).
 struct AlgorithmInfo {
     Algorithm algorithm;
-    std::string_view name;         // as in the configuration, in `sallyport sa` and in the benchmarks
-    std::uint16_t encryption_id;   // IANA IKEv2 transform type 1
-    std::uint16_t integrity_id;    // IANA IKEv2 transform type 3, 0: none (AEAD)
+    std::string_view name;       // as in the configuration, in `sallyport sa` and in the benchmarks
+    std::uint16_t encryption_id; // IANA IKEv2 transform type 1
+    std::uint16_t integrity_id;  // IANA IKEv2 transform type 3, 0: none (AEAD)
     std::uint8_t key;
     std::uint8_t salt;
     std::uint8_t integrity_key;
-    std::uint8_t iv;               // explicit, in every packet
+    std::uint8_t iv; // explicit, in every packet
     std::uint8_t icv;
-    std::uint8_t block;            // padding makes the plain text a multiple of this, at least 4 (RFC 4303 2.4)
-    bool aead;                     // its nonce must never repeat: manual keys only with unsafe-manual-aead (RFC 8221 4)
+    std::uint8_t block; // padding makes the plain text a multiple of this, at least 4 (RFC 4303 2.4)
+    bool aead;          // its nonce must never repeat: manual keys only with unsafe-manual-aead (RFC 8221 4)
     [[nodiscard]] constexpr unsigned material() const { return unsigned{key} + salt + integrity_key; }
 };
 

@@ -12,7 +12,7 @@ namespace sallyport {
 // name, what happened, what the operator can do
 #define SALLYPORT_DROP_REASONS(X)                                                                                                          \
     X(none, "not dropped", "")                                                                                                             \
-    X(malformed_ethernet, "the frame ends inside its Ethernet header or tags", "look for a broken driver or sender")                      \
+    X(malformed_ethernet, "the frame ends inside its Ethernet header or tags", "look for a broken driver or sender")                       \
     X(malformed_ip, "the IP header is cut short or its lengths contradict the frame", "look at the sender with a capture")                 \
     X(bad_header_checksum, "the IPv4 header checksum is wrong", "look for a broken sender or switch")                                      \
     X(malformed_extension, "an IPv6 extension header is cut short, too long or out of order", "look at the sender with a capture")         \

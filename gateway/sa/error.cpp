@@ -8,11 +8,9 @@ namespace sallyport {
 
 std::string to_string(const Error& error) {
     std::string text;
-    if (!error.place.empty())
-        text = error.place + ": ";
+    if (!error.place.empty()) text = error.place + ": ";
     text += error.sentence;
-    if (!error.remedy.empty())
-        text += "; " + error.remedy;
+    if (!error.remedy.empty()) text += "; " + error.remedy;
     return text;
 }
 

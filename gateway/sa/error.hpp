@@ -25,7 +25,8 @@ struct Error {
     std::string remedy;   // what to do; may be empty
 };
 
-template <class T> using Result = std::expected<T, Error>;
+template <class T>
+using Result = std::expected<T, Error>;
 
 /// "place: sentence; remedy" in one line, for the journal and the terminal.
 [[nodiscard]] std::string to_string(const Error& error);

@@ -5,8 +5,6 @@
 
 namespace sallyport {
 
-KeyMaterial::~KeyMaterial() {
-    explicit_bzero(octets.data(), octets.size());
-}
+KeyMaterial::~KeyMaterial() { explicit_bzero(octets.data(), octets.size()); }
 
 } // namespace sallyport

@@ -32,37 +32,37 @@ enum class DfRule : std::uint8_t { copy, set, clear };            // RFC 4301 8.
 
 /// One direction of a child SA (RFC 4301 4.1: an SA is simplex).
 struct SaSpec {
-    std::string name;          // unique in its direction: "connection" of the configuration; also the key of its durable marks
+    std::string name; // unique in its direction: "connection" of the configuration; also the key of its durable marks
     Direction direction = Direction::outbound;
-    std::uint32_t spi = 0;     // at least 256; inbound: chosen by us, unique among inbound SAs
-    Address outer_local;       // our address on the black side
-    Address outer_remote;      // the peer's, of the same family
+    std::uint32_t spi = 0; // at least 256; inbound: chosen by us, unique among inbound SAs
+    Address outer_local;   // our address on the black side
+    Address outer_remote;  // the peer's, of the same family
     VpnNumber outer_vpn = wan_vpn;
     VpnNumber red_vpn = wan_vpn;
     Algorithm algorithm = Algorithm::aes_256_cbc_hmac_sha2_256_128;
     KeyMaterial key;
     SequenceKind sequence = SequenceKind::extended_64;
-    std::uint32_t window = 1024;      // packets, inbound, a power of two from 32 to 65536
-    std::vector<Selector> selectors;  // inbound: what an opened packet must match; outbound: for display
+    std::uint32_t window = 1024;     // packets, inbound, a power of two from 32 to 65536
+    std::vector<Selector> selectors; // inbound: what an opened packet must match; outbound: for display
     DscpRule dscp = DscpRule::copy;
-    std::uint8_t dscp_value = 0;      // with DscpRule::set, 0 to 63
+    std::uint8_t dscp_value = 0; // with DscpRule::set, 0 to 63
     DfRule df = DfRule::copy;
-    std::uint8_t hop_limit = 64;      // of the outer header
-    std::uint16_t mtu = 0;            // octets of the largest outer packet, 0: of the route
+    std::uint8_t hop_limit = 64;          // of the outer header
+    std::uint16_t mtu = 0;                // octets of the largest outer packet, 0: of the route
     std::uint32_t dummies_per_second = 0; // dummy packets (RFC 4303 2.6), outbound
-    std::int16_t owner = -1;          // worker, -1: chosen by the gateway
-    bool manual = true;               // goes on from durable marks
+    std::int16_t owner = -1;              // worker, -1: chosen by the gateway
+    bool manual = true;                   // goes on from durable marks
 };
 
 enum class PolicyAction : std::uint8_t { protect, bypass, discard }; // RFC 4301 4.4.1
 
 struct PolicySpec {
     std::string name;
-    VpnNumber vpn = wan_vpn;     // red VPN
-    std::uint32_t priority = 0;  // the lowest that matches decides; equal ones in the order given
+    VpnNumber vpn = wan_vpn;    // red VPN
+    std::uint32_t priority = 0; // the lowest that matches decides; equal ones in the order given
     PolicyAction action = PolicyAction::discard;
     std::vector<Selector> selectors;
-    std::string sa;              // with protect: name of the SA pair
+    std::string sa; // with protect: name of the SA pair
 };
 
 } // namespace sallyport

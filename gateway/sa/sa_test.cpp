@@ -19,8 +19,7 @@ TEST(KeyMaterial, IsWipedWhenItGoes) {
     key->size = maximum_key_material;
     key->~KeyMaterial();
     const volatile std::uint8_t* left = memory.data();
-    for (unsigned i = 0; i < maximum_key_material; ++i)
-        ASSERT_EQ(left[i], 0) << i;
+    for (unsigned i = 0; i < maximum_key_material; ++i) ASSERT_EQ(left[i], 0) << i;
 }
 
 TEST(Algorithm, RowsLieAtTheirNumberAndFitTheMaterial) {

@@ -6,34 +6,24 @@ namespace sallyport {
 namespace {
 
 /// A selector that names ports matches only where the packet's ports are known (RFC 4301 4.4.1.1, 7.2).
-bool ports_match(const PortRange& range, bool known, std::uint16_t port) {
-    return range.any() || (known && range.contains(port));
-}
+bool ports_match(const PortRange& range, bool known, std::uint16_t port) { return range.any() || (known && range.contains(port)); }
 
 std::string side(const AddressRange& range, const PortRange& ports) {
     std::string text = to_string(range);
-    if (ports.any())
-        return text;
+    if (ports.any()) return text;
     text += " port " + std::to_string(ports.first);
-    if (ports.last != ports.first)
-        text += "-" + std::to_string(ports.last);
+    if (ports.last != ports.first) text += "-" + std::to_string(ports.last);
     return text;
 }
 
 std::string protocol_name(std::uint8_t protocol) {
     switch (protocol) {
-    case 1:
-        return "icmp";
-    case 6:
-        return "tcp";
-    case 17:
-        return "udp";
-    case 58:
-        return "ipv6-icmp";
-    case 132:
-        return "sctp";
-    default:
-        return "protocol " + std::to_string(protocol);
+    case 1: return "icmp";
+    case 6: return "tcp";
+    case 17: return "udp";
+    case 58: return "ipv6-icmp";
+    case 132: return "sctp";
+    default: return "protocol " + std::to_string(protocol);
     }
 }
 
@@ -41,8 +31,7 @@ std::string protocol_name(std::uint8_t protocol) {
 
 bool matches(const Selector& selector, Direction direction, const Flow& flow) {
     const bool out = direction == Direction::outbound;
-    if (selector.protocol != 0 && selector.protocol != flow.protocol)
-        return false;
+    if (selector.protocol != 0 && selector.protocol != flow.protocol) return false;
     if (!selector.local.contains(out ? flow.source : flow.destination) || !selector.remote.contains(out ? flow.destination : flow.source))
         return false;
     return ports_match(selector.local_ports, flow.ports_known, out ? flow.source_port : flow.destination_port) &&
@@ -51,8 +40,7 @@ bool matches(const Selector& selector, Direction direction, const Flow& flow) {
 
 std::string to_string(const Selector& selector) {
     std::string text = side(selector.local, selector.local_ports) + " <-> " + side(selector.remote, selector.remote_ports);
-    if (selector.protocol != 0)
-        text += " " + protocol_name(selector.protocol);
+    if (selector.protocol != 0) text += " " + protocol_name(selector.protocol);
     return text;
 }
 

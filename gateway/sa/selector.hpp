@@ -20,7 +20,7 @@ struct PortRange {
 /// Local is this gateway's red side, remote the peer's. Outbound packets have their source in `local`, inbound ones in `remote`.
 struct Selector {
     AddressRange local;
-    AddressRange remote; // of the same family as `local`
+    AddressRange remote;       // of the same family as `local`
     std::uint8_t protocol = 0; // upper-layer protocol, 0: any (RFC 7296 3.13.1)
     PortRange local_ports;     // only with a protocol that has ports (TCP, UDP, SCTP, DCCP, UDP-Lite)
     PortRange remote_ports;

@@ -7,9 +7,7 @@ using namespace sallyport;
 
 namespace {
 
-Selector selector() {
-    return {.local = parse_range("10.1.0.0/16").value(), .remote = parse_range("10.2.0.0/16").value()};
-}
+Selector selector() { return {.local = parse_range("10.1.0.0/16").value(), .remote = parse_range("10.2.0.0/16").value()}; }
 
 Flow flow(std::string_view source, std::string_view destination) {
     return {.source = parse_address(source).value(),

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// Cryptography of packets behind one batch interface, with two engines: ipsec-mb where the processor has what it needs, OpenSSL everywhere.
+#pragma once
+
+#include "gateway/sa/algorithm.hpp"
+#include "gateway/sa/selector.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+namespace sallyport::crypto {
+
+inline constexpr unsigned batch_size = 64; // packets of one call at most
+inline constexpr unsigned key_alignment = 64;
+inline constexpr unsigned icv_size = 16; // octets; the same with every algorithm of the table
+
+/// One packet of a batch: everything but the algorithm. The text is enciphered or deciphered in place. Whoever fills it sets every member but
+/// `good`; nothing is initialised here, because a batch of them is filled for every 64 packets.
+struct Packet {
+    const void* key;             // context made by expand(), of the direction of the call
+    std::uint8_t* text;          // AES-CBC: the IV is the 16 octets before it
+    std::uint8_t* icv;           // 16 octets, written by seal, compared by open. AES-CBC: directly behind the text
+    const std::uint8_t* aad;     // authenticated only. AES-CBC: ends where the text begins, so it holds the IV too
+    std::uint32_t length;        // octets of the text; AES-CBC: a multiple of 16, at least 16
+    std::uint16_t aad_length;    // octets
+    std::uint8_t tail_length;    // AES-CBC with HMAC: the first 0 or 4 octets of `extra` are authenticated behind the text (ESN, RFC 4303 2.2.1)
+    bool good;                   // set by the call. After open: the ICV fits; where it does not the text is wiped. After seal: sealed
+    std::array<std::uint8_t, 12> nonce; // AEAD: salt and IV (RFC 4106 4, RFC 7634 2)
+    std::array<std::uint8_t, 12> extra; // room for an AAD that does not lie in the frame, or the tail
+};
+static_assert(sizeof(Packet) == 64);
+
+enum class Engine : std::uint8_t { openssl, ipsec_mb };
+inline constexpr std::array engines{Engine::openssl, Engine::ipsec_mb};
+
+/// One algorithm by one engine. The calls may run on many threads at once; one key context is used by one thread at a time.
+struct Suite {
+    /// Makes a key context of `key_size` octets at `memory` (aligned to 64) from the key material of an SA (cipher key, salt, integrity key;
+    /// the salt is not looked at). False: the library refused or has no memory; then nothing is left to wipe.
+    bool (*expand)(Direction direction, std::span<const std::uint8_t> material, void* memory);
+    /// Wipes the context and gives back what hangs on it.
+    void (*wipe)(void* memory);
+    /// Up to batch_size packets; sets `good` of each.
+    void (*seal)(Packet* packets, unsigned count);
+    void (*open)(Packet* packets, unsigned count);
+    std::uint32_t key_size; // octets, a multiple of 64
+};
+
+/// Whether this processor and this build have the engine. The first call on a machine looks; later ones are quick.
+[[nodiscard]] bool available(Engine engine);
+/// The faster engine of those that are available.
+[[nodiscard]] Engine best_engine();
+/// For the log: "ipsec-mb 2.0.0 (AVX512, VAES)", "OpenSSL 3.5.1".
+[[nodiscard]] std::string describe(Engine engine);
+/// Only for an engine that is available.
+[[nodiscard]] const Suite& suite(Engine engine, Algorithm algorithm);
+
+/// `count` IVs of 16 octets that nobody can predict (RFC 3602 3), from a pool of the calling thread that OpenSSL's generator fills; no system
+/// call a packet. False: the generator failed.
+[[nodiscard]] bool random_ivs(std::uint8_t* const* places, unsigned count);
+
+/// Whether 16 octets are equal, in the same time whatever they hold.
+[[nodiscard]] inline bool equal_icv(const std::uint8_t* a, const std::uint8_t* b) {
+    std::uint64_t first[2];
+    std::uint64_t second[2];
+    __builtin_memcpy(first, a, sizeof first);
+    __builtin_memcpy(second, b, sizeof second);
+    return ((first[0] ^ second[0]) | (first[1] ^ second[1])) == 0;
+}
+
+} // namespace sallyport::crypto

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/port/chunks.hpp"
+
+#include <algorithm>
+
+namespace sallyport {
+
+Depot::Depot(PacketMemory memory) : memory_(memory) {
+    free_.reserve(memory.count);
+    for (std::uint32_t index = memory.count; index-- > 0;) free_.push_back(index); // the first chunks go first
+}
+
+unsigned Depot::take(std::uint32_t* out, unsigned wanted) {
+    const std::lock_guard lock(mutex_);
+    const unsigned count = static_cast<unsigned>(std::min<std::size_t>(wanted, free_.size()));
+    std::copy_n(free_.rbegin(), count, out);
+    free_.resize(free_.size() - count);
+    return count;
+}
+
+void Depot::give(const std::uint32_t* chunks, unsigned count) {
+    const std::lock_guard lock(mutex_);
+    free_.insert(free_.end(), chunks, chunks + count);
+}
+
+std::size_t Depot::size() {
+    const std::lock_guard lock(mutex_);
+    return free_.size();
+}
+
+Chunks::Chunks(Depot& depot, unsigned most) : depot_(depot), most_(std::max(most, 2U)) { free_.reserve(most_); }
+
+Chunks::~Chunks() { depot_.give(free_.data(), static_cast<unsigned>(free_.size())); }
+
+bool Chunks::fetch() {
+    free_.resize(most_ / 2);
+    free_.resize(depot_.take(free_.data(), most_ / 2));
+    return !free_.empty();
+}
+
+void Chunks::shed() {
+    const unsigned kept = most_ / 2;
+    depot_.give(free_.data() + kept, static_cast<unsigned>(free_.size()) - kept);
+    free_.resize(kept);
+}
+
+} // namespace sallyport

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// From octets to metadata, once: Ethernet, VLAN tags, IPv4, IPv6, extension headers, fragments, ports.
+// Everything that a later stage reads without looking is checked here; nothing behind Frame::end is ever read.
+#pragma once
+
+#include "gateway/port/frame.hpp"
+#include "gateway/sa/selector.hpp"
+#include "gateway/wire/ethernet.hpp"
+#include "gateway/wire/ip.hpp"
+
+namespace sallyport::wire {
+
+/// Takes a frame from begin to end (Ethernet header first). Sets vlan, network, transport, family, protocol, traffic_class, hop_limit,
+/// flags and, with ESP, spi; cuts Ethernet padding off the end by the IP length. Or sets `reason`: then only begin and end still hold.
+void parse(Frame& frame);
+
+/// The same for what lies from frame.network to frame.end, an IP packet of frame.family without an Ethernet header before it (opened).
+/// traffic_class and hop_limit are set to the inner header's. Malformed: reason malformed_inner.
+void parse_opened(Frame& frame);
+
+/// What selectors look at. The frame has been parsed.
+[[nodiscard]] Flow flow_of(const Frame& frame);
+
+} // namespace sallyport::wire

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+// A worker: one thread that owns one queue of every port, and carries a frame from one to another.
+#pragma once
+
+#include "gateway/port/chunks.hpp"
+#include "gateway/port/port.hpp"
+#include "gateway/port/ring.hpp"
+#include "gateway/port/waker.hpp"
+#include "gateway/route/fib.hpp"
+#include "gateway/sa/desired.hpp"
+#include "gateway/tables/dummies.hpp"
+#include "gateway/tables/published.hpp"
+#include "gateway/tables/sad.hpp"
+#include "gateway/tables/spd.hpp"
+#include "gateway/worker/counters.hpp"
+#include "gateway/worker/vlans.hpp"
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace sallyport::worker {
+
+inline constexpr unsigned batch_size = 64;
+
+/// One port as one worker sees it. Index in the list = index in Desired::ports.
+struct PortOfWorker {
+    PortQueue* queue = nullptr; // null: this worker has no queue of this port; a frame that must leave there goes by transmit_full
+    Role role = Role::black;
+    VlanMap vlans; // built from PortSpec::vlans
+};
+
+/// What is shared by all workers. Everything referred to outlives the workers.
+struct Surroundings {
+    Depot& depot;
+    const tables::Sad& sad;
+    const tables::Published<tables::Spd>& spd;
+    const tables::Published<route::Fib>& fib;
+    const tables::Published<tables::Dummies>& dummies;
+    tables::Audience& audience;
+    FrameRing* exceptions = nullptr; // where frames go whose neighbour is not resolved; null: they are dropped
+    bool spin = false;
+};
+
+class Worker {
+public:
+    /// `number` as in OutboundSa::worker. Joins the audience.
+    Worker(std::uint8_t number, const Surroundings& surroundings, std::vector<PortOfWorker> ports);
+    ~Worker();
+    Worker(const Worker&) = delete;
+    Worker& operator=(const Worker&) = delete;
+
+    /// Before the first round, with all workers by number (this one too): how frames of SAs reach their owners.
+    void meet(std::span<Worker* const> all);
+
+    /// One round: receive up to 64 frames a port and carry them all the way. True: there was something to do. The caller holds an
+    /// rcu::Reader where another thread publishes. Tests and benchmarks drive a worker by this alone.
+    bool run_once();
+
+    /// Rounds until `stop`, with an rcu::Reader of its own; after 64 empty rounds it sleeps in poll() until a frame, a message, a new table
+    /// or its next deadline comes. Set `stop` and then call waker().wake().
+    void run(const std::atomic<bool>& stop);
+
+    /// Where other threads leave frames for this worker. Those with frame_waited are routed again, others looked up again.
+    [[nodiscard]] FrameRing& inbox() { return inbox_; }
+    [[nodiscard]] Waker& waker() { return waker_; }
+    /// Threads: any.
+    [[nodiscard]] Counters counters() const { return counters_.read(); }
+    [[nodiscard]] std::uint8_t number() const { return number_; }
+
+private:
+    /// Frames that go through the stages together. The frames lie in frames_; what leaves the batch is dropped, handed over or queued.
+    struct Batch {
+        std::array<Frame*, batch_size> at;
+        unsigned count = 0;
+        void add(Frame* frame) { at[count++] = frame; }
+        [[nodiscard]] std::span<Frame* const> span() const { return {at.data(), count}; }
+    };
+    /// Frames that wait for the end of the burst.
+    struct Leaving {
+        std::array<Frame, batch_size> frames;
+        unsigned count = 0;
+    };
+    /// The last next hop looked up in this round.
+    struct Way {
+        std::array<std::uint8_t, 16> destination{}; // network order
+        std::uint32_t hash = 0;
+        VpnNumber vpn = 0;
+        std::uint8_t flags = 0xff; // those that choose the way; 0xff: nothing looked up yet
+        std::uint8_t family = 0;
+        route::NextHop next;
+    };
+    struct DummyDue {
+        const transform::OutboundSa* sa;
+        std::uint64_t interval; // nanoseconds
+        std::uint64_t due;      // CLOCK_MONOTONIC
+    };
+
+    // worker.cpp: the round
+    unsigned receive(unsigned port, Batch& batch);
+    bool take_inbox();
+    void finish();
+    void sleep();
+    // stages.cpp: what happens on the way from red to black and back
+    void outbound(Batch& batch);
+    void inbound(Batch& batch);
+    void clear_from_black(Batch& batch);
+    void after_open(Frame& frame);
+    void seal(Batch& batch);
+    void open(Batch& batch);
+    template <class SaOf>
+    void keep_own(Batch& batch, SaOf sa_of);
+    // leave.cpp: next hop and transmission
+    void route(const Batch& batch);
+    [[nodiscard]] const route::NextHop& next_hop(const Frame& frame);
+    void leave(Frame& frame, const route::NextHop& hop);
+    void to_exceptions(Frame& frame);
+    void transmit(unsigned port);
+    // dummies.cpp
+    void plan_dummies(const tables::Dummies& dummies);
+    void send_dummies(std::uint64_t now);
+
+    void sift(Batch& batch); // drops the frames that have a reason, keeps the others in order
+    void drop(const Frame& frame);
+
+    std::uint8_t number_;
+    Surroundings around_;
+    std::vector<PortOfWorker> ports_;
+    Chunks chunks_;
+    Waker waker_;
+    FrameRing inbox_;
+    LiveCounters counters_;
+    std::vector<FrameRing*> inboxes_; // of all workers, by number
+    std::vector<bool> rung_;          // which of them got something in this round
+    bool rung_any_ = false;
+    bool exceptions_rung_ = false;
+
+    const tables::Spd* spd_ = nullptr; // this round's
+    const route::Fib* fib_ = nullptr;
+    Way way_;
+    std::array<Frame, batch_size> frames_;
+    std::vector<Leaving> leaving_; // by port
+
+    const tables::Dummies* planned_ = nullptr;
+    std::vector<DummyDue> dummies_;
+    std::uint64_t next_dummy_ = ~std::uint64_t{0};
+    std::uint64_t random_;
+};
+
+} // namespace sallyport::worker
