@@ -122,6 +122,13 @@ class Gateway:
     def kill(self):
         return self._end(signal.SIGKILL)
 
+    def unpin(self):
+        """Unlinks what is pinned, as a reboot does; the kernel's own entries stay. Then no program is left on the interfaces."""
+        for path in sorted((self.run_directory / "bpf").rglob("*"), reverse=True):
+            if path.suffix != ".debug":
+                path.rmdir() if path.is_dir() else path.unlink()
+        until(lambda: not self.space.xdp(), what=f"{self.space.name} without XDP programs")
+
     def remove(self):
         """In this order, as the kernel wants it: the process, the pins, then wait until no program is left on the interfaces.
         RigError at the end if the daemon had died by itself or did not stop."""
@@ -138,11 +145,8 @@ class Gateway:
         if self.notify:
             self.notify.close()
             self.notify = None
-        pins = self.run_directory / "bpf"
-        for path in sorted(pins.rglob("*"), reverse=True):
-            path.rmdir() if path.is_dir() else path.unlink()
-        run("umount", pins)
-        until(lambda: not self.space.xdp(), what=f"{self.space.name} without XDP programs")
+        self.unpin()
+        run("umount", self.run_directory / "bpf")
         for folder in (self.run_directory, self.state_directory, self.directory):
             shutil.rmtree(folder, ignore_errors=True)
         if fault:
@@ -153,7 +157,7 @@ class Gateway:
     @property
     def control(self):
         """Its control socket."""
-        return self.run_directory / "control"
+        return self.run_directory / "gateway.varlink"
 
     def sallyport(self, *words, check=True, timeout=10.0):
         return self.space.run(BIN / "sallyport", *words, check=check, timeout=timeout)

@@ -122,8 +122,10 @@ class Single(Rig):
 
     def connection(self, name="tunnel", outer=4, number=1, **options):
         """A connection between the networks of the rig; `number` sets its SPIs."""
-        values = {"local": self.LOCAL[outer], "remote": self.PEER[outer], "local_networks": list(self.RED_NETWORK.values()),
-                  "remote_networks": list(self.FAR_NETWORK.values()), "spi_in": 0x1000 + number, "spi_out": 0x2000 + number, **options}
+        far = options.pop("remote_networks", list(self.FAR_NETWORK.values()))
+        near = [network for network in self.RED_NETWORK.values() if any((":" in network) == (":" in other) for other in far)]
+        values = {"local": self.LOCAL[outer], "remote": self.PEER[outer], "local_networks": near, "remote_networks": far,
+                  "spi_in": 0x1000 + number, "spi_out": 0x2000 + number, **options}
         return config.Connection(name, **values)
 
     def start(self, connections, *, start=True, ports=None, settings=None, vpns=None, policies=None, **more):

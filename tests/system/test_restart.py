@@ -140,9 +140,7 @@ def test_windows_survive():
 def reboot(rig):
     """What a reboot takes: everything but the state directory."""
     rig.daemon.stop()
-    for path in sorted((rig.daemon.run_directory / "bpf").rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
-    until(lambda: not rig.gw.xdp(), what="the programs are gone")
+    rig.daemon.unpin()
 
 
 def test_numbers_go_on_after_a_reboot():
