@@ -349,6 +349,27 @@ TEST(Marks, WhatIsReleasedKeepsItsExactNumber) {
     EXPECT_EQ(on_disk(disk).records[0].mark, 31U);
 }
 
+TEST(Marks, AnInboundMarkComesDownAfterABurst) {
+    MemoryDisk disk;
+    const SaSpec spec = sa(Direction::inbound);
+    disk.boot({{"marks", file_of({&spec, 1})}});
+    const auto marks = marks_on(disk);
+    static std::atomic<int> graces = 0;
+    marks->set_grace_period([] { ++graces; });
+    Used used(spec);
+    ASSERT_TRUE(used.admit(*marks, spec));
+    ASSERT_TRUE(marks->settle(5000));
+    EXPECT_EQ(sequence::accept(used.space, 300'000), DropReason::mark_not_durable);
+    ASSERT_TRUE(soon([&] { return sequence::accept(used.space, 300'000) == DropReason::none; }));
+    ASSERT_TRUE(soon([&] { return used.mark() > 700'000; })) << "the jump looks like a burst";
+    ASSERT_TRUE(soon([&] { return used.mark() == 304'096; })) << used.mark();
+    ASSERT_TRUE(soon([&] { return on_disk(disk).records[0].mark == 304'096; }));
+    EXPECT_GE(graces, 1);
+    EXPECT_EQ(sequence::accept(used.space, 300'001), DropReason::none);
+    EXPECT_EQ(sequence::accept(used.space, 304'097), DropReason::mark_not_durable);
+    ASSERT_TRUE(soon([&] { return sequence::accept(used.space, 304'097) == DropReason::none; }));
+}
+
 TEST(Marks, AShortSpaceHasNoMarkBeyondItsEnd) {
     MemoryDisk disk;
     SaSpec spec = sa(Direction::outbound);
