@@ -6,7 +6,9 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <atomic>
 #include <chrono>
+#include <deque>
 #include <filesystem>
 #include <random>
 #include <thread>
@@ -38,11 +40,17 @@ std::string file_of(std::span<const SaSpec> sas, std::uint64_t mark = 0, const I
 
 /// The gateway's part: memory of one SA, and the space in it.
 struct Used {
-    std::vector<Unit> memory;
+    std::vector<Unit>& memory;
     Space space;
     Followed* followed = nullptr;
 
-    explicit Used(const SaSpec& spec) : memory(sequence::units_of(spec.direction, spec.window)) {
+    /// The memory outlives the marks that follow it, as it does in the gateway.
+    static std::vector<Unit>& lasting(const SaSpec& spec) {
+        static std::deque<std::vector<Unit>> all;
+        return all.emplace_back(sequence::units_of(spec.direction, spec.window));
+    }
+
+    explicit Used(const SaSpec& spec) : memory(lasting(spec)) {
         space = {.memory = memory.data(), .last = sequence::extended_end, .window = spec.window, .extended = true};
     }
 
