@@ -49,7 +49,7 @@ void Worker::route(const Batch& batch) {
 const route::NextHop& Worker::next_hop(Frame& frame) {
     const Role out = (frame.flags & frame_to_red) != 0 ? Role::red : Role::black;
     const std::uint8_t* destination = destination_of(frame);
-    if (way_.family != frame.family || way_.vpn != frame.vpn || way_.hash != frame.spi || way_.out != out ||
+    if (way_.family != frame.family || way_.vpn != frame.vpn || way_.out != out || (way_.next.by_flow && way_.hash != frame.spi) ||
         std::memcmp(way_.destination.data(), destination, frame.family == 4 ? 4 : 16) != 0) [[unlikely]]
         return look_up(frame);
     return way_.next;
