@@ -90,9 +90,7 @@ public:
         for (Worker* worker : all) worker->meet(all);
     }
 
-    [[nodiscard]] Surroundings surroundings() {
-        return {depot_, sad_, spd_, fib_, dummies_, audience_, &exceptions_, options_.spin};
-    }
+    [[nodiscard]] Surroundings surroundings() { return {depot_, sad_, spd_, fib_, dummies_, audience_, &exceptions_, options_.spin}; }
     Worker& worker(unsigned number = 0) { return *workers_[number]; }
     MemoryPort& port(unsigned which, unsigned number = 0) { return ports_[2 * number + which]; }
     FrameRing& exceptions() { return exceptions_; }
