@@ -22,7 +22,7 @@ BIN = TOP / "build/test/bin"
 BINARIES = ["bpf_test", "gateway_xdp_test"]
 FIXTURES = ["bpf/fixtures"]
 # What the tests touch and Debian builds as modules; those that a kernel has built in are not looked for.
-MODULES = ["veth", "tun", "sch_ingress", "cls_bpf", "act_mirred"]
+MODULES = ["veth", "tun", "bridge", "sch_ingress", "cls_bpf", "act_mirred"]
 TOOLS = ["ip", "tc", "ethtool", "setpriv"]
 LIMIT = 300  # seconds of a guest
 MARK = "@@test"
