@@ -7,6 +7,7 @@
 
 #include <bpf/bpf_helpers.h>
 
+#include "parse.h"
 #include "shared.h"
 
 const volatile struct sp_port port; // set before load: what a port cannot do, the verifier removes
@@ -28,6 +29,14 @@ struct {
     __type(key, __u32);
     __type(value, struct sp_counter);
 } counters SEC(".maps");
+
+// Where each CPU describes the frame it is at.
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct frame);
+} frames SEC(".maps");
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);

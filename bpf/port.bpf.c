@@ -16,23 +16,26 @@ static __always_inline void count(enum sp_verdict verdict, __u32 octets) {
 
 // The whole program but its entry point, so that a second one (a driver that keeps VLAN tags beside the frame) can stand on the same body.
 static __always_inline int receive(struct xdp_md* ctx) {
-    struct frame f = {};
-    enum sp_verdict verdict = classify(ctx, &f);
-    int action = (int)action_of(verdict);
+    __u32 zero = 0;
+    struct frame* f = bpf_map_lookup_elem(&frames, &zero);
+    enum sp_verdict verdict;
+    int action;
 
+    if (!f) // never: the map has this entry
+        return XDP_DROP;
+    __builtin_memset(f, 0, sizeof(*f));
+    verdict = classify(ctx, f);
+    action = (int)action_of(verdict);
     if (action == SP_SOCKET) {
         action = (int)bpf_redirect_map(&xsks, ctx->rx_queue_index, XDP_DROP);
-        if (action != XDP_REDIRECT)
-            verdict = SP_NO_WORKER;
+        if (action != XDP_REDIRECT) verdict = SP_NO_WORKER;
     }
-    count(verdict, f.length);
+    count(verdict, f->length);
     return action;
 }
 
 SEC("xdp")
 
-int sallyport_port(struct xdp_md* ctx) {
-    return receive(ctx);
-}
+int sallyport_port(struct xdp_md* ctx) { return receive(ctx); }
 
 char bpf_license[] SEC("license") = "GPL";

@@ -85,15 +85,16 @@ protected:
         ports_.reset();
         auto detached = detach(pins);
         EXPECT_TRUE(detached) << to_string(detached.error());
-        shell("for device in black0 red0 bridge0; do ip link del $device 2>/dev/null; done; true");
+        shell("for device in black0 red0 bridge0; do /bin/ip link del $device 2>/dev/null; done; true");
     }
 
     static void make_wires(unsigned queues) {
         const std::string count = std::to_string(queues);
         const std::string many = " numrxqueues " + count + " numtxqueues " + count;
         for (const auto& [near, far] : {std::pair{"black0", "wan0"}, {"red0", "lan0"}})
-            ASSERT_TRUE(shell("ip link del " + std::string(near) + " 2>/dev/null; ip link add " + near + many + " type veth peer name " +
-                              far + many + " && ip link set " + near + " up && ip link set " + far + " up"));
+            ASSERT_TRUE(shell("/bin/ip link del " + std::string(near) + " 2>/dev/null; /bin/ip link add " + near + many +
+                              " type veth peer name " + far + many + " && /bin/ip link set " + near + " up && /bin/ip link set " + far +
+                              " up"));
     }
 
     void start(const Desired& desired = two_ports()) {
@@ -170,7 +171,7 @@ TEST_F(XdpPorts, LargestFrameStillHasItsRoom) {
     const std::string mtu = std::to_string(largest_mtu());
     Desired desired = two_ports();
     // Native veth takes no frame over one page with its own overhead; generic mode takes what fits into a buffer.
-    ASSERT_TRUE(shell("ip link set black0 mtu " + mtu + " && ip link set wan0 mtu " + mtu));
+    ASSERT_TRUE(shell("/bin/ip link set black0 mtu " + mtu + " && /bin/ip link set wan0 mtu " + mtu));
     start(desired);
     Wire wan("wan0");
     const Octets sent = to_black("ip4 198.51.100.7 192.0.2.1 / esp / octets " + std::to_string(largest_mtu() - 20 - 48));
@@ -185,7 +186,7 @@ TEST_F(XdpPorts, LargestFrameStillHasItsRoom) {
 
 TEST_F(XdpPorts, WhatIsForTheKernelGoesThereAndTheRestIsDropped) {
     start();
-    ASSERT_TRUE(shell("ip addr add 192.0.2.1/24 dev black0"));
+    ASSERT_TRUE(shell("/bin/ip addr add 192.0.2.1/24 dev black0"));
     Wire wan("wan0"), kernel("black0");
     ASSERT_TRUE(wan.send(to_black("ip4 203.0.113.1 10.1.0.5 / udp 1 2"))); // clear transit
     const Octets local = to_black("ip4 203.0.113.1 192.0.2.1 proto=6 / octets 20");
@@ -228,7 +229,7 @@ TEST_F(XdpPorts, AFullTransmitRingTakesWhatFits) {
     desired.settings.frames = 8192;
     start(desired);
     const std::uint32_t receive_side = ports_->queue(0, 0).held();
-    ASSERT_TRUE(shell("ip link set wan0 down")); // no carrier: nothing leaves
+    ASSERT_TRUE(shell("/bin/ip link set wan0 down")); // no carrier: nothing leaves
     std::vector<Frame> frames(ring_entries + 100);
     for (auto& frame : frames) {
         ASSERT_TRUE(chunks_->take(frame.index));
@@ -240,7 +241,7 @@ TEST_F(XdpPorts, AFullTransmitRingTakesWhatFits) {
     expect_no_chunk_lost(100);
     for (std::size_t i = ring_entries; i < frames.size(); i++) chunks_->give(frames[i]);
     ports_->queue(0, 0).flush();
-    ASSERT_TRUE(shell("ip link set wan0 up"));
+    ASSERT_TRUE(shell("/bin/ip link set wan0 up"));
     for (int i = 0; i < 1000 && ports_->queue(0, 0).held() > receive_side; i++) {
         ports_->queue(0, 0).flush();
         ports_->queue(0, 0).complete(*chunks_);
@@ -470,7 +471,7 @@ TEST_F(XdpPorts, DetachOpensThePorts) {
 }
 
 TEST_F(XdpPorts, GenericWhereTheDriverHasNoNativeMode) {
-    ASSERT_TRUE(shell("ip link add bridge0 type bridge && ip link set bridge0 up"));
+    ASSERT_TRUE(shell("/bin/ip link add bridge0 type bridge && /bin/ip link set bridge0 up"));
     const PortSpec port{.interface = "bridge0", .role = Role::red, .vlans = {{.id = 0, .vpn = 1}}, .listen = {}};
     SharedMaps maps = filled_maps();
     PortProgram program = must(PortProgram::start(pins, port, must(find_device("bridge0")), maps, {}));
@@ -500,7 +501,7 @@ TEST_F(XdpPorts, RefusedDevices) {
     auto loopback = find_device("lo");
     ASSERT_FALSE(loopback);
     EXPECT_THAT(loopback.error().sentence, HasSubstr("no Ethernet"));
-    ASSERT_TRUE(shell("ip link set black0 mtu 9000"));
+    ASSERT_TRUE(shell("/bin/ip link set black0 mtu 9000"));
     auto jumbo = find_device("black0");
     ASSERT_FALSE(jumbo);
     EXPECT_THAT(to_string(jumbo.error()), HasSubstr("9000"));
