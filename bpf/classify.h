@@ -93,11 +93,17 @@ static __always_inline bool may_bypass(struct frame* f) {
     return bpf_map_lookup_elem(&bypass_sources, prefix_key(f, f->source)) != NULL;
 }
 
+static __always_inline bool is_keepalive(struct xdp_md* ctx, __u32 offset) {
+    __u8 only;
+
+    return load(ctx, offset, &only, sizeof(only)) && only == 0xff;
+}
+
 // UDP to one of our addresses: IKE, ESP in UDP (RFC 3948 2), or nothing of ours.
 static __always_inline enum sp_verdict classify_udp(struct xdp_md* ctx, struct frame* f) {
     struct udp_header udp;
     __u32 offset = f->l4 + sizeof(udp);
-    __u32 octets, marker = 0;
+    __u32 octets;
     __u16 to;
 
     if (offset > f->end || !load(ctx, f->l4, &udp, sizeof(udp))) return SP_BAD_UDP;
@@ -107,17 +113,16 @@ static __always_inline enum sp_verdict classify_udp(struct xdp_md* ctx, struct f
     octets = bpf_ntohs(udp.length);
     if (octets < sizeof(udp) || f->l4 + octets > f->end) return SP_BAD_UDP;
     octets -= sizeof(udp);
-    if (to == PORT_IKE) return classify_ike(ctx, f, offset, octets);
+    if (to == PORT_IKE_NAT) {
+        __u32 marker; // four zero octets: IKE follows
 
-    if (octets < sizeof(marker)) {
-        __u8 only = 0;
-
-        if (octets == 1 && load(ctx, offset, &only, 1) && only == 0xff) return SP_NAT_KEEPALIVE;
-        return SP_UDP_SHORT;
+        if (octets < sizeof(marker)) return octets == 1 && is_keepalive(ctx, offset) ? SP_NAT_KEEPALIVE : SP_UDP_SHORT;
+        if (!load(ctx, offset, &marker, sizeof(marker))) return SP_BAD_UDP;
+        if (marker != 0) return SP_ESP_IN_UDP;
+        offset += sizeof(marker);
+        octets -= sizeof(marker);
     }
-    if (!load(ctx, offset, &marker, sizeof(marker))) return SP_BAD_UDP;
-    if (marker != 0) return SP_ESP_IN_UDP;
-    return classify_ike(ctx, f, offset + sizeof(marker), octets - sizeof(marker));
+    return classify_ike(ctx, f, offset, octets);
 }
 
 // Is what an ICMP error quotes something that we sent: ESP, AH, or UDP from port 500 or 4500? `offset`: of what follows the quoted IP

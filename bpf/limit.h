@@ -19,6 +19,8 @@ struct ike_header {         // RFC 7296 3.1
     __be32 length;
 };
 
+static const struct sp_bucket full_bucket; // a key or value on the stack would be a store there (parse.h)
+
 static __always_inline void source_key(struct frame* f) {
     f->key.source.vpn = f->vpn;
     f->key.source.family = f->family;
@@ -42,7 +44,6 @@ static __always_inline bool take_token(struct sp_bucket* bucket, __u64 interval_
 // The bucket of the frame's source prefix in one of the LRU tables; made full when it is not there.
 static __always_inline struct sp_bucket* prefix_bucket(void* table, struct frame* f) {
     struct sp_source_key* key = &f->key.source;
-    struct sp_bucket full = {};
     struct sp_bucket* bucket;
 
     source_key(f);
@@ -52,7 +53,7 @@ static __always_inline struct sp_bucket* prefix_bucket(void* table, struct frame
         __builtin_memset(key->address + 6, 0, sizeof(key->address) - 6);
     bucket = bpf_map_lookup_elem(table, key);
     if (bucket) return bucket;
-    bpf_map_update_elem(table, key, &full, BPF_NOEXIST);
+    bpf_map_update_elem(table, key, &full_bucket, BPF_NOEXIST);
     return bpf_map_lookup_elem(table, key);
 }
 
@@ -60,14 +61,13 @@ static __always_inline struct sp_bucket* prefix_bucket(void* table, struct frame
 // machine. Who finds his own bucket empty takes nothing from the others'.
 static __always_inline enum sp_verdict limit_first_request(struct frame* f) {
     struct sp_bucket* bucket;
-    __u32 zero = 0;
 
     source_key(f);
     bucket = bpf_map_lookup_elem(&ike_peers, &f->key.source);
     if (bucket) return take_token(bucket, port.rates.peer.interval_ns, port.rates.peer.window_ns) ? SP_IKE : SP_IKE_PEER_LIMIT;
     bucket = prefix_bucket(&ike_requests, f);
     if (!bucket || !take_token(bucket, port.rates.prefix.interval_ns, port.rates.prefix.window_ns)) return SP_IKE_PREFIX_LIMIT;
-    bucket = bpf_map_lookup_elem(&ike_machine, &zero);
+    bucket = bpf_map_lookup_elem(&ike_machine, &zero_key);
     if (!bucket || !take_token(bucket, port.rates.machine.interval_ns, port.rates.machine.window_ns)) return SP_IKE_MACHINE_LIMIT;
     return SP_IKE;
 }

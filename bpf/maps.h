@@ -16,6 +16,8 @@ const volatile struct sp_port port; // set before load: what a port cannot do, t
 // user space while the program runs.
 volatile __u64 port_macs[SP_MAX_PORT_MACS];
 
+const __u32 zero_key = 0; // of arrays with one entry
+
 struct {
     __uint(type, BPF_MAP_TYPE_XSKMAP);
     __uint(max_entries, SP_MAX_QUEUES);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // From octets to a description of the frame: Ethernet, VLAN tags, IPv4, IPv6 with extension headers.
 //
-// The description lies in a per-CPU map and not on the stack: before Linux 6.8, without CAP_PERFMON, the verifier refuses a narrow store
-// over a wide one there, and the compiler clears structures by wide stores.
+// The description lies in a per-CPU map, and nothing but what bpf_xdp_load_bytes gives is stored on the stack: without CAP_PERFMON the
+// verifier, before Linux 6.8, refuses a narrow store there over what it knows as a number. For the same reason the program is compiled
+// without 32-bit registers, which the compiler spills by narrow stores.
 //
 // Headers at a place known at compile time (Ethernet, tags) are read in the packet; all others are copied to the stack by
 // bpf_xdp_load_bytes, which checks the bounds itself: without CAP_PERFMON the verifier allows neither a packet pointer plus a variable nor
@@ -114,6 +115,7 @@ struct frame {
         struct sp_local_key local;
         struct sp_prefix_key prefix;
         struct sp_source_key source;
+        __u32 verdict;
     } key;
 };
 

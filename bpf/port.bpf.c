@@ -4,20 +4,20 @@
 // the socket is dropped, never passed.
 #include "classify.h"
 
-static __always_inline void count(enum sp_verdict verdict, __u32 octets) {
-    __u32 index = verdict;
-    struct sp_counter* counter = bpf_map_lookup_elem(&counters, &index);
+static __always_inline void count(struct frame* f, enum sp_verdict verdict) {
+    struct sp_counter* counter;
 
+    f->key.verdict = verdict;
+    counter = bpf_map_lookup_elem(&counters, &f->key.verdict);
     if (counter) { // per CPU, and XDP is not preempted by itself
         counter->packets++;
-        counter->octets += octets;
+        counter->octets += f->length;
     }
 }
 
 // The whole program but its entry point, so that a second one (a driver that keeps VLAN tags beside the frame) can stand on the same body.
 static __always_inline int receive(struct xdp_md* ctx) {
-    __u32 zero = 0;
-    struct frame* f = bpf_map_lookup_elem(&frames, &zero);
+    struct frame* f = bpf_map_lookup_elem(&frames, &zero_key);
     enum sp_verdict verdict;
     int action;
 
@@ -30,7 +30,7 @@ static __always_inline int receive(struct xdp_md* ctx) {
         action = (int)bpf_redirect_map(&xsks, ctx->rx_queue_index, XDP_DROP);
         if (action != XDP_REDIRECT) verdict = SP_NO_WORKER;
     }
-    count(verdict, f->length);
+    count(f, verdict);
     return action;
 }
 
