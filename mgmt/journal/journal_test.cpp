@@ -31,8 +31,14 @@ TEST(Events, TheTableIsWhole) {
 }
 
 TEST(Journal, FieldsOfARecord) {
-    const auto fields = record(Event::sa_refused, "SA refused", {.connection = "branch", .peer = "198.51.100.1", .spi = 0x1001, .vpn = "office",
-                                                                .port = "eth0", .place = "f.toml:3:4", .remedy = "do this"});
+    const auto fields = record(Event::sa_refused, "SA refused",
+                               {.connection = "branch",
+                                .peer = "198.51.100.1",
+                                .spi = 0x1001,
+                                .vpn = "office",
+                                .port = "eth0",
+                                .place = "f.toml:3:4",
+                                .remedy = "do this"});
     EXPECT_THAT(fields, Contains("MESSAGE=f.toml:3:4: SA refused; do this"));
     EXPECT_THAT(fields, Contains("PRIORITY=3"));
     EXPECT_THAT(fields, Contains("MESSAGE_ID=" + std::string(info(Event::sa_refused).id)));
