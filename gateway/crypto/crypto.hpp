@@ -17,17 +17,18 @@ inline constexpr unsigned batch_size = 64; // packets of one call at most
 inline constexpr unsigned key_alignment = 64;
 inline constexpr unsigned icv_size = 16; // octets; the same with every algorithm of the table
 
-/// One packet of a batch: everything but the algorithm. The text is enciphered or deciphered in place. Whoever fills it sets every member but
-/// `good`; nothing is initialised here, because a batch of them is filled for every 64 packets.
+/// One packet of a batch: everything but the algorithm. The text is enciphered or deciphered in place. Whoever fills it sets every member
+/// but `good`; nothing is initialised here, because a batch of them is filled for every 64 packets.
 struct Packet {
-    const void* key;             // context made by expand(), of the direction of the call
-    std::uint8_t* text;          // AES-CBC: the IV is the 16 octets before it
-    std::uint8_t* icv;           // 16 octets, written by seal, compared by open. AES-CBC: directly behind the text
-    const std::uint8_t* aad;     // authenticated only. AES-CBC: ends where the text begins, so it holds the IV too
-    std::uint32_t length;        // octets of the text; AES-CBC: a multiple of 16, at least 16
-    std::uint16_t aad_length;    // octets
-    std::uint8_t tail_length;    // AES-CBC with HMAC: the first 0 or 4 octets of `extra` are authenticated behind the text (ESN, RFC 4303 2.2.1)
-    bool good;                   // set by the call. After open: the ICV fits; where it does not the text is wiped. After seal: sealed
+    const void* key;          // context made by expand(), of the direction of the call
+    std::uint8_t* text;       // AES-CBC: the IV is the 16 octets before it
+    std::uint8_t* icv;        // 16 octets, written by seal, compared by open. AES-CBC: directly behind the text
+    const std::uint8_t* aad;  // authenticated only. AES-CBC: ends where the text begins, so it holds the IV too
+    std::uint32_t length;     // octets of the text; AES-CBC: a multiple of 16, at least 16
+    std::uint16_t aad_length; // octets
+    std::uint8_t
+        tail_length; // AES-CBC with HMAC: the first 0 or 4 octets of `extra` are authenticated behind the text (ESN, RFC 4303 2.2.1)
+    bool good;       // set by the call. After open: the ICV fits; where it does not the text is wiped. After seal: sealed
     std::array<std::uint8_t, 12> nonce; // AEAD: salt and IV (RFC 4106 4, RFC 7634 2)
     std::array<std::uint8_t, 12> extra; // room for an AAD that does not lie in the frame, or the tail
 };
@@ -38,8 +39,8 @@ inline constexpr std::array engines{Engine::openssl, Engine::ipsec_mb};
 
 /// One algorithm by one engine. The calls may run on many threads at once; one key context is used by one thread at a time.
 struct Suite {
-    /// Makes a key context of `key_size` octets at `memory` (aligned to 64) from the key material of an SA (cipher key, salt, integrity key;
-    /// the salt is not looked at). False: the library refused or has no memory; then nothing is left to wipe.
+    /// Makes a key context of `key_size` octets at `memory` (aligned to 64) from the key material of an SA (cipher key, salt, integrity
+    /// key; the salt is not looked at). False: the library refused or has no memory; then nothing is left to wipe.
     bool (*expand)(Direction direction, std::span<const std::uint8_t> material, void* memory);
     /// Wipes the context and gives back what hangs on it.
     void (*wipe)(void* memory);
@@ -58,8 +59,8 @@ struct Suite {
 /// Only for an engine that is available.
 [[nodiscard]] const Suite& suite(Engine engine, Algorithm algorithm);
 
-/// `count` IVs of 16 octets that nobody can predict (RFC 3602 3), from a pool of the calling thread that OpenSSL's generator fills; no system
-/// call a packet. False: the generator failed.
+/// `count` IVs of 16 octets that nobody can predict (RFC 3602 3), from a pool of the calling thread that OpenSSL's generator fills; no
+/// system call a packet. False: the generator failed.
 [[nodiscard]] bool random_ivs(std::uint8_t* const* places, unsigned count);
 
 /// Whether 16 octets are equal, in the same time whatever they hold.

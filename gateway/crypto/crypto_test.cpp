@@ -24,8 +24,7 @@ Memory memory_for(const Suite& suite) {
 
 std::vector<std::uint8_t> material_of(Algorithm algorithm, std::uint8_t seed) {
     std::vector<std::uint8_t> material(info(algorithm).material());
-    for (std::size_t i = 0; i < material.size(); ++i)
-        material[i] = static_cast<std::uint8_t>(seed + 7 * i);
+    for (std::size_t i = 0; i < material.size(); ++i) material[i] = static_cast<std::uint8_t>(seed + 7 * i);
     return material;
 }
 
@@ -39,8 +38,7 @@ struct Batch {
         for (unsigned i = 0; i < count; ++i) {
             const unsigned length = first_length + 16 * i;
             octets.emplace_back(head + length + icv_size);
-            for (std::size_t k = 0; k < octets.back().size(); ++k)
-                octets.back()[k] = static_cast<std::uint8_t>(k * 3 + i);
+            for (std::size_t k = 0; k < octets.back().size(); ++k) octets.back()[k] = static_cast<std::uint8_t>(k * 3 + i);
         }
         for (unsigned i = 0; i < count; ++i) {
             std::uint8_t* begin = octets[i].data();
@@ -66,11 +64,10 @@ struct Batch {
 using Case = std::tuple<Engine, Algorithm>;
 
 class EveryEngine : public testing::TestWithParam<Case> {
-  protected:
+protected:
     void SetUp() override {
         const auto [engine, algorithm] = GetParam();
-        if (!available(engine))
-            GTEST_SKIP() << describe(engine);
+        if (!available(engine)) GTEST_SKIP() << describe(engine);
         suite_ = &suite(engine, algorithm);
         aead_ = info(algorithm).aead;
         const auto material = material_of(algorithm, 1);
@@ -81,8 +78,7 @@ class EveryEngine : public testing::TestWithParam<Case> {
     }
     void TearDown() override {
         for (Memory* key : {&seal_key_, &open_key_}) {
-            if (*key == nullptr)
-                continue;
+            if (*key == nullptr) continue;
             suite_->wipe(key->get());
             const std::vector<std::uint8_t> zero(suite_->key_size);
             EXPECT_EQ(std::memcmp(key->get(), zero.data(), zero.size()), 0) << "the key is still there after wipe";
@@ -117,8 +113,7 @@ TEST_P(EveryEngine, RefusesEachWrongOctetAndLetsNothingOut) {
     suite_->seal(sealed.packets.data(), 1);
     const std::vector<std::uint8_t> zero(32);
     for (std::size_t place = 0; place < sealed.octets[0].size(); ++place) {
-        if (aead_ && place >= 8 && place < 24)
-            continue; // the nonce does not lie there
+        if (aead_ && place >= 8 && place < 24) continue; // the nonce does not lie there
         Batch batch(open_key_.get(), aead_, 3, 32);
         suite_->seal(nullptr, 0);
         for (unsigned i = 0; i < 3; ++i) { // the bad one between two good ones
@@ -152,8 +147,7 @@ TEST_P(EveryEngine, KeepsPacketsOfManyKeysApart) {
         batch.packets[i].key = keys[2 * i].get();
     }
     suite_->seal(batch.packets.data(), count);
-    for (unsigned i = 0; i < count; ++i)
-        batch.packets[i].key = keys[2 * (i == 7 ? 8 : i) + 1].get();
+    for (unsigned i = 0; i < count; ++i) batch.packets[i].key = keys[2 * (i == 7 ? 8 : i) + 1].get();
     suite_->open(batch.packets.data(), count);
     for (unsigned i = 0; i < count; ++i) {
         EXPECT_EQ(batch.packets[i].good, i != 7);
@@ -161,8 +155,7 @@ TEST_P(EveryEngine, KeepsPacketsOfManyKeysApart) {
             EXPECT_EQ(batch.text(i), before.text(i));
         }
     }
-    for (const Memory& key : keys)
-        suite_->wipe(key.get());
+    for (const Memory& key : keys) suite_->wipe(key.get());
 }
 
 TEST_P(EveryEngine, RefusesKeyMaterialOfAnotherSize) {
@@ -175,21 +168,18 @@ TEST_P(EveryEngine, RefusesKeyMaterialOfAnotherSize) {
 std::vector<Case> every_case() {
     std::vector<Case> cases;
     for (const Engine engine : engines)
-        for (const AlgorithmInfo& row : algorithms)
-            cases.emplace_back(engine, row.algorithm);
+        for (const AlgorithmInfo& row : algorithms) cases.emplace_back(engine, row.algorithm);
     return cases;
 }
 
 INSTANTIATE_TEST_SUITE_P(Crypto, EveryEngine, testing::ValuesIn(every_case()), [](const testing::TestParamInfo<Case>& param) {
     std::string name = std::get<0>(param.param) == Engine::openssl ? "openssl_" : "ipsec_mb_";
-    for (const char c : sallyport::info(std::get<1>(param.param)).name)
-        name += c == '-' ? '_' : c;
+    for (const char c : sallyport::info(std::get<1>(param.param)).name) name += c == '-' ? '_' : c;
     return name;
 });
 
 TEST(Engines, BothGiveTheSameOctets) {
-    if (!available(Engine::ipsec_mb))
-        GTEST_SKIP() << describe(Engine::ipsec_mb);
+    if (!available(Engine::ipsec_mb)) GTEST_SKIP() << describe(Engine::ipsec_mb);
     for (const AlgorithmInfo& row : algorithms) {
         std::vector<std::vector<std::uint8_t>> results;
         for (const Engine engine : engines) {
@@ -198,12 +188,10 @@ TEST(Engines, BothGiveTheSameOctets) {
             ASSERT_TRUE(calls.expand(Direction::outbound, material_of(row.algorithm, 3), key.get()));
             Batch batch(key.get(), row.aead, batch_size, 16);
             calls.seal(batch.packets.data(), batch.count());
-            for (const auto& octets : batch.octets)
-                results.push_back(octets);
+            for (const auto& octets : batch.octets) results.push_back(octets);
             calls.wipe(key.get());
         }
-        for (unsigned i = 0; i < batch_size; ++i)
-            EXPECT_EQ(results[i], results[batch_size + i]) << row.name << " packet " << i;
+        for (unsigned i = 0; i < batch_size; ++i) EXPECT_EQ(results[i], results[batch_size + i]) << row.name << " packet " << i;
     }
 }
 
@@ -228,8 +216,7 @@ TEST(RandomIvs, NeverRepeat) {
     for (unsigned round = 0; round < 100; ++round) {
         std::array<std::array<std::uint8_t, 16>, 10> ivs{};
         std::array<std::uint8_t*, 10> places{};
-        for (unsigned i = 0; i < 10; ++i)
-            places[i] = ivs[i].data();
+        for (unsigned i = 0; i < 10; ++i) places[i] = ivs[i].data();
         ASSERT_TRUE(random_ivs(places.data(), 10));
         seen.insert(ivs.begin(), ivs.end());
     }

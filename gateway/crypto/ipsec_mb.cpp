@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The fast engine on x86-64: ipsec-mb. What is called was chosen by measurement for batches of 64, cycles a packet of 64 octets: GCM by the
-// direct call (38; jobs 60), ChaCha20-Poly1305 by jobs (490; direct 840), CBC and HMAC by one burst each (51 + 167; chained jobs 307), which
-// also lets HMAC be judged before anything is deciphered.
+// direct call (38; jobs 60), ChaCha20-Poly1305 by jobs (490; direct 840), CBC and HMAC by one burst each (51 + 167; chained jobs 307),
+// which also lets HMAC be judged before anything is deciphered.
 #include "gateway/crypto/engines.hpp"
 
 #ifdef SALLYPORT_HAVE_IPSEC_MB
@@ -26,12 +26,10 @@ using Manager = std::unique_ptr<IMB_MGR, Release>;
 /// Nothing where the processor lacks AES-NI or SSE4.2, which every path of the library needs.
 Manager new_manager() {
     Manager manager(alloc_mb_mgr(0));
-    if (manager == nullptr)
-        return nullptr;
+    if (manager == nullptr) return nullptr;
     IMB_ARCH arch = IMB_ARCH_NONE;
     init_mb_mgr_auto(manager.get(), &arch);
-    if (imb_get_errno(manager.get()) != 0 || arch == IMB_ARCH_NONE)
-        return nullptr;
+    if (imb_get_errno(manager.get()) != 0 || arch == IMB_ARCH_NONE) return nullptr;
     return manager;
 }
 
@@ -98,15 +96,14 @@ GcmLines lines_touched(const GcmCalls& calls) {
         const auto changed = std::make_unique<GcmKey>(*key);
         auto* begin = reinterpret_cast<std::uint8_t*>(changed.get()) + line * cache_line;
         const std::size_t size = std::min<std::size_t>(cache_line, sizeof(gcm_key_data) - std::size_t{line} * cache_line);
-        for (std::size_t i = 0; i < size; ++i)
-            begin[i] = static_cast<std::uint8_t>(begin[i] ^ 0x5a);
-        if (seal_with(*changed) != expected)
-            lines.offsets[lines.count++] = static_cast<std::uint8_t>(line);
+        for (std::size_t i = 0; i < size; ++i) begin[i] = static_cast<std::uint8_t>(begin[i] ^ 0x5a);
+        if (seal_with(*changed) != expected) lines.offsets[lines.count++] = static_cast<std::uint8_t>(line);
     }
     return lines;
 }
 
-template <const GcmCalls& calls> const GcmLines& gcm_lines() {
+template <const GcmCalls& calls>
+const GcmLines& gcm_lines() {
     static const GcmLines lines = lines_touched(calls);
     return lines;
 }
@@ -118,27 +115,26 @@ void prefetch(const GcmLines& lines, const void* key) {
 
 /// Prefetches where the key that comes is another one than its predecessor's.
 void prefetch_ahead(const GcmLines& lines, const Packet* packets, unsigned next, unsigned count) {
-    if (next < count && packets[next].key != packets[next - 1].key)
-        prefetch(lines, packets[next].key);
+    if (next < count && packets[next].key != packets[next - 1].key) prefetch(lines, packets[next].key);
 }
 
 void prefetch_first(const GcmLines& lines, const Packet* packets, unsigned count) {
-    for (unsigned i = 1; i < std::min(count, prefetch_distance); ++i)
-        prefetch_ahead(lines, packets, i, count);
+    for (unsigned i = 1; i < std::min(count, prefetch_distance); ++i) prefetch_ahead(lines, packets, i, count);
 }
 
 const gcm_key_data* gcm_key(const Packet& packet) { return &static_cast<const GcmKey*>(packet.key)->data; }
 
-template <const GcmCalls& calls> bool gcm_expand(Direction, std::span<const std::uint8_t> material, void* memory) {
-    if (material.size() != calls.key + 4U)
-        return false;
+template <const GcmCalls& calls>
+bool gcm_expand(Direction, std::span<const std::uint8_t> material, void* memory) {
+    if (material.size() != calls.key + 4U) return false;
     std::memset(memory, 0, sizeof(GcmKey));
     IMB_MGR* manager = shared_manager().get();
     (manager->*calls.expand)(material.data(), &static_cast<GcmKey*>(memory)->data);
     return true;
 }
 
-template <const GcmCalls& calls> void gcm_seal(Packet* packets, unsigned count) {
+template <const GcmCalls& calls>
+void gcm_seal(Packet* packets, unsigned count) {
     const auto seal = shared_manager().get()->*calls.seal;
     const GcmLines& lines = gcm_lines<calls>();
     gcm_context_data context;
@@ -146,14 +142,15 @@ template <const GcmCalls& calls> void gcm_seal(Packet* packets, unsigned count) 
     for (unsigned i = 0; i < count; ++i) {
         prefetch_ahead(lines, packets, i + prefetch_distance, count);
         Packet& packet = packets[i];
-        seal(gcm_key(packet), &context, packet.text, packet.text, packet.length, packet.nonce.data(), packet.aad, packet.aad_length, packet.icv,
-             icv_size);
+        seal(gcm_key(packet), &context, packet.text, packet.text, packet.length, packet.nonce.data(), packet.aad, packet.aad_length,
+             packet.icv, icv_size);
         packet.good = true;
     }
     imb_clear_mem(&context, sizeof context);
 }
 
-template <const GcmCalls& calls> void gcm_open(Packet* packets, unsigned count) {
+template <const GcmCalls& calls>
+void gcm_open(Packet* packets, unsigned count) {
     const auto open = shared_manager().get()->*calls.open;
     const GcmLines& lines = gcm_lines<calls>();
     gcm_context_data context;
@@ -162,8 +159,8 @@ template <const GcmCalls& calls> void gcm_open(Packet* packets, unsigned count) 
     for (unsigned i = 0; i < count; ++i) {
         prefetch_ahead(lines, packets, i + prefetch_distance, count);
         Packet& packet = packets[i];
-        open(gcm_key(packet), &context, packet.text, packet.text, packet.length, packet.nonce.data(), packet.aad, packet.aad_length, expected,
-             icv_size);
+        open(gcm_key(packet), &context, packet.text, packet.text, packet.length, packet.nonce.data(), packet.aad, packet.aad_length,
+             expected, icv_size);
         packet.good = equal_icv(expected, packet.icv);
         if (!packet.good) [[unlikely]]
             imb_clear_mem(packet.text, packet.length);
@@ -179,8 +176,7 @@ struct alignas(key_alignment) ChachaKey {
 };
 
 bool chacha_expand(Direction, std::span<const std::uint8_t> material, void* memory) {
-    if (material.size() != info(Algorithm::chacha20_poly1305).material())
-        return false;
+    if (material.size() != info(Algorithm::chacha20_poly1305).material()) return false;
     std::memset(memory, 0, sizeof(ChachaKey));
     std::memcpy(memory, material.data(), sizeof(ChachaKey::octets));
     return true;
@@ -214,8 +210,7 @@ void chacha_job(IMB_MGR* manager, IMB_CIPHER_DIRECTION direction, Packet& packet
 
 void chacha_seal(Packet* packets, unsigned count) {
     IMB_MGR* manager = lanes().manager.get();
-    for (unsigned i = 0; i < count; ++i)
-        chacha_job(manager, IMB_DIR_ENCRYPT, packets[i], packets[i].icv);
+    for (unsigned i = 0; i < count; ++i) chacha_job(manager, IMB_DIR_ENCRYPT, packets[i], packets[i].icv);
 }
 
 void chacha_open(Packet* packets, unsigned count) {
@@ -234,8 +229,8 @@ void chacha_open(Packet* packets, unsigned count) {
 // --- AES-CBC with HMAC-SHA2-256-128 ---
 
 struct alignas(key_alignment) CbcKey {
-    std::array<std::uint8_t, 32> inner; // state of SHA-256 after the key with ipad
-    std::array<std::uint8_t, 32> outer; // and with opad
+    std::array<std::uint8_t, 32> inner;     // state of SHA-256 after the key with ipad
+    std::array<std::uint8_t, 32> outer;     // and with opad
     std::array<std::uint8_t, 240> schedule; // of the one direction
 };
 
@@ -248,9 +243,9 @@ constexpr CbcCalls cbc_128{&IMB_MGR::keyexp_128, 16};
 constexpr CbcCalls cbc_192{&IMB_MGR::keyexp_192, 24};
 constexpr CbcCalls cbc_256{&IMB_MGR::keyexp_256, 32};
 
-template <const CbcCalls& calls> bool cbc_expand(Direction direction, std::span<const std::uint8_t> material, void* memory) {
-    if (material.size() != calls.key + 32U)
-        return false;
+template <const CbcCalls& calls>
+bool cbc_expand(Direction direction, std::span<const std::uint8_t> material, void* memory) {
+    if (material.size() != calls.key + 32U) return false;
     IMB_MGR* manager = shared_manager().get();
     std::memset(memory, 0, sizeof(CbcKey));
     CbcKey& key = *static_cast<CbcKey*>(memory);
@@ -265,8 +260,7 @@ template <const CbcCalls& calls> bool cbc_expand(Direction direction, std::span<
     std::memcpy(key.inner.data(), work.inner.data(), key.inner.size());
     std::memcpy(key.outer.data(), work.outer.data(), key.outer.size());
     imb_clear_mem(&work, sizeof work);
-    if (!good)
-        imb_clear_mem(memory, sizeof(CbcKey));
+    if (!good) imb_clear_mem(memory, sizeof(CbcKey));
     return good;
 }
 
@@ -291,7 +285,8 @@ void cbc_job(const CbcCalls& calls, const Packet& packet, IMB_JOB& job, std::uin
     job.u.HMAC._hashed_auth_key_xor_opad = key->outer.data();
 }
 
-template <const CbcCalls& calls> void cbc_seal(Packet* packets, unsigned count) {
+template <const CbcCalls& calls>
+void cbc_seal(Packet* packets, unsigned count) {
     Lanes& own = lanes();
     for (unsigned i = 0; i < count; ++i) {
         Packet& packet = packets[i];
@@ -307,7 +302,8 @@ template <const CbcCalls& calls> void cbc_seal(Packet* packets, unsigned count) 
     }
 }
 
-template <const CbcCalls& calls> void cbc_open(Packet* packets, unsigned count) {
+template <const CbcCalls& calls>
+void cbc_open(Packet* packets, unsigned count) {
     Lanes& own = lanes();
     std::array<std::array<std::uint8_t, icv_size>, batch_size> received;
     for (unsigned i = 0; i < count; ++i) {
@@ -327,17 +323,18 @@ template <const CbcCalls& calls> void cbc_open(Packet* packets, unsigned count) 
             imb_clear_mem(packet.text, packet.length);
     }
     imb_clear_mem(own.icvs.data(), sizeof own.icvs);
-    if (authentic == 0)
-        return;
+    if (authentic == 0) return;
     const bool opened = IMB_SUBMIT_CIPHER_BURST_NOCHECK(own.manager.get(), own.jobs.data(), authentic, IMB_CIPHER_CBC, IMB_DIR_DECRYPT,
                                                         static_cast<IMB_KEY_SIZE_BYTES>(calls.key)) == authentic;
-    for (unsigned i = 0; i < count && !opened; ++i)
-        packets[i].good = false;
+    for (unsigned i = 0; i < count && !opened; ++i) packets[i].good = false;
 }
 
 // --- the table ---
 
-template <class Key> void wipe(void* memory) { imb_clear_mem(memory, sizeof(Key)); }
+template <class Key>
+void wipe(void* memory) {
+    imb_clear_mem(memory, sizeof(Key));
+}
 
 template <const GcmCalls& calls>
 constexpr Suite gcm_suite{gcm_expand<calls>, wipe<GcmKey>, gcm_seal<calls>, gcm_open<calls>, sizeof(GcmKey)};
@@ -345,12 +342,9 @@ template <const CbcCalls& calls>
 constexpr Suite cbc_suite{cbc_expand<calls>, wipe<CbcKey>, cbc_seal<calls>, cbc_open<calls>, sizeof(CbcKey)};
 
 constexpr std::array suites{
-    gcm_suite<gcm_128>,
-    gcm_suite<gcm_192>,
-    gcm_suite<gcm_256>,
-    Suite{chacha_expand, wipe<ChachaKey>, chacha_seal, chacha_open, sizeof(ChachaKey)},
-    cbc_suite<cbc_128>,
-    cbc_suite<cbc_192>,
+    gcm_suite<gcm_128>, gcm_suite<gcm_192>,
+    gcm_suite<gcm_256>, Suite{chacha_expand, wipe<ChachaKey>, chacha_seal, chacha_open, sizeof(ChachaKey)},
+    cbc_suite<cbc_128>, cbc_suite<cbc_192>,
     cbc_suite<cbc_256>,
 };
 static_assert(suites.size() == algorithms.size());
@@ -361,8 +355,7 @@ bool available() { return shared_manager() != nullptr; }
 
 std::string describe() {
     const IMB_MGR* manager = shared_manager().get();
-    if (manager == nullptr)
-        return "ipsec-mb: not for this processor";
+    if (manager == nullptr) return "ipsec-mb: not for this processor";
     std::string text = std::string("ipsec-mb ") + imb_get_version_str() + " (";
     text += (manager->features & IMB_FEATURE_AVX512_SKX) != 0 ? "AVX-512" : (manager->features & IMB_FEATURE_AVX2) != 0 ? "AVX2" : "SSE";
     return text + ((manager->features & IMB_FEATURE_VAES) != 0 ? ", VAES)" : ")");

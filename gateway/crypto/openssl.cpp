@@ -30,11 +30,11 @@ EVP_CIPHER_CTX* new_cipher(const char* name, Direction direction, const std::uin
     EVP_CIPHER* cipher = EVP_CIPHER_fetch(nullptr, name, nullptr);
     EVP_CIPHER_CTX* context = EVP_CIPHER_CTX_new();
     const int encrypt = direction == Direction::outbound ? 1 : 0;
-    const bool good = cipher != nullptr && context != nullptr && EVP_CipherInit_ex2(context, cipher, octets, nullptr, encrypt, nullptr) == 1 &&
+    const bool good = cipher != nullptr && context != nullptr &&
+                      EVP_CipherInit_ex2(context, cipher, octets, nullptr, encrypt, nullptr) == 1 &&
                       EVP_CIPHER_CTX_set_padding(context, padding ? 1 : 0) == 1;
     EVP_CIPHER_free(cipher); // the context holds a reference of its own
-    if (good)
-        return context;
+    if (good) return context;
     EVP_CIPHER_CTX_free(context);
     return nullptr;
 }
@@ -45,13 +45,13 @@ EVP_MAC_CTX* new_hmac(const std::uint8_t* octets, std::size_t size) {
     EVP_MAC_free(mac);
     char digest[] = "SHA2-256";
     const OSSL_PARAM parameters[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0), OSSL_PARAM_construct_end()};
-    if (context != nullptr && EVP_MAC_init(context, octets, size, parameters) == 1)
-        return context;
+    if (context != nullptr && EVP_MAC_init(context, octets, size, parameters) == 1) return context;
     EVP_MAC_CTX_free(context);
     return nullptr;
 }
 
-template <Algorithm algorithm> constexpr const char* cipher_name() {
+template <Algorithm algorithm>
+constexpr const char* cipher_name() {
     switch (algorithm) {
     case Algorithm::aes_128_gcm_16: return "AES-128-GCM";
     case Algorithm::aes_192_gcm_16: return "AES-192-GCM";
@@ -63,16 +63,14 @@ template <Algorithm algorithm> constexpr const char* cipher_name() {
     }
 }
 
-template <Algorithm algorithm> bool expand(Direction direction, std::span<const std::uint8_t> material, void* memory) {
+template <Algorithm algorithm>
+bool expand(Direction direction, std::span<const std::uint8_t> material, void* memory) {
     constexpr const AlgorithmInfo& row = info(algorithm);
-    if (material.size() != row.material())
-        return false;
+    if (material.size() != row.material()) return false;
     Key& key = *new (memory) Key;
     key.cipher = new_cipher(cipher_name<algorithm>(), direction, material.data(), row.aead);
-    if (!row.aead)
-        key.mac = new_hmac(material.data() + row.key + row.salt, row.integrity_key);
-    if (key.cipher != nullptr && (row.aead || key.mac != nullptr))
-        return true;
+    if (!row.aead) key.mac = new_hmac(material.data() + row.key + row.salt, row.integrity_key);
+    if (key.cipher != nullptr && (row.aead || key.mac != nullptr)) return true;
     wipe(memory);
     return false;
 }
@@ -106,8 +104,7 @@ void open_aead(Packet* packets, unsigned count) {
                       EVP_DecryptUpdate(context, nullptr, &written, packet.aad, packet.aad_length) == 1 &&
                       EVP_DecryptUpdate(context, packet.text, &written, packet.text, length) == 1 &&
                       EVP_DecryptFinal_ex(context, packet.text + length, &written) == 1;
-        if (!packet.good)
-            OPENSSL_cleanse(packet.text, packet.length);
+        if (!packet.good) OPENSSL_cleanse(packet.text, packet.length);
     }
 }
 
@@ -131,8 +128,7 @@ bool cbc(const Packet& packet) {
 }
 
 void seal_cbc(Packet* packets, unsigned count) {
-    for (unsigned i = 0; i < count; ++i)
-        packets[i].good = cbc(packets[i]) && hmac(packets[i], packets[i].icv);
+    for (unsigned i = 0; i < count; ++i) packets[i].good = cbc(packets[i]) && hmac(packets[i], packets[i].icv);
 }
 
 void open_cbc(Packet* packets, unsigned count) {
@@ -140,13 +136,14 @@ void open_cbc(Packet* packets, unsigned count) {
         Packet& packet = packets[i];
         std::uint8_t expected[icv_size];
         packet.good = hmac(packet, expected) && equal_icv(expected, packet.icv) && cbc(packet);
-        if (!packet.good)
-            OPENSSL_cleanse(packet.text, packet.length);
+        if (!packet.good) OPENSSL_cleanse(packet.text, packet.length);
     }
 }
 
-template <Algorithm algorithm> constexpr Suite aead_suite{expand<algorithm>, wipe, seal_aead, open_aead, sizeof(Key)};
-template <Algorithm algorithm> constexpr Suite cbc_suite{expand<algorithm>, wipe, seal_cbc, open_cbc, sizeof(Key)};
+template <Algorithm algorithm>
+constexpr Suite aead_suite{expand<algorithm>, wipe, seal_aead, open_aead, sizeof(Key)};
+template <Algorithm algorithm>
+constexpr Suite cbc_suite{expand<algorithm>, wipe, seal_cbc, open_cbc, sizeof(Key)};
 
 constexpr std::array suites{
     aead_suite<Algorithm::aes_128_gcm_16>,

@@ -24,8 +24,7 @@ bool random_ivs(std::uint8_t* const* places, unsigned count) {
     thread_local Pool pool;
     for (unsigned i = 0; i < count; ++i) {
         if (pool.used == pool.octets.size()) {
-            if (RAND_bytes(pool.octets.data(), static_cast<int>(pool.octets.size())) != 1)
-                return false;
+            if (RAND_bytes(pool.octets.data(), static_cast<int>(pool.octets.size())) != 1) return false;
             pool.used = 0;
         }
         std::memcpy(places[i], pool.octets.data() + pool.used, iv_size);

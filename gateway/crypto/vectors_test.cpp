@@ -27,12 +27,10 @@ std::vector<Line> lines_of(const std::string& name) {
     std::ifstream file(SALLYPORT_SOURCE_DIR "/tests/vectors/" + name);
     std::vector<Line> lines;
     for (std::string text; std::getline(file, text);) {
-        if (text.empty() || text.front() == '#')
-            continue;
+        if (text.empty() || text.front() == '#') continue;
         std::istringstream words(text);
         lines.emplace_back();
-        for (std::string word; words >> word;)
-            lines.back().push_back(word);
+        for (std::string word; words >> word;) lines.back().push_back(word);
     }
     return lines;
 }
@@ -43,21 +41,20 @@ struct Free {
 
 /// A key context that wipes itself.
 class Key {
-  public:
+public:
     Key(const Suite& suite, Direction direction, const Octets& material)
         : suite_(suite), memory_(static_cast<std::uint8_t*>(std::aligned_alloc(key_alignment, suite.key_size))) {
         good_ = suite.expand(direction, material, memory_.get());
         EXPECT_TRUE(good_);
     }
     ~Key() {
-        if (good_)
-            suite_.wipe(memory_.get());
+        if (good_) suite_.wipe(memory_.get());
     }
     Key(const Key&) = delete;
     Key& operator=(const Key&) = delete;
     const void* get() const { return memory_.get(); }
 
-  private:
+private:
     const Suite& suite_;
     std::unique_ptr<std::uint8_t, Free> memory_;
     bool good_ = false;
@@ -65,16 +62,14 @@ class Key {
 
 Octets joined(std::initializer_list<Octets> parts) {
     Octets whole;
-    for (const Octets& part : parts)
-        whole.insert(whole.end(), part.begin(), part.end());
+    for (const Octets& part : parts) whole.insert(whole.end(), part.begin(), part.end());
     return whole;
 }
 
 class Vectors : public testing::TestWithParam<Engine> {
-  protected:
+protected:
     void SetUp() override {
-        if (!available(GetParam()))
-            GTEST_SKIP() << describe(GetParam());
+        if (!available(GetParam())) GTEST_SKIP() << describe(GetParam());
     }
 };
 
@@ -158,7 +153,8 @@ void check_cbc_file(Engine engine, const std::string& name, std::size_t at_least
     EXPECT_GE(lines.size(), at_least);
     for (const Line& line : lines) {
         SCOPED_TRACE(name + " " + line.at(0));
-        const Octets cipher_key = octets_of(line.at(1)), iv = octets_of(line.at(2)), plain = octets_of(line.at(3)), cipher = octets_of(line.at(4));
+        const Octets cipher_key = octets_of(line.at(1)), iv = octets_of(line.at(2)), plain = octets_of(line.at(3)),
+                     cipher = octets_of(line.at(4));
         const Suite& calls = suite(engine, cbc_of(cipher_key.size()));
         const Octets material = joined({cipher_key, Octets(32, 0x5c)});
         const Key seal_key(calls, Direction::outbound, material);
@@ -198,8 +194,9 @@ void check_hmac_file(Engine engine, const std::string& name, std::size_t at_leas
 TEST_P(Vectors, HmacSha256OfWycheproof) { check_hmac_file(GetParam(), "wycheproof_hmac_sha256.txt", 40); }
 TEST_P(Vectors, HmacSha256OfRfc4868) { check_hmac_file(GetParam(), "rfc_hmac_sha256.txt", 3); }
 
-INSTANTIATE_TEST_SUITE_P(Crypto, Vectors, testing::ValuesIn(engines),
-                         [](const testing::TestParamInfo<Engine>& param) { return param.param == Engine::openssl ? "openssl" : "ipsec_mb"; });
+INSTANTIATE_TEST_SUITE_P(Crypto, Vectors, testing::ValuesIn(engines), [](const testing::TestParamInfo<Engine>& param) {
+    return param.param == Engine::openssl ? "openssl" : "ipsec_mb";
+});
 
 } // namespace
 } // namespace sallyport::crypto

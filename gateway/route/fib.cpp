@@ -12,14 +12,18 @@ Fib::Fib(std::vector<std::shared_ptr<const Table>> tables, std::vector<Link> lin
     if (links_.empty()) links_.emplace_back();
 }
 
+bool Fib::knows(std::uint32_t interface, const Address& address) const {
+    const std::uint32_t slot = neighbours_->find(interface, address.family, address.octets.data());
+    return slot != NeighbourTable::nowhere && neighbours_->value(slot).usable;
+}
+
 const Hop& Fib::choose(const Table& table, const Group& group, std::uint32_t flow_hash) const {
     const Hop* first = &table.hops[group.first];
     if (group.count == 1) return *first;
     const std::uint64_t total = first[group.count - 1].weight_end;
     const auto point = static_cast<std::uint32_t>(flow_hash * total >> 32);
     unsigned at = 0;
-    while (point >= first[at].weight_end)
-        ++at;
+    while (point >= first[at].weight_end) ++at;
     // A way whose link is down lends its flows to the next one that is up.
     for (unsigned tried = 0; tried < group.count; ++tried, at = at + 1U < group.count ? at + 1U : 0U)
         if (links_[first[at].link].up) return first[at];

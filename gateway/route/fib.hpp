@@ -35,18 +35,18 @@ struct Link {
     bool up = false;
     std::uint16_t vlan = 0;
     std::uint16_t mtu = 0;
-    VpnNumber vpn = wan_vpn;     // outer VPN of a black port, red VPN of a red one
+    VpnNumber vpn = wan_vpn; // outer VPN of a black port, red VPN of a red one
     Mac mac{};
     bool operator==(const Link&) const = default;
 };
 
 /// One way of a route.
 struct Hop {
-    std::uint32_t link = 0;        // index into the links, 0: not ours
-    std::uint32_t slot = no_slot;  // of the gateway in the neighbour table
-    std::uint32_t weight_end = 1;  // of a multipath route: this hop takes hashes below this, and from the hop before on
-    std::uint16_t mtu = 0;         // of the route, 0: that of the link
-    bool has_gateway = false;      // false: the destination is the neighbour
+    std::uint32_t link = 0;       // index into the links, 0: not ours
+    std::uint32_t slot = no_slot; // of the gateway in the neighbour table
+    std::uint32_t weight_end = 1; // of a multipath route: this hop takes hashes below this, and from the hop before on
+    std::uint16_t mtu = 0;        // of the route, 0: that of the link
+    bool has_gateway = false;     // false: the destination is the neighbour
     Address gateway;
     static constexpr std::uint32_t no_slot = 0xffffffff;
     bool operator==(const Hop&) const = default;
@@ -73,9 +73,12 @@ public:
     /// `tables` by number of the VPN, null: none. `links[0]` is the place of interfaces that are not ours.
     Fib(std::vector<std::shared_ptr<const Table>> tables, std::vector<Link> links, std::shared_ptr<NeighbourTable> neighbours);
 
-    /// The way of a packet in this VPN. It leads out of a port of role `out` that belongs to the VPN, or gives a reason. `destination`: octets in
-    /// network order, 4 or 16. `flow_hash` chooses among the ways of a multipath route: the same for all packets of a flow.
+    /// The way of a packet in this VPN. It leads out of a port of role `out` that belongs to the VPN, or gives a reason. `destination`:
+    /// octets in network order, 4 or 16. `flow_hash` chooses among the ways of a multipath route: the same for all packets of a flow.
     [[nodiscard]] NextHop lookup(VpnNumber vpn, Role out, Family family, const std::uint8_t* destination, std::uint32_t flow_hash) const;
+
+    /// Is this neighbour's link-layer address known? Without marking it as used.
+    [[nodiscard]] bool knows(std::uint32_t interface, const Address& address) const;
 
     [[nodiscard]] const std::vector<Link>& links() const { return links_; }
     [[nodiscard]] const std::shared_ptr<const Table>& table(VpnNumber vpn) const { return tables_[vpn]; }

@@ -32,8 +32,7 @@ void compare_with_brute_force(Family family, unsigned count, unsigned seed) {
         routes[{prefix.address, prefix.length}] = 1 + i;
     }
     std::vector<Trie::Entry> entries;
-    for (const auto& [key, value] : routes)
-        entries.push_back({{key.first, key.second}, value});
+    for (const auto& [key, value] : routes) entries.push_back({{key.first, key.second}, value});
     const Trie trie(entries);
     for (unsigned i = 0; i < 4000; ++i) {
         Address address = random_address(random, family);
@@ -98,7 +97,8 @@ TEST(NeighbourTable, AddsFindsChanges) {
 class FibTest : public testing::Test {
 protected:
     FibTest() : neighbours(std::make_shared<NeighbourTable>(8)) {
-        const Link red1{.interface = 10, .port = 1, .role = Role::red, .up = true, .vlan = 0, .mtu = 1500, .vpn = 1, .mac = {2, 0, 0, 0, 0, 1}};
+        const Link red1{
+            .interface = 10, .port = 1, .role = Role::red, .up = true, .vlan = 0, .mtu = 1500, .vpn = 1, .mac = {2, 0, 0, 0, 0, 1}};
         Link red2 = red1;
         red2.interface = 11;
         red2.port = 2;
@@ -113,8 +113,7 @@ protected:
         black2.interface = 13;
         black2.port = 3;
         links = {Link{}, red1, red2, black, black2};
-        for (std::uint32_t interface : {10U, 11U})
-            known(interface, "10.0.0.2", static_cast<std::uint8_t>(interface));
+        for (std::uint32_t interface : {10U, 11U}) known(interface, "10.0.0.2", static_cast<std::uint8_t>(interface));
         known(12, "192.0.2.1", 12);
         known(13, "198.51.100.1", 13);
         tables = {wan(), red(1), red(2)};
@@ -128,16 +127,18 @@ protected:
 
     std::shared_ptr<const Table> wan() {
         auto table = std::make_shared<Table>();
-        table->hops = {{.link = 3, .slot = known(12, "192.0.2.1", 12), .weight_end = 1, .has_gateway = true, .gateway = *parse_address("192.0.2.1")},
-                       {.link = 4,
-                        .slot = known(13, "198.51.100.1", 13),
-                        .weight_end = 4,
-                        .mtu = 1400,
-                        .has_gateway = true,
-                        .gateway = *parse_address("198.51.100.1")},
-                       {.link = 0}};
+        table->hops = {
+            {.link = 3, .slot = known(12, "192.0.2.1", 12), .weight_end = 1, .has_gateway = true, .gateway = *parse_address("192.0.2.1")},
+            {.link = 4,
+             .slot = known(13, "198.51.100.1", 13),
+             .weight_end = 4,
+             .mtu = 1400,
+             .has_gateway = true,
+             .gateway = *parse_address("198.51.100.1")},
+            {.link = 0}};
         table->groups = {Group{}, Group{DropReason::none, 2, 0}, Group{DropReason::none, 1, 2}, Group{DropReason::route_refused, 0, 0}};
-        const std::vector<Trie::Entry> entries{{*parse_prefix("0.0.0.0/0"), 1}, {*parse_prefix("10.9.0.0/16"), 2}, {*parse_prefix("10.9.1.0/24"), 3}};
+        const std::vector<Trie::Entry> entries{
+            {*parse_prefix("0.0.0.0/0"), 1}, {*parse_prefix("10.9.0.0/16"), 2}, {*parse_prefix("10.9.1.0/24"), 3}};
         table->ipv4 = Trie(entries);
         return table;
     }

@@ -6,7 +6,8 @@
 
 namespace sallyport::route {
 
-NeighbourTable::NeighbourTable(unsigned bits) : slots_(new Slot[std::size_t{1} << bits]), mask_((1U << bits) - 1), seed_(0x9e3779b97f4a7c15) {
+NeighbourTable::NeighbourTable(unsigned bits)
+    : slots_(new Slot[std::size_t{1} << bits]), mask_((1U << bits) - 1), seed_(0x9e3779b97f4a7c15) {
     // Addresses on a link come from strangers too; with a seed of our own nobody picks those that meet in one slot.
     std::uint64_t random = 0;
     if (getrandom(&random, sizeof random, GRND_NONBLOCK) == sizeof random) seed_ = random;
@@ -37,8 +38,7 @@ NeighbourTable::Value NeighbourTable::value(std::uint32_t slot) const {
     const std::uint64_t word = slots_[slot].value.load(std::memory_order_acquire);
     Value result;
     result.usable = (word & usable_bit) != 0;
-    for (unsigned i = 0; i < 6; ++i)
-        result.mac[i] = static_cast<std::uint8_t>(word >> (8 * i));
+    for (unsigned i = 0; i < 6; ++i) result.mac[i] = static_cast<std::uint8_t>(word >> (8 * i));
     return result;
 }
 
@@ -52,7 +52,8 @@ std::uint32_t NeighbourTable::add(std::uint32_t interface, const Address& addres
     std::uint32_t at = find(interface, address.family, address.octets.data());
     if (at != nowhere) return at;
     if (count_ >= (mask_ + 1) / 2) return nowhere;
-    for (at = hash(interface, address.octets); (slots_[at].value.load(std::memory_order_relaxed) & taken_bit) != 0; at = (at + 1) & mask_) {}
+    for (at = hash(interface, address.octets); (slots_[at].value.load(std::memory_order_relaxed) & taken_bit) != 0; at = (at + 1) & mask_) {
+    }
     Slot& slot = slots_[at];
     slot.interface = interface;
     slot.family = address.family;
@@ -66,8 +67,7 @@ void NeighbourTable::set(std::uint32_t slot, const Value& value) {
     std::uint64_t word = taken_bit;
     if (value.usable) {
         word |= usable_bit;
-        for (unsigned i = 0; i < 6; ++i)
-            word |= std::uint64_t{value.mac[i]} << (8 * i);
+        for (unsigned i = 0; i < 6; ++i) word |= std::uint64_t{value.mac[i]} << (8 * i);
     }
     slots_[slot].value.store(word, std::memory_order_release);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Link-layer addresses of neighbours: a hash table with one writer, read by the workers without locks. A change of one neighbour is one store.
+// Link-layer addresses of neighbours: a hash table with one writer, read by the workers without locks. A change of one neighbour is one
+// store.
 #pragma once
 
 #include "gateway/sa/address.hpp"
@@ -41,7 +42,7 @@ public:
 
 private:
     struct alignas(64) Slot {
-        std::atomic<std::uint64_t> value{0};         // taken_bit, usable_bit, MAC; 0: free. The key is written before, and never again
+        std::atomic<std::uint64_t> value{0}; // taken_bit, usable_bit, MAC; 0: free. The key is written before, and never again
         mutable std::atomic<std::uint8_t> used{0};
         Family family = Family::ipv4;
         std::uint32_t interface = 0;

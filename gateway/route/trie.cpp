@@ -16,8 +16,7 @@ unsigned bits_at(const std::uint8_t* address, unsigned bits, unsigned offset, un
     const unsigned first = offset / 8;
     const unsigned octets = bits / 8;
     std::uint32_t word = 0;
-    for (unsigned i = 0; i < 3; ++i)
-        word = word << 8 | (first + i < octets ? address[first + i] : 0U);
+    for (unsigned i = 0; i < 3; ++i) word = word << 8 | (first + i < octets ? address[first + i] : 0U);
     return word >> (24 - offset % 8 - count) & ((1U << count) - 1);
 }
 
@@ -40,8 +39,7 @@ struct Trie::Builder {
             if (prefix.length <= offset + width) {
                 // Sorted by address, then length: what comes later is inside or behind.
                 const unsigned span = 1U << (offset + width - prefix.length);
-                for (unsigned v = at; v < at + span; ++v)
-                    result[v].value = entries[i].value;
+                for (unsigned v = at; v < at + span; ++v) result[v].value = entries[i].value;
                 ++i;
                 continue;
             }
@@ -107,8 +105,7 @@ std::uint32_t Trie::lookup(const std::uint8_t* address) const {
         const Node& node = nodes_[at];
         const unsigned v = bits_at(address, address_bits_, offset, stride);
         const std::uint64_t up_to = ~0ULL >> (63 - v);
-        if ((node.children >> v & 1) == 0)
-            return leaves_[node.first_leaf + static_cast<unsigned>(std::popcount(node.leaves & up_to)) - 1];
+        if ((node.children >> v & 1) == 0) return leaves_[node.first_leaf + static_cast<unsigned>(std::popcount(node.leaves & up_to)) - 1];
         at = node.first_child + static_cast<unsigned>(std::popcount(node.children & up_to)) - 1;
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Longest-prefix match: an immutable multibit trie with bitmaps (after Asai and Ohara, "Poptrie", SIGCOMM 2015): a directly indexed top, then
-// six bits a step, one node of 24 octets each.
+// Longest-prefix match: an immutable multibit trie with bitmaps (after Asai and Ohara, "Poptrie", SIGCOMM 2015): a directly indexed top,
+// then six bits a step, one node of 24 octets each.
 #pragma once
 
 #include "gateway/sa/address.hpp"

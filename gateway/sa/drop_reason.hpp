@@ -58,6 +58,7 @@ namespace sallyport {
     X(handover_full, "the ring to the worker that owns the SA is full", "look at the load of that worker")                                 \
     X(link_down, "the way out is down", "look at the link")                                                                                \
     X(transmit_full, "the transmit ring is full", "the link or the receiver is slower than the traffic")                                   \
+    X(crypto_failed, "the cryptographic library failed, or gave no random octets", "look at the journal of the machine; report it")        \
     X(no_chunk, "no free chunk in the packet memory", "enlarge frames in the configuration")
 
 enum class DropReason : std::uint8_t {

@@ -2,7 +2,9 @@
 // How a packet is sealed and opened: what a transform registers, and the hot part of an SA that it works on.
 #pragma once
 
+#include "gateway/crypto/crypto.hpp"
 #include "gateway/port/frame.hpp"
+#include "gateway/sa/error.hpp"
 #include "gateway/sa/sa.hpp"
 #include "gateway/sequence/space.hpp"
 
@@ -12,25 +14,28 @@
 
 namespace sallyport::transform {
 
+inline constexpr unsigned batch_size = crypto::batch_size;
+
 /// Counted by the owner alone, read by anyone (atomic_ref, relaxed).
 struct SaCounters {
     std::uint64_t packets = 0, octets = 0; // octets of inner packets
-    std::uint64_t errors = 0;              // frames of this SA that were dropped after look-up
+    std::uint64_t errors = 0;              // frames of this SA that were dropped by seal or open
 };
 
 /// What sealing needs, precomputed when the SA is installed. Two cache lines.
 struct alignas(64) OutboundSa {
     sequence::Space space;
     SaCounters* counters = nullptr;
-    std::array<std::uint8_t, 44> outer{};   // ready-made outer IP header, then ESP's SPI at outer_length
-    std::uint8_t outer_length = 0;          // 20 or 40: of the IP header
-    std::uint8_t transform = 0;             // row of the registry
-    std::uint8_t worker = 0;                // owner
-    std::uint8_t rules = 0;                 // DscpRule, DfRule: see gateway/mode/tunnel.hpp
-    std::uint32_t salt = 0;                 // as it lies in memory (network order)
+    std::array<std::uint8_t, 44> outer{}; // ready-made outer IP header, then ESP's SPI at outer_length (gateway/mode/tunnel.hpp)
+    std::uint8_t outer_length = 0;        // 20 or 40: of the IP header
+    std::uint8_t transform = 0;           // row of the registry
+    std::uint8_t worker = 0;              // owner
+    std::uint8_t rules = 0;               // TunnelRule: what is copied from the inner header
+    std::uint32_t salt = 0;               // as it lies in memory (network order)
     std::uint16_t outer_vpn = 0;
-    std::uint16_t mtu = 0;                  // octets of the largest outer packet, 0: of the route
-    std::uint32_t number = 0;               // of the SA in the store, for events and display
+    std::uint16_t mtu = 0;       // octets of the largest outer packet, 0: of the route
+    std::uint64_t iv_prefix = 0; // of an AEAD's IV: sender id in the leftmost 0 to 24 bits (RFC 6054), the others 0
+    std::uint32_t number = 0;    // of the SA in the store, for events and display
 };
 static_assert(sizeof(OutboundSa) == 128);
 
@@ -38,7 +43,7 @@ static_assert(sizeof(OutboundSa) == 128);
 struct alignas(64) InboundSa {
     sequence::Space space;
     SaCounters* counters = nullptr;
-    const Selector* selectors = nullptr;    // at least one
+    const Selector* selectors = nullptr; // at least one
     std::uint16_t selector_count = 0;
     std::uint16_t outer_vpn = 0;
     std::uint16_t red_vpn = 0;
@@ -55,16 +60,44 @@ static_assert(sizeof(InboundSa) == 128);
 
 /// One row of the registry: one algorithm of ESP with one engine of cryptography. All frames of a call have SAs of this row.
 /// A frame that fails gets its `reason`; the others end as whole IP packets: sealed from `network` (outer header) to `end`, opened with
-/// `network` at the inner IP header and family set. Neither touches the Ethernet header: it is put on by routing.
+/// `network` at the inner IP header, family and the red VPN set. Neither touches the Ethernet header: it is put on by routing.
+/// Sealing wants `network`, `end` (cut to the IP length) and `family` of the inner packet, or a dummy (mode::make_dummy); it takes one from
+/// the inner hop limit unless the frame is our own. Opening wants `transport` at the ESP header, `end` and the outer `traffic_class`.
 struct Transform {
     void (*seal)(std::span<Frame* const> frames); // up to 64; numbers are taken here, in the order of the frames of each SA
     void (*open)(std::span<Frame* const> frames); // up to 64; numbers are checked before and entered after the ICV
-    std::uint8_t overhead_fixed;   // octets at most added to the inner packet besides outer IP header and padding
-    std::uint8_t block;            // padding to this
+    std::uint8_t overhead_fixed;                  // octets at most added to the inner packet besides outer IP header and padding
+    std::uint8_t block;                           // padding to this
 };
 
-/// The row for an algorithm with the engine chosen at start; its index is OutboundSa::transform.
+/// Chooses the engine for SAs built from now on; without it the best one that this processor has. Only before workers run.
+void use(crypto::Engine engine);
+[[nodiscard]] crypto::Engine engine_in_use();
+
+/// The row for an algorithm with the engine in use; its index is OutboundSa::transform.
 [[nodiscard]] std::uint8_t row_of(Algorithm algorithm);
 [[nodiscard]] const Transform& transform(std::uint8_t row);
+
+/// Octets of a key context of this row, a multiple of 64.
+[[nodiscard]] std::uint32_t key_size(std::uint8_t row);
+
+/// Where the parts of an SA lie that are not in it; all of it outlives the SA.
+struct Place {
+    std::uint8_t row = 0;            // row_of(spec.algorithm)
+    void* key = nullptr;             // key_size(row) octets, aligned to 64: the key context is made there
+    sequence::Unit* units = nullptr; // units_of(direction, window), prepared
+    std::uint64_t* mark = nullptr;   // see sequence::Space; null: without durable marks
+    SaCounters* counters = nullptr;
+    std::uint64_t floor = 0;  // inbound: numbers up to this are refused
+    std::uint8_t worker = 0;  // owner
+    std::uint32_t number = 0; // of the SA in the store
+};
+
+/// Makes the hot part and the key context of an SA. Error: the specification contradicts itself, or the library has no memory.
+[[nodiscard]] Result<OutboundSa> build_outbound(const SaSpec& spec, const Place& place);
+/// `selectors` outlive the SA.
+[[nodiscard]] Result<InboundSa> build_inbound(const SaSpec& spec, const Place& place, std::span<const Selector> selectors);
+/// Wipes the key context of a row and what hangs on it. No worker uses it any more.
+void wipe_key(std::uint8_t row, void* key);
 
 } // namespace sallyport::transform

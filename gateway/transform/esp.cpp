@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: Apache-2.0
+// ESP in tunnel mode (RFC 4303), in place: SPI 4 | sequence number 4 | IV | inner packet, padding, pad length, next header | ICV.
+#include "gateway/transform/esp.hpp"
+
+#include "gateway/mode/tunnel.hpp"
+
+#include <cstring>
+#include <utility>
+
+namespace sallyport::transform {
+namespace {
+
+using crypto::Packet;
+
+/// Sizes by which the code of two families of algorithms differs; octets.
+struct Shape {
+    unsigned iv;
+    unsigned block;
+    bool aead;
+};
+
+constexpr Shape aead_shape{8, 4, true};   // RFC 4106, RFC 7634
+constexpr Shape cbc_shape{16, 16, false}; // RFC 3602 with RFC 4868
+
+constexpr bool fits(const Shape& shape, const AlgorithmInfo& row) {
+    return shape.iv == row.iv && shape.block == row.block && shape.aead == row.aead && row.icv == crypto::icv_size;
+}
+
+void add(std::uint64_t& counter, std::uint64_t amount) {
+    const std::atomic_ref live(counter);
+    live.store(live.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
+}
+
+void fail(Frame& frame, SaCounters& counters, DropReason reason) {
+    frame.reason = reason;
+    add(counters.errors, reason == DropReason::dummy ? 0 : 1);
+}
+
+/// Both lines of every SA at once, then what it points to: with many SAs each of them would be a miss of its own.
+template <class Sa>
+void prefetch(std::span<Frame* const> frames, const Sa* Frame::* sa) {
+    for (const Frame* frame : frames) {
+        __builtin_prefetch(frame->*sa);
+        __builtin_prefetch(reinterpret_cast<const char*>(frame->*sa) + 64);
+    }
+}
+
+constexpr std::array<std::uint8_t, 16> padding_octets{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0};
+
+/// What may stop a packet before it gets a number, and its padding and trailer (RFC 4303 2.4, 3.3.2).
+template <Shape shape>
+DropReason prepare(Frame& frame) {
+    const OutboundSa& sa = *frame.outbound;
+    const unsigned inner = frame.network_length();
+    const unsigned plain = (inner + wire::esp_trailer_size + shape.block - 1) & ~(shape.block - 1);
+    const unsigned whole = sa.outer_length + wire::esp_size + shape.iv + plain + crypto::icv_size;
+    if ((sa.mtu != 0 && whole > sa.mtu) || frame.end > chunk_size - tail_room) [[unlikely]]
+        return DropReason::too_big;
+    if ((frame.flags & frame_ours) == 0) {
+        if (inner < (frame.family == 4 ? wire::ipv4_size : wire::ipv6_size)) [[unlikely]]
+            return DropReason::malformed_ip;
+        if (const DropReason reason = mode::count_hop(frame); reason != DropReason::none) [[unlikely]]
+            return reason;
+    }
+    std::uint8_t* end = frame.at(frame.end);
+    const unsigned padding = plain - inner - wire::esp_trailer_size;
+    std::memcpy(end, padding_octets.data(), shape.block == 4 ? 4 : 16); // at most 15 count; the room behind the frame takes the others
+    end[padding] = static_cast<std::uint8_t>(padding);
+    return DropReason::none;
+}
+
+/// ESP header, IV, trailer and outer header around a prepared packet that has its number. The frame ends as the whole outer packet.
+template <Shape shape>
+void dress(Frame& frame, std::uint64_t number, Packet& packet) {
+    const OutboundSa& sa = *frame.outbound;
+    const mode::Inner inner = mode::inner_of(frame);
+    const unsigned length = frame.network_length();
+    const unsigned plain = (length + wire::esp_trailer_size + shape.block - 1) & ~(shape.block - 1);
+    std::uint8_t* text = frame.at(frame.network);
+    std::uint8_t* esp = text - shape.iv - wire::esp_size;
+    text[plain - 1] = inner.next_header;
+
+    std::memcpy(esp, sa.outer.data() + sa.outer_length, 4);
+    const auto low = wire::swapped(static_cast<std::uint32_t>(number));
+    const auto high = wire::swapped(static_cast<std::uint32_t>(number >> 32));
+    wire::store_raw(esp + wire::esp_sequence, low);
+    packet.key = sa.space.key;
+    packet.text = text;
+    packet.icv = text + plain;
+    packet.length = plain;
+    packet.aad = esp;
+    packet.aad_length = static_cast<std::uint16_t>(shape.aead ? wire::esp_size : wire::esp_size + shape.iv);
+    packet.tail_length = 0;
+    if constexpr (shape.aead) {
+        const std::uint64_t iv = wire::swapped(sa.iv_prefix | number);
+        wire::store_raw(esp + wire::esp_size, iv);
+        std::memcpy(packet.nonce.data(), &sa.salt, 4);
+        std::memcpy(packet.nonce.data() + 4, &iv, 8);
+    }
+    if (sa.space.extended) { // RFC 4106 5: the high half between SPI and low half; RFC 4303 2.2.1: behind everything
+        if constexpr (shape.aead) {
+            std::memcpy(packet.extra.data(), esp, 4);
+            wire::store_raw(packet.extra.data() + 4, high);
+            wire::store_raw(packet.extra.data() + 8, low);
+            packet.aad = packet.extra.data();
+            packet.aad_length = 12;
+        } else {
+            wire::store_raw(packet.extra.data(), high);
+            packet.tail_length = 4;
+        }
+    }
+
+    const unsigned whole = sa.outer_length + wire::esp_size + shape.iv + plain + crypto::icv_size;
+    std::uint8_t* outer = esp - sa.outer_length;
+    if (sa.outer_length == wire::ipv4_size)
+        mode::put_outer_ipv4(outer, sa.outer.data(), whole, static_cast<std::uint16_t>(number), inner, sa.rules);
+    else
+        mode::put_outer_ipv6(outer, sa.outer.data(), whole, inner, sa.rules);
+    add(sa.counters->packets, 1);
+    add(sa.counters->octets, length);
+    frame.sequence = number;
+    frame.transport = static_cast<std::uint16_t>(esp - frame.chunk);
+    frame.network = static_cast<std::uint16_t>(outer - frame.chunk);
+    frame.end = static_cast<std::uint16_t>(frame.network + whole);
+    frame.family = sa.outer_length == wire::ipv4_size ? 4 : 6;
+    frame.protocol = wire::protocol_esp;
+    frame.vpn = sa.outer_vpn;
+}
+
+/// Gives numbers to runs of frames of one SA and dresses them. Returns how many; `frames` holds these, in order.
+template <Shape shape>
+unsigned number(Frame** frames, unsigned count, Packet* packets) {
+    unsigned dressed = 0;
+    for (unsigned begin = 0; begin < count;) {
+        const OutboundSa& sa = *frames[begin]->outbound;
+        unsigned end = begin + 1;
+        while (end < count && frames[end]->outbound == &sa) ++end;
+        const sequence::Numbers numbers = sequence::take(sa.space, end - begin);
+        for (unsigned i = 0; i < numbers.count; ++i) {
+            frames[dressed] = frames[begin + i];
+            dress<shape>(*frames[dressed], numbers.first + i, packets[dressed]);
+            ++dressed;
+        }
+        for (unsigned i = begin + numbers.count; i < end; ++i) fail(*frames[i], *sa.counters, numbers.reason);
+        begin = end;
+    }
+    return dressed;
+}
+
+template <Shape shape>
+void seal(std::span<Frame* const> frames, const crypto::Suite& suite) {
+    std::array<Frame*, batch_size> ready;
+    std::array<Packet, batch_size> packets;
+    unsigned count = 0;
+    prefetch(frames, &Frame::outbound);
+    for (const Frame* frame : frames) {
+        __builtin_prefetch(frame->outbound->space.memory, 1);
+        __builtin_prefetch(frame->outbound->counters, 1);
+    }
+    for (Frame* frame : frames) {
+        if (const DropReason reason = prepare<shape>(*frame); reason == DropReason::none) [[likely]]
+            ready[count++] = frame;
+        else
+            fail(*frame, *frame->outbound->counters, reason);
+    }
+    count = number<shape>(ready.data(), count, packets.data());
+    if constexpr (!shape.aead) {
+        std::array<std::uint8_t*, batch_size> ivs;
+        for (unsigned i = 0; i < count; ++i) ivs[i] = packets[i].text - shape.iv;
+        if (!crypto::random_ivs(ivs.data(), count)) [[unlikely]] {
+            for (unsigned i = 0; i < count; ++i) fail(*ready[i], *ready[i]->outbound->counters, DropReason::crypto_failed);
+            return;
+        }
+    }
+    suite.seal(packets.data(), count);
+    for (unsigned i = 0; i < count; ++i)
+        if (!packets[i].good) [[unlikely]]
+            fail(*ready[i], *ready[i]->outbound->counters, DropReason::crypto_failed);
+}
+
+/// Length and number, before the ICV (RFC 4303 3.4.3), then what the cipher needs.
+template <Shape shape>
+DropReason undress(Frame& frame, Packet& packet) {
+    const InboundSa& sa = *frame.inbound;
+    std::uint8_t* esp = frame.at(frame.transport);
+    const unsigned length = static_cast<unsigned>(frame.end - frame.transport);
+    constexpr unsigned around = wire::esp_size + shape.iv + crypto::icv_size;
+    // A stream's text need not be a multiple of 4: that is the sender's duty.
+    if (length < around + shape.block || (!shape.aead && (length - around) % shape.block != 0)) [[unlikely]]
+        return DropReason::malformed_esp;
+    const auto low = wire::load32(esp + wire::esp_sequence);
+    if (const DropReason reason = sequence::check(sa.space, low, frame.sequence); reason != DropReason::none) [[unlikely]]
+        return reason;
+    const auto high = wire::swapped(static_cast<std::uint32_t>(frame.sequence >> 32));
+    packet.key = sa.space.key;
+    packet.text = esp + wire::esp_size + shape.iv;
+    packet.length = length - around;
+    packet.icv = packet.text + packet.length;
+    packet.aad = esp;
+    packet.aad_length = static_cast<std::uint16_t>(shape.aead ? wire::esp_size : wire::esp_size + shape.iv);
+    packet.tail_length = 0;
+    if constexpr (shape.aead) {
+        std::memcpy(packet.nonce.data(), &sa.salt, 4);
+        std::memcpy(packet.nonce.data() + 4, esp + wire::esp_size, 8);
+    }
+    if (sa.space.extended) {
+        if constexpr (shape.aead) {
+            std::memcpy(packet.extra.data(), esp, 4);
+            wire::store_raw(packet.extra.data() + 4, high);
+            std::memcpy(packet.extra.data() + 8, esp + wire::esp_sequence, 4);
+            packet.aad = packet.extra.data();
+            packet.aad_length = 12;
+        } else {
+            wire::store_raw(packet.extra.data(), high);
+            packet.tail_length = 4;
+        }
+    }
+    return DropReason::none;
+}
+
+/// After the ICV: enters the number, then looks at what came out.
+DropReason take_opened(Frame& frame, const Packet& packet) {
+    if (!packet.good) return DropReason::bad_icv;
+    const InboundSa& sa = *frame.inbound;
+    if (const DropReason reason = sequence::accept(sa.space, frame.sequence); reason != DropReason::none) return reason;
+    const auto begin = static_cast<unsigned>(packet.text - frame.chunk);
+    if (const DropReason reason = mode::take_inner(frame, begin, begin + packet.length); reason != DropReason::none) return reason;
+    frame.vpn = sa.red_vpn;
+    add(sa.counters->packets, 1);
+    add(sa.counters->octets, frame.network_length());
+    return DropReason::none;
+}
+
+template <Shape shape>
+void open(std::span<Frame* const> frames, const crypto::Suite& suite) {
+    std::array<Frame*, batch_size> ready;
+    std::array<Packet, batch_size> packets;
+    unsigned count = 0;
+    prefetch(frames, &Frame::inbound);
+    for (const Frame* frame : frames) {
+        if (frame->end - frame->transport >= static_cast<int>(wire::esp_size)) [[likely]]
+            sequence::prefetch(frame->inbound->space, wire::load32(frame->at(frame->transport) + wire::esp_sequence));
+        __builtin_prefetch(frame->inbound->counters, 1);
+    }
+    for (Frame* frame : frames) {
+        if (const DropReason reason = undress<shape>(*frame, packets[count]); reason == DropReason::none) [[likely]]
+            ready[count++] = frame;
+        else
+            fail(*frame, *frame->inbound->counters, reason);
+    }
+    suite.open(packets.data(), count);
+    for (unsigned i = 0; i < count; ++i)
+        if (const DropReason reason = take_opened(*ready[i], packets[i]); reason != DropReason::none) [[unlikely]]
+            fail(*ready[i], *ready[i]->inbound->counters, reason);
+}
+
+// --- the registry ---
+
+template <std::uint8_t row>
+constexpr Shape shape_of = info(algorithm_of(row)).aead ? aead_shape : cbc_shape;
+
+template <std::uint8_t row>
+void seal_row(std::span<Frame* const> frames) {
+    seal<shape_of<row>>(frames, suite_of(row));
+}
+
+template <std::uint8_t row>
+void open_row(std::span<Frame* const> frames) {
+    open<shape_of<row>>(frames, suite_of(row));
+}
+
+template <std::uint8_t row>
+constexpr Transform make_row() {
+    static_assert(fits(shape_of<row>, info(algorithm_of(row))));
+    constexpr Shape shape = shape_of<row>;
+    return {seal_row<row>, open_row<row>, static_cast<std::uint8_t>(wire::esp_size + shape.iv + wire::esp_trailer_size + crypto::icv_size),
+            static_cast<std::uint8_t>(shape.block)};
+}
+
+constexpr std::array rows = []<std::uint8_t... row>(std::integer_sequence<std::uint8_t, row...>) {
+    return std::array{make_row<row>()...};
+}(std::make_integer_sequence<std::uint8_t, row_count>{});
+
+crypto::Engine& chosen() {
+    static crypto::Engine engine = crypto::best_engine();
+    return engine;
+}
+
+} // namespace
+
+void use(crypto::Engine engine) { chosen() = engine; }
+
+crypto::Engine engine_in_use() { return chosen(); }
+
+std::uint8_t row_of(Algorithm algorithm) { return row_of(chosen(), algorithm); }
+
+const Transform& transform(std::uint8_t row) { return rows[row]; }
+
+std::uint32_t key_size(std::uint8_t row) { return suite_of(row).key_size; }
+
+} // namespace sallyport::transform

@@ -1,0 +1,440 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sealing and opening against a reference written straight from the RFCs' layouts with OpenSSL, and published packets.
+#include "gateway/transform/testing.hpp"
+
+#include <fstream>
+#include <gtest/gtest.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <sstream>
+
+namespace sallyport::transform {
+namespace {
+
+using testing::ip_packet;
+using testing::OwnedFrame;
+using testing::Pair;
+using testing::plain_spec;
+using Octets = std::vector<std::uint8_t>;
+
+using Case = std::tuple<crypto::Engine, Algorithm, SequenceKind>;
+
+void append(Octets& to, std::span<const std::uint8_t> what) { to.insert(to.end(), what.begin(), what.end()); }
+
+Octets big_endian(std::uint64_t value, unsigned octets) {
+    Octets text(octets);
+    for (unsigned i = 0; i < octets; ++i) text[octets - 1 - i] = static_cast<std::uint8_t>(value >> 8 * i);
+    return text;
+}
+
+const EVP_CIPHER* cipher_of(Algorithm algorithm) {
+    switch (algorithm) {
+    case Algorithm::aes_128_gcm_16: return EVP_aes_128_gcm();
+    case Algorithm::aes_192_gcm_16: return EVP_aes_192_gcm();
+    case Algorithm::aes_256_gcm_16: return EVP_aes_256_gcm();
+    case Algorithm::chacha20_poly1305: return EVP_chacha20_poly1305();
+    case Algorithm::aes_128_cbc_hmac_sha2_256_128: return EVP_aes_128_cbc();
+    case Algorithm::aes_192_cbc_hmac_sha2_256_128: return EVP_aes_192_cbc();
+    case Algorithm::aes_256_cbc_hmac_sha2_256_128: return EVP_aes_256_cbc();
+    }
+    return nullptr;
+}
+
+Octets encrypt(const SaSpec& spec, const Octets& nonce, const Octets& aad, const Octets& plain, Octets* tag) {
+    EVP_CIPHER_CTX* context = EVP_CIPHER_CTX_new();
+    Octets cipher(plain.size());
+    int written = 0;
+    EVP_EncryptInit_ex(context, cipher_of(spec.algorithm), nullptr, spec.key.octets.data(), nonce.data());
+    EVP_CIPHER_CTX_set_padding(context, 0);
+    if (tag != nullptr) EVP_EncryptUpdate(context, nullptr, &written, aad.data(), static_cast<int>(aad.size()));
+    EVP_EncryptUpdate(context, cipher.data(), &written, plain.data(), static_cast<int>(plain.size()));
+    EVP_EncryptFinal_ex(context, cipher.data() + written, &written);
+    if (tag != nullptr) EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, 16, tag->data());
+    EVP_CIPHER_CTX_free(context);
+    return cipher;
+}
+
+/// Padding, pad length and next header behind an inner packet (RFC 4303 2.4).
+Octets with_trailer(Octets plain, unsigned block, std::uint8_t next_header) {
+    std::uint8_t padding = 0;
+    while ((plain.size() + 2) % block != 0) plain.push_back(++padding);
+    plain.push_back(padding);
+    plain.push_back(next_header);
+    return plain;
+}
+
+/// RFC 4303 2 and 3.3.2, RFC 4106, RFC 7634, RFC 3602 with RFC 4868: SPI to ICV around a plain text that has its trailer.
+Octets reference(const SaSpec& spec, std::uint64_t number, const Octets& iv, const Octets& plain) {
+    const AlgorithmInfo& row = info(spec.algorithm);
+    const bool extended = spec.sequence == SequenceKind::extended_64;
+    const std::uint8_t* material = spec.key.octets.data();
+    Octets esp = big_endian(spec.spi, 4);
+    append(esp, big_endian(number & 0xffffffffU, 4));
+    append(esp, iv);
+    if (row.aead) {
+        Octets aad = big_endian(spec.spi, 4);
+        append(aad, big_endian(extended ? number : number & 0xffffffffU, extended ? 8 : 4));
+        Octets nonce(material + row.key, material + row.key + row.salt);
+        append(nonce, iv);
+        Octets tag(16);
+        append(esp, encrypt(spec, nonce, aad, plain, &tag));
+        append(esp, tag);
+        return esp;
+    }
+    append(esp, encrypt(spec, iv, {}, plain, nullptr));
+    Octets covered = esp;
+    if (extended) append(covered, big_endian(number >> 32, 4));
+    Octets mac(32);
+    HMAC(EVP_sha256(), material + row.key, row.integrity_key, covered.data(), covered.size(), mac.data(), nullptr);
+    append(esp, std::span(mac).first(16));
+    return esp;
+}
+
+Octets esp_of(const OwnedFrame& owned) { return {owned.frame.at(owned.frame.transport), owned.frame.at(owned.frame.end)}; }
+
+Octets with_hop_taken(Octets packet, std::uint8_t family) {
+    wire::decrement_hop_limit(packet.data(), family);
+    return packet;
+}
+
+Octets octets_of(const std::string& hex) {
+    Octets octets;
+    for (std::size_t i = 0; i + 1 < hex.size(); i += 2)
+        octets.push_back(static_cast<std::uint8_t>(std::stoul(hex.substr(i, 2), nullptr, 16)));
+    return octets;
+}
+
+TEST(Reference, AndBothEnginesAgreeWithPublishedPackets) {
+    std::ifstream file(SALLYPORT_SOURCE_DIR "/tests/vectors/esp_packets.txt");
+    unsigned count = 0;
+    for (std::string text; std::getline(file, text);) {
+        if (text.starts_with('#')) continue;
+        SCOPED_TRACE(text);
+        std::istringstream words(text);
+        std::string name, numbers, high, key, inner_text, esp_text;
+        words >> name >> numbers >> high >> key >> inner_text >> esp_text;
+        SaSpec spec = plain_spec(*parse_algorithm(name));
+        const Octets esp = octets_of(esp_text), inner = octets_of(inner_text), material = octets_of(key);
+        ASSERT_EQ(material.size(), spec.key.size);
+        std::ranges::copy(material, spec.key.octets.begin());
+        spec.spi = wire::load32(esp.data());
+        spec.sequence = numbers == "esn" ? SequenceKind::extended_64 : SequenceKind::short_32;
+        const std::uint64_t number = std::stoull(high) << 32 | wire::load32(esp.data() + 4);
+        const AlgorithmInfo& row = info(spec.algorithm);
+        const Octets iv(esp.begin() + 8, esp.begin() + 8 + row.iv);
+        EXPECT_EQ(reference(spec, number, iv, with_trailer(inner, row.block, 4)), esp);
+        for (const crypto::Engine engine : crypto::engines) {
+            if (!crypto::available(engine)) continue;
+            Pair pair(spec, engine, 0, number - 1);
+            OwnedFrame owned;
+            owned.put_esp(esp);
+            EXPECT_EQ(pair.open(owned), DropReason::none);
+            EXPECT_EQ(owned.packet(), inner);
+            EXPECT_EQ(owned.frame.sequence, number);
+        }
+        ++count;
+    }
+    EXPECT_GE(count, 5U);
+}
+
+class Esp : public ::testing::TestWithParam<Case> {
+protected:
+    void SetUp() override {
+        if (!crypto::available(std::get<0>(GetParam()))) GTEST_SKIP() << crypto::describe(std::get<0>(GetParam()));
+        spec_ = plain_spec(std::get<1>(GetParam()));
+        spec_.sequence = std::get<2>(GetParam());
+    }
+    crypto::Engine engine() const { return std::get<0>(GetParam()); }
+    const AlgorithmInfo& row() const { return info(spec_.algorithm); }
+    bool extended() const { return spec_.sequence == SequenceKind::extended_64; }
+    /// The IV of the n-th packet: the number itself, or what stands in the packet.
+    Octets iv_of(const OwnedFrame& sealed, std::uint64_t number) const {
+        return row().aead ? big_endian(number, 8)
+                          : Octets(sealed.frame.at(sealed.frame.transport + 8U), sealed.frame.at(sealed.frame.transport + 24U));
+    }
+
+    SaSpec spec_;
+};
+
+TEST_P(Esp, SealsAsTheReferenceAndOpensAgain) {
+    Pair pair(spec_, engine());
+    std::uint64_t number = 0;
+    for (const std::uint8_t family : {std::uint8_t{4}, std::uint8_t{6}})
+        for (unsigned length = 48; length < 130; ++length) {
+            SCOPED_TRACE(length);
+            OwnedFrame owned;
+            const Octets before = ip_packet(family, length, 0x2e);
+            owned.put_packet(before, family);
+            ASSERT_EQ(pair.seal(owned), DropReason::none);
+            ++number;
+            const Octets inner = with_hop_taken(before, family);
+            EXPECT_EQ(esp_of(owned),
+                      reference(spec_, number, iv_of(owned, number), with_trailer(inner, row().block, family == 4 ? 4 : 41)));
+            const Frame& frame = owned.frame;
+            EXPECT_EQ(frame.family, 4);
+            EXPECT_EQ(frame.transport - frame.network, 20);
+            EXPECT_EQ(frame.sequence, number);
+            EXPECT_EQ(wire::checksum_raw(frame.at(frame.network), 20), 0);
+            EXPECT_EQ(wire::load16(frame.at(frame.network + 2U)), frame.network_length());
+            EXPECT_EQ(frame.at(frame.network)[wire::ipv4_tos], 0x2e);
+            ASSERT_EQ(pair.open(owned), DropReason::none);
+            EXPECT_EQ(owned.packet(), inner);
+            EXPECT_EQ(owned.frame.family, family);
+        }
+    EXPECT_EQ(pair.sealed.packets, number);
+    EXPECT_EQ(pair.opened.packets, number);
+    EXPECT_EQ(pair.opened.octets, pair.sealed.octets);
+    EXPECT_EQ(pair.sealed.errors + pair.opened.errors, 0U);
+}
+
+TEST_P(Esp, SealsInAnIpv6Tunnel) {
+    spec_.outer_local = *parse_address("2001:db8::1");
+    spec_.outer_remote = *parse_address("2001:db8::2");
+    Pair pair(spec_, engine());
+    OwnedFrame owned;
+    owned.put_packet(ip_packet(4, 100, 0xb9), 4);
+    ASSERT_EQ(pair.seal(owned), DropReason::none);
+    const std::uint8_t* outer = owned.frame.at(owned.frame.network);
+    EXPECT_EQ(owned.frame.family, 6);
+    EXPECT_EQ(owned.frame.transport - owned.frame.network, 40);
+    EXPECT_EQ(wire::load32(outer) >> 20, 0x6b9U);
+    EXPECT_EQ(wire::load16(outer + 4) + 40U, owned.frame.network_length());
+    EXPECT_EQ(pair.open(owned), DropReason::none);
+    EXPECT_EQ(owned.packet(), with_hop_taken(ip_packet(4, 100, 0xb9), 4));
+}
+
+TEST_P(Esp, RefusesEachWrongOctetAndKeepsNoPlainText) {
+    const Octets plain = with_trailer(ip_packet(4, 60), row().block, 4);
+    Pair pair(spec_, engine());
+    const Octets esp = pair.seal_raw(plain, 1);
+    for (std::size_t i = 4; i < esp.size(); ++i) {
+        SCOPED_TRACE(i);
+        Octets wrong = esp;
+        wrong[i] ^= 0x04; // the number becomes another one that is new
+        OwnedFrame owned;
+        owned.put_esp(wrong);
+        EXPECT_EQ(pair.open(owned), DropReason::bad_icv);
+        const std::uint8_t* text = owned.frame.at(owned.frame.transport + 8U + row().iv);
+        EXPECT_TRUE(std::all_of(text, text + plain.size(), [](std::uint8_t octet) { return octet == 0; }));
+    }
+    EXPECT_EQ(pair.opened.errors, esp.size() - 4);
+    OwnedFrame owned;
+    owned.put_esp(esp);
+    EXPECT_EQ(pair.open(owned), DropReason::none) << "the window must not have moved";
+}
+
+TEST_P(Esp, RefusesTruncationsAtEveryOffset) {
+    const Octets plain = with_trailer(ip_packet(4, 60), row().block, 4);
+    Pair pair(spec_, engine());
+    const Octets esp = pair.seal_raw(plain, 1);
+    for (std::size_t length = 0; length < esp.size(); ++length) {
+        SCOPED_TRACE(length);
+        OwnedFrame owned;
+        owned.put_esp(std::span(esp).first(length));
+        const std::size_t around = 24U + row().iv;
+        const bool formed = length >= around + row().block && (row().aead || (length - around) % row().block == 0);
+        EXPECT_EQ(pair.open(owned), formed ? DropReason::bad_icv : DropReason::malformed_esp);
+    }
+}
+
+TEST_P(Esp, KeepsANumberOnceInOneBatchAndInTwo) {
+    Pair pair(spec_, engine());
+    const Octets esp = pair.seal_raw(with_trailer(ip_packet(4, 60), row().block, 4), 5);
+    OwnedFrame first, second, third;
+    first.put_esp(esp);
+    second.put_esp(esp);
+    third.put_esp(esp);
+    pair.open({&first, &second});
+    EXPECT_EQ(first.frame.reason, DropReason::none);
+    EXPECT_EQ(second.frame.reason, DropReason::replayed);
+    EXPECT_EQ(pair.open(third), DropReason::replayed);
+    OwnedFrame zero;
+    zero.put_esp(pair.seal_raw(with_trailer(ip_packet(4, 60), row().block, 4), 0));
+    EXPECT_EQ(pair.open(zero), DropReason::sequence_zero);
+}
+
+TEST_P(Esp, CarriesNumbersOverTheRollOfTheLowHalf) {
+    constexpr std::uint64_t start = 0x3'ffff'fff0ULL;
+    Pair pair(spec_, engine(), extended() ? start : start & 0xffffffffU, extended() ? start : start & 0xffffffffU);
+    for (unsigned i = 1; i <= 40; ++i) {
+        OwnedFrame owned;
+        owned.put_packet(ip_packet(4, 64), 4);
+        const DropReason reason = pair.seal(owned);
+        if (!extended() && i > 15) { // 2^32 - 1 is the last
+            EXPECT_EQ(reason, DropReason::sequence_exhausted);
+            continue;
+        }
+        ASSERT_EQ(reason, DropReason::none);
+        EXPECT_EQ(pair.open(owned), DropReason::none) << i;
+        EXPECT_EQ(owned.frame.sequence, (extended() ? start : start & 0xffffffffU) + i);
+    }
+}
+
+TEST_P(Esp, JudgesProperlySealedContents) {
+    Pair pair(spec_, engine());
+    std::uint64_t number = 0;
+    const auto open_plain = [&](const Octets& plain, std::uint8_t outer_class = 0) {
+        OwnedFrame owned;
+        owned.put_esp(pair.seal_raw(plain, ++number));
+        owned.frame.traffic_class = outer_class;
+        return pair.open(owned);
+    };
+    const unsigned block = row().block;
+    const Octets packet = ip_packet(4, 46); // with the trailer 48: no padding with either block
+    EXPECT_EQ(open_plain(with_trailer(packet, block, 4)), DropReason::none);
+    EXPECT_EQ(open_plain(with_trailer(packet, block, 59)), DropReason::dummy);
+    EXPECT_EQ(pair.opened.errors, 0U) << "a dummy is no error";
+    EXPECT_EQ(open_plain(with_trailer(packet, block, 6)), DropReason::bad_next_header);
+    EXPECT_EQ(open_plain(with_trailer(packet, block, 41)), DropReason::malformed_inner);
+    Octets plain = with_trailer(packet, block, 4);
+    plain[plain.size() - 2] = static_cast<std::uint8_t>(plain.size() - 1);
+    EXPECT_EQ(open_plain(plain), DropReason::bad_padding);
+    plain = with_trailer(ip_packet(4, 44), block, 4);
+    plain[44] ^= 1;
+    EXPECT_EQ(open_plain(plain), DropReason::bad_padding);
+    plain = ip_packet(4, 46);
+    plain.resize(646); // TFC
+    EXPECT_EQ(open_plain(with_trailer(plain, block, 4)), DropReason::none);
+    EXPECT_EQ(open_plain(with_trailer(ip_packet(4, 46, 0), block, 4), 3), DropReason::ecn_illegal);
+    EXPECT_EQ(open_plain(with_trailer(ip_packet(4, 46, 2), block, 4), 3), DropReason::none);
+    EXPECT_EQ(pair.opened.packets, 3U);
+    OwnedFrame owned;
+    owned.put_esp(pair.seal_raw(with_trailer(packet, block, 4), 3));
+    EXPECT_EQ(pair.open(owned), DropReason::replayed) << "what was authentic has entered the window, whatever it held";
+}
+
+TEST_P(Esp, SendsDummies) {
+    Pair pair(spec_, engine());
+    OwnedFrame owned;
+    mode::make_dummy(owned.frame, 300);
+    ASSERT_EQ(pair.seal(owned), DropReason::none);
+    EXPECT_EQ(owned.frame.family, 4);
+    EXPECT_EQ(pair.open(owned), DropReason::dummy);
+    EXPECT_EQ(pair.opened.errors, 0U);
+}
+
+TEST_P(Esp, DropsBeforeItTakesANumber) {
+    spec_.mtu = 200;
+    Pair pair(spec_, engine());
+    OwnedFrame large, expired, stump, good;
+    large.put_packet(ip_packet(4, 200), 4);
+    Octets packet = ip_packet(4, 64);
+    packet[wire::ipv4_ttl] = 1;
+    expired.put_packet(packet, 4);
+    stump.put_packet(std::span(packet).first(19), 4);
+    good.put_packet(ip_packet(4, 64), 4);
+    pair.seal({&large, &expired, &stump, &good});
+    EXPECT_EQ(large.frame.reason, DropReason::too_big);
+    EXPECT_EQ(expired.frame.reason, DropReason::ttl_expired);
+    EXPECT_EQ(stump.frame.reason, DropReason::malformed_ip);
+    EXPECT_EQ(good.frame.reason, DropReason::none);
+    EXPECT_EQ(good.frame.sequence, 1U);
+    EXPECT_EQ(pair.sealed.errors, 3U);
+    // The largest that fits: outer header, ESP, IV, text and ICV are exactly the limit.
+    const unsigned fixed = 20 + 8 + row().iv + 16;
+    const unsigned largest = (200 - fixed) / row().block * row().block - 2;
+    OwnedFrame fits, over;
+    fits.put_packet(ip_packet(4, largest), 4);
+    over.put_packet(ip_packet(4, largest + 1), 4);
+    EXPECT_EQ(pair.seal(fits), DropReason::none);
+    EXPECT_LE(fits.frame.network_length(), 200U);
+    EXPECT_EQ(pair.seal(over), DropReason::too_big);
+}
+
+TEST_P(Esp, KeepsTheOrderOfEachSaInAMixedBatch) {
+    SaSpec other = spec_;
+    other.spi = 0x4321;
+    other.key.octets[0] ^= 0xff;
+    Pair one(spec_, engine()), two(other, engine());
+    std::array<OwnedFrame, 64> owned;
+    std::vector<Frame*> frames;
+    for (unsigned i = 0; i < 64; ++i) {
+        owned[i].put_packet(ip_packet(4, 64 + i), 4);
+        owned[i].frame.outbound = i % 3 == 0 ? &two.outbound : &one.outbound;
+        frames.push_back(&owned[i].frame);
+    }
+    const Transform& calls = transform(row_of(engine(), spec_.algorithm));
+    calls.seal(frames);
+    std::uint64_t last[2] = {};
+    for (unsigned i = 0; i < 64; ++i) {
+        ASSERT_EQ(frames[i]->reason, DropReason::none);
+        EXPECT_EQ(frames[i]->sequence, ++last[i % 3 == 0]);
+        EXPECT_EQ(wire::load32(frames[i]->at(frames[i]->transport)), i % 3 == 0 ? 0x4321U : 0x1234U);
+        frames[i]->inbound = i % 3 == 0 ? &two.inbound : &one.inbound;
+    }
+    calls.open(frames);
+    for (unsigned i = 0; i < 64; ++i) {
+        ASSERT_EQ(frames[i]->reason, DropReason::none);
+        EXPECT_EQ(owned[i].packet(), with_hop_taken(ip_packet(4, 64 + i), 4));
+    }
+}
+
+TEST_P(Esp, StopsAtTheDurableMark) {
+    Pair pair(spec_, engine());
+    std::uint64_t mark = 2;
+    pair.outbound.space.mark = &mark;
+    OwnedFrame a, b, c;
+    for (OwnedFrame* owned : {&a, &b, &c}) owned->put_packet(ip_packet(4, 64), 4);
+    pair.seal({&a, &b, &c});
+    EXPECT_EQ(a.frame.reason, DropReason::none);
+    EXPECT_EQ(b.frame.reason, DropReason::none);
+    EXPECT_EQ(c.frame.reason, DropReason::mark_not_durable);
+    EXPECT_NE(wire::load32(c.frame.at(c.frame.network)), 0U);
+}
+
+std::vector<Case> every_case() {
+    std::vector<Case> cases;
+    for (const crypto::Engine engine : crypto::engines)
+        for (const AlgorithmInfo& row : algorithms)
+            for (const SequenceKind kind : {SequenceKind::short_32, SequenceKind::extended_64})
+                cases.emplace_back(engine, row.algorithm, kind);
+    return cases;
+}
+
+INSTANTIATE_TEST_SUITE_P(Transform, Esp, ::testing::ValuesIn(every_case()), [](const ::testing::TestParamInfo<Case>& param) {
+    std::string name = std::get<0>(param.param) == crypto::Engine::openssl ? "openssl_" : "ipsec_mb_";
+    for (const char c : sallyport::info(std::get<1>(param.param)).name) name += c == '-' ? '_' : c;
+    return name + (std::get<2>(param.param) == SequenceKind::extended_64 ? "_esn" : "_short");
+});
+
+TEST(Registry, HasARowForEachAlgorithmOfEachEngine) {
+    for (const crypto::Engine engine : crypto::engines)
+        for (const AlgorithmInfo& algorithm : algorithms) {
+            const std::uint8_t row = row_of(engine, algorithm.algorithm);
+            ASSERT_LT(row, row_count);
+            EXPECT_EQ(algorithm_of(row), algorithm.algorithm);
+            EXPECT_EQ(engine_of(row), engine);
+            EXPECT_EQ(transform(row).block, algorithm.block);
+            EXPECT_EQ(transform(row).overhead_fixed, 8 + algorithm.iv + 2 + 16);
+            EXPECT_EQ(key_size(row) % 64, 0U);
+        }
+    use(crypto::Engine::openssl);
+    EXPECT_EQ(engine_of(row_of(Algorithm::aes_128_gcm_16)), crypto::Engine::openssl);
+    use(crypto::best_engine());
+}
+
+TEST(Build, RefusesWhatContradictsItself) {
+    SaSpec spec = plain_spec(Algorithm::aes_128_gcm_16);
+    const std::uint8_t row = row_of(spec.algorithm);
+    const auto key = testing::allocate<std::uint8_t>(key_size(row));
+    sequence::Unit unit;
+    SaCounters counters;
+    const Place place{.row = row, .key = key.get(), .units = &unit, .counters = &counters};
+    EXPECT_FALSE(build_inbound(spec, place, {}).has_value()) << "direction";
+    spec.outer_remote = *parse_address("2001:db8::1");
+    EXPECT_FALSE(build_outbound(spec, place).has_value()) << "families";
+    spec.outer_remote = spec.outer_local;
+    spec.key.size = 19;
+    EXPECT_FALSE(build_outbound(spec, place).has_value()) << "key size";
+    spec.key.size = 20;
+    EXPECT_FALSE(build_outbound(spec, {.row = row_of(Algorithm::aes_256_gcm_16), .key = key.get(), .units = &unit, .counters = &counters})
+                     .has_value());
+    EXPECT_TRUE(build_outbound(spec, place).has_value());
+    spec.direction = Direction::inbound;
+    spec.window = 100;
+    EXPECT_FALSE(build_inbound(spec, place, {}).has_value()) << "window";
+    wipe_key(row, key.get());
+}
+
+} // namespace
+} // namespace sallyport::transform

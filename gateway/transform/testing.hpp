@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+// An SA pair with all the memory it stands on, and frames to send through it: for tests, fuzz targets and benchmarks.
+#pragma once
+
+#include "gateway/mode/tunnel.hpp"
+#include "gateway/transform/esp.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+namespace sallyport::transform::testing {
+
+struct Free {
+    void operator()(void* memory) const { std::free(memory); }
+};
+
+template <class T>
+using Aligned = std::unique_ptr<T, Free>;
+
+template <class T>
+[[nodiscard]] Aligned<T> allocate(std::size_t octets) {
+    auto* memory = static_cast<T*>(std::aligned_alloc(64, (octets + 63) & ~std::size_t{63}));
+    std::memset(static_cast<void*>(memory), 0, (octets + 63) & ~std::size_t{63});
+    return Aligned<T>(memory);
+}
+
+/// A chunk and the frame in it.
+struct OwnedFrame {
+    Aligned<std::uint8_t> memory = allocate<std::uint8_t>(chunk_size);
+    Frame frame;
+
+    OwnedFrame() {
+        std::memset(memory.get(), 0xee, chunk_size);
+        frame.chunk = memory.get();
+    }
+    /// An IP packet where a received one would lie, behind its Ethernet header.
+    void put_packet(std::span<const std::uint8_t> octets, std::uint8_t family) {
+        frame.begin = frame_headroom;
+        frame.network = frame_headroom + 14;
+        frame.end = static_cast<std::uint16_t>(frame.network + octets.size());
+        frame.family = family;
+        std::ranges::copy(octets, frame.at(frame.network));
+    }
+    /// An ESP packet as the parser leaves it behind an outer IPv4 header.
+    void put_esp(std::span<const std::uint8_t> octets) {
+        frame.begin = frame_headroom;
+        frame.network = frame_headroom + 14;
+        frame.transport = frame.network + wire::ipv4_size;
+        frame.end = static_cast<std::uint16_t>(frame.transport + octets.size());
+        frame.family = 4;
+        frame.protocol = wire::protocol_esp;
+        std::ranges::copy(octets, frame.at(frame.transport));
+    }
+    [[nodiscard]] std::vector<std::uint8_t> packet() const { return {frame.at(frame.network), frame.at(frame.end)}; }
+};
+
+/// Outbound and inbound SA of one key.
+class Pair {
+public:
+    explicit Pair(SaSpec spec, crypto::Engine engine = crypto::best_engine(), std::uint64_t sent = 0, std::uint64_t highest = 0)
+        : row_(row_of(engine, spec.algorithm)) {
+        spec.key.size = static_cast<std::uint8_t>(info(spec.algorithm).material());
+        const unsigned units = sequence::units_of(Direction::inbound, spec.window);
+        seal_key_ = allocate<std::uint8_t>(key_size(row_));
+        open_key_ = allocate<std::uint8_t>(key_size(row_));
+        seal_unit_ = allocate<sequence::Unit>(sizeof(sequence::Unit));
+        open_units_ = allocate<sequence::Unit>(sizeof(sequence::Unit) * units);
+        sequence::prepare(seal_unit_.get(), Direction::outbound, 0, sent);
+        sequence::prepare(open_units_.get(), Direction::inbound, spec.window, highest);
+        spec.direction = Direction::outbound;
+        outbound = must(build_outbound(spec, {.row = row_, .key = seal_key_.get(), .units = seal_unit_.get(), .counters = &sealed}));
+        spec.direction = Direction::inbound;
+        inbound = must(
+            build_inbound(spec, {.row = row_, .key = open_key_.get(), .units = open_units_.get(), .counters = &opened}, {&selector_, 1}));
+    }
+    ~Pair() {
+        wipe_key(row_, seal_key_.get());
+        wipe_key(row_, open_key_.get());
+    }
+    Pair(const Pair&) = delete;
+    Pair& operator=(const Pair&) = delete;
+
+    DropReason seal(OwnedFrame& owned) { return seal(std::vector{&owned}); }
+    DropReason open(OwnedFrame& owned) { return open(std::vector{&owned}); }
+    /// A batch; the reason of the last frame.
+    DropReason seal(const std::vector<OwnedFrame*>& owned) {
+        for (OwnedFrame* one : owned) one->frame.outbound = &outbound;
+        return call(transform(row_).seal, owned);
+    }
+    DropReason open(const std::vector<OwnedFrame*>& owned) {
+        for (OwnedFrame* one : owned) one->frame.inbound = &inbound;
+        return call(transform(row_).open, owned);
+    }
+    /// A whole ESP packet around any plain text (trailer included, a multiple of the block), properly sealed with the SA's key.
+    [[nodiscard]] std::vector<std::uint8_t> seal_raw(std::span<const std::uint8_t> plain, std::uint64_t number) const {
+        const AlgorithmInfo& algorithm = info(algorithm_of(row_));
+        const unsigned head = wire::esp_size + algorithm.iv;
+        std::vector<std::uint8_t> esp(head + plain.size() + algorithm.icv);
+        wire::store32(esp.data(), inbound.spi);
+        wire::store32(esp.data() + 4, static_cast<std::uint32_t>(number));
+        wire::store64(esp.data() + 8, number); // CBC: the other half stays zero
+        std::ranges::copy(plain, esp.begin() + head);
+        crypto::Packet packet{};
+        packet.key = outbound.space.key;
+        packet.text = esp.data() + head;
+        packet.icv = packet.text + plain.size();
+        packet.length = static_cast<std::uint32_t>(plain.size());
+        packet.aad = esp.data();
+        packet.aad_length = static_cast<std::uint16_t>(algorithm.aead ? wire::esp_size : head);
+        std::memcpy(packet.nonce.data(), &outbound.salt, 4);
+        std::memcpy(packet.nonce.data() + 4, esp.data() + 8, 8);
+        if (outbound.space.extended) {
+            std::uint8_t* extra = packet.extra.data();
+            if (algorithm.aead) {
+                std::memcpy(extra, esp.data(), 4);
+                wire::store64(extra + 4, number);
+                packet.aad = extra;
+                packet.aad_length = 12;
+            } else {
+                wire::store32(extra, static_cast<std::uint32_t>(number >> 32));
+                packet.tail_length = 4;
+            }
+        }
+        suite_of(row_).seal(&packet, 1);
+        return esp;
+    }
+
+    OutboundSa outbound;
+    InboundSa inbound;
+    SaCounters sealed, opened;
+
+private:
+    template <class T>
+    static T must(Result<T> result) {
+        if (!result) std::abort();
+        return *result;
+    }
+    static DropReason call(void (*function)(std::span<Frame* const>), const std::vector<OwnedFrame*>& owned) {
+        std::vector<Frame*> frames;
+        for (OwnedFrame* one : owned) frames.push_back(&one->frame);
+        function(frames);
+        return frames.back()->reason;
+    }
+
+    std::uint8_t row_;
+    Selector selector_;
+    Aligned<std::uint8_t> seal_key_, open_key_;
+    Aligned<sequence::Unit> seal_unit_, open_units_;
+};
+
+/// 192.0.2.1 -> 192.0.2.2, SPI 0x1234, ESN; key material 0, 1, 2, ...
+[[nodiscard]] inline SaSpec plain_spec(Algorithm algorithm) {
+    SaSpec spec;
+    spec.name = "test";
+    spec.algorithm = algorithm;
+    spec.spi = 0x1234;
+    spec.outer_local = *parse_address("192.0.2.1");
+    spec.outer_remote = *parse_address("192.0.2.2");
+    spec.key.size = static_cast<std::uint8_t>(info(algorithm).material());
+    for (unsigned i = 0; i < spec.key.size; ++i) spec.key.octets[i] = static_cast<std::uint8_t>(i);
+    return spec;
+}
+
+/// UDP, 10.1.0.1 -> 10.2.0.1 or 2001:db8:1::1 -> 2001:db8:2::1, hop limit 64; `length` octets in all.
+[[nodiscard]] inline std::vector<std::uint8_t> ip_packet(std::uint8_t family, unsigned length, std::uint8_t traffic_class = 0) {
+    std::vector<std::uint8_t> packet(length);
+    for (unsigned i = 0; i < length; ++i) packet[i] = static_cast<std::uint8_t>(i);
+    std::uint8_t* header = packet.data();
+    if (family == 4) {
+        header[0] = 0x45;
+        header[wire::ipv4_tos] = traffic_class;
+        wire::store16(header + wire::ipv4_total_length, static_cast<std::uint16_t>(length));
+        wire::store16(header + wire::ipv4_fragment, 0);
+        header[wire::ipv4_ttl] = 64;
+        header[wire::ipv4_protocol] = wire::protocol_udp;
+        wire::store32(header + wire::ipv4_source, 0x0a010001);
+        wire::store32(header + wire::ipv4_destination, 0x0a020001);
+        wire::write_ipv4_checksum(header, wire::ipv4_size);
+        return packet;
+    }
+    wire::store32(header, 0x60012345U | std::uint32_t{traffic_class} << 20);
+    wire::store16(header + wire::ipv6_payload_length, static_cast<std::uint16_t>(length - wire::ipv6_size));
+    header[wire::ipv6_next_header] = wire::protocol_udp;
+    header[wire::ipv6_hop_limit] = 64;
+    std::ranges::copy(parse_address("2001:db8:1::1")->octets, header + wire::ipv6_source);
+    std::ranges::copy(parse_address("2001:db8:2::1")->octets, header + wire::ipv6_destination);
+    return packet;
+}
+
+} // namespace sallyport::transform::testing

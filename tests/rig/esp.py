@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ESP straight from RFC 4303, 4106, 7634, 3602 and 4868 over a cryptographic library: a peer that can also be wrong on purpose.
+
+It knows nothing of the product and shares nothing with it; tests/system/test_oracles.py holds it against Scapy and tshark."""
+
+import os
+import struct
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives import hashes, hmac
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+
+from . import packets
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    name: str
+    key: int
+    salt: int
+    integrity: int
+    iv: int
+    icv: int
+    block: int
+    scapy: str
+    tshark: str
+
+    @property
+    def material(self):
+        return self.key + self.salt + self.integrity
+
+    @property
+    def aead(self):
+        return self.integrity == 0
+
+
+def _rows():
+    for bits in (128, 192, 256):
+        yield Algorithm(f"aes-{bits}-gcm", bits // 8, 4, 0, 8, 16, 4, "AES-GCM", "AES-GCM with 16 octet ICV [RFC4106]")
+    yield Algorithm("chacha20-poly1305", 32, 4, 0, 8, 16, 4, "CHACHA20-POLY1305", "")
+    for bits in (128, 192, 256):
+        yield Algorithm(f"aes-{bits}-cbc-hmac-sha2-256", bits // 8, 0, 32, 16, 16, 16, "AES-CBC", "AES-CBC [RFC3602]")
+
+
+ALGORITHMS = {row.name: row for row in _rows()}
+
+
+class BadIcv(Exception):
+    pass
+
+
+@dataclass
+class Sa:
+    """One direction. `key` is the whole material: cipher key, salt, integrity key."""
+
+    spi: int
+    source: str
+    destination: str
+    algorithm: Algorithm
+    key: bytes
+    esn: bool = True
+
+    def _parts(self):
+        a = self.algorithm
+        return self.key[: a.key], self.key[a.key : a.key + a.salt], self.key[a.key + a.salt :]
+
+    def _aad(self, number):
+        low, high = number & 0xFFFFFFFF, number >> 32
+        return struct.pack("!III", self.spi, high, low) if self.esn else struct.pack("!II", self.spi, low)
+
+    def _aead(self):
+        key = self._parts()[0]
+        return ChaCha20Poly1305(key) if self.algorithm.name.startswith("chacha") else AESGCM(key)
+
+    def _icv(self, covered, number):
+        mac = hmac.HMAC(self._parts()[2], hashes.SHA256())
+        mac.update(covered + (struct.pack("!I", number >> 32) if self.esn else b""))
+        return mac.finalize()[: self.algorithm.icv]
+
+    def trailer(self, inner, next_header, pad_to=None):
+        """The default padding 1, 2, 3, ... (RFC 4303 2.4) with Pad Length and Next Header."""
+        count = -(len(inner) + 2) % (pad_to or self.algorithm.block)
+        return bytes(range(1, count + 1)) + bytes([count, next_header])
+
+    def esp(self, inner, number, *, iv=None, next_header=None, trailer=None, tfc=b""):
+        """From SPI to ICV. `trailer` replaces padding, Pad Length and Next Header; `tfc` goes between packet and padding."""
+        if next_header is None:
+            next_header = 41 if inner and inner[0] >> 4 == 6 else 4
+        plain = inner + tfc
+        plain += self.trailer(plain, next_header) if trailer is None else trailer
+        header = struct.pack("!II", self.spi, number & 0xFFFFFFFF)
+        if self.algorithm.aead:
+            iv = struct.pack("!Q", number) if iv is None else iv
+            return header + iv + self._aead().encrypt(self._parts()[1] + iv, plain, self._aad(number))
+        iv = os.urandom(16) if iv is None else iv
+        cipher = Cipher(algorithms.AES(self._parts()[0]), modes.CBC(iv)).encryptor()
+        covered = header + iv + cipher.update(plain) + cipher.finalize()
+        return covered + self._icv(covered, number)
+
+    def seal(self, inner, number, *, iv=None, next_header=None, trailer=None, tfc=b"", **outer):
+        """The whole outer packet; `outer` are fields of its header (ttl, tos, ...)."""
+        payload = self.esp(inner, number, iv=iv, next_header=next_header, trailer=trailer, tfc=tfc)
+        return packets.ip(self.source, self.destination, packets.ESP, payload, **outer)
+
+    def open(self, packet, high=0):
+        """(inner octets with padding cut, number, next header, pad length) of an outer packet; BadIcv if it is not authentic."""
+        payload = packets.Read(packet).payload
+        spi, low = struct.unpack_from("!II", payload)
+        assert spi == self.spi, f"SPI {spi:#x} instead of {self.spi:#x}"
+        number = high << 32 | low
+        a = self.algorithm
+        if a.aead:
+            iv = payload[8:16]
+            try:
+                plain = self._aead().decrypt(self._parts()[1] + iv, payload[16:], self._aad(number))
+            except Exception as wrong:
+                raise BadIcv from wrong
+        else:
+            if self._icv(payload[: -a.icv], number) != payload[-a.icv :]:
+                raise BadIcv
+            cipher = Cipher(algorithms.AES(self._parts()[0]), modes.CBC(payload[8:24])).decryptor()
+            plain = cipher.update(payload[24 : -a.icv]) + cipher.finalize()
+        count, next_header = plain[-2:]
+        padding = plain[len(plain) - 2 - count : len(plain) - 2]
+        assert padding == bytes(range(1, count + 1)), f"padding {padding.hex()}"
+        return plain[: len(plain) - 2 - count], number, next_header, count
+
+    # The same SA for the oracles.
+
+    def scapy(self, high=0):
+        from scapy.layers.inet import IP
+        from scapy.layers.inet6 import IPv6
+        from scapy.layers.ipsec import ESP, SecurityAssociation
+
+        key, salt, integrity = self._parts()
+        outer = (IPv6 if ":" in self.source else IP)(src=self.source, dst=self.destination)
+        more = {} if self.algorithm.aead else {"auth_algo": "SHA2-256-128", "auth_key": integrity}
+        return SecurityAssociation(ESP, spi=self.spi, crypt_algo=self.algorithm.scapy, crypt_key=key + salt, tunnel_header=outer,
+                                   esn_en=self.esn, esn=high, **more)
+
+    def tshark(self, high=0):
+        """The row of the table esp_sa, or None where tshark does not know the algorithm."""
+        if not self.algorithm.tshark:
+            return None
+        key, salt, integrity = self._parts()
+        auth = ("NULL", "") if self.algorithm.aead else ("HMAC-SHA-256-128 [RFC4868]", f"0x{integrity.hex()}")
+        family = "IPv6" if ":" in self.source else "IPv4"
+        row = (family, self.source, self.destination, f"0x{self.spi:08x}", self.algorithm.tshark, f"0x{(key + salt).hex()}", *auth,
+               "64-bit" if self.esn else "32-bit", f"{high:x}")
+        return ",".join(f'"{field}"' for field in row)

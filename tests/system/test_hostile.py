@@ -1,0 +1,423 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frames that nobody honest sends, each with the counter it must raise, and no other. The numbers are those of the list in the sheet of ESP
+that the project works from; what a later issue brings (reassembly, UDP encapsulation, AH, path MTU) is dropped with a reason of its own."""
+
+import itertools
+import os
+import struct
+
+import pytest
+
+from tests.rig import packets
+from tests.rig.change import Change
+from tests.rig.net import RigError
+
+WINDOW = 64
+
+
+def CONNECTIONS(rig):  # noqa: N802  (a hook of conftest)
+    window = {"replay-window": WINDOW}
+    return [
+        rig.connection("esn", 4, 1, more=window),
+        rig.connection("short", 4, 2, esn=False, more=window, remote_networks=["10.3.0.0/16"]),
+        rig.connection("cbc", 4, 3, algorithm="aes-128-cbc-hmac-sha2-256", remote_networks=["10.4.0.0/16"], more=window),
+        rig.connection("over6", 6, 4, remote_networks=["10.5.0.0/16", "2001:db8:5::/48"], more=window),
+        rig.connection("udp", 4, 5, remote_networks=["10.6.0.0/16"], more={**window, "protocol": "udp"}),
+        rig.connection("fresh", 4, 6, remote_networks=["10.7.0.0/16"], more=window),
+        rig.connection("ports", 4, 7, remote_networks=["10.8.0.0/16"], more={**window, "protocol": "udp", "remote-ports": "1000-2000"}),
+    ]
+
+
+FAR = {"esn": "10.2.0.2", "short": "10.3.0.2", "cbc": "10.4.0.2", "over6": "10.5.0.2", "udp": "10.6.0.2", "fresh": "10.7.0.2",
+       "ports": "10.8.0.2"}
+HOST, LOCAL, PEER = "10.1.0.2", "192.0.2.1", "192.0.2.2"
+_numbers = {name: itertools.count(1000) for name in FAR}
+
+
+class Peer:
+    """What the far gateway, or somebody who has its keys, or somebody who has not, sends."""
+
+    def __init__(self, rig):
+        self.rig = rig
+
+    def sa(self, name="esn"):
+        return self.rig.connections[name].taken()
+
+    def number(self, name="esn"):
+        return next(_numbers[name])
+
+    def inner(self, name="esn", **more):
+        return packets.udp(FAR[name], HOST, b"payload", **more)
+
+    def seal(self, inner=None, name="esn", number=None, **more):
+        return self.sa(name).seal(self.inner(name) if inner is None else inner, number or self.number(name), **more)
+
+    def esp(self, inner=None, name="esn", number=None, **more):
+        return self.sa(name).esp(self.inner(name) if inner is None else inner, number or self.number(name), **more)
+
+    def outer(self, payload, **more):
+        return packets.ipv4(PEER, LOCAL, packets.ESP, payload, **more)
+
+
+@pytest.fixture
+def peer(single):
+    single.red.drain()
+    return Peer(single)
+
+
+def arrives(rig, packet=None):
+    """The next packet that comes out for the host (the one given, if one is), as octets."""
+    frame = rig.red.receive(packets.is_ip_to(HOST), timeout=3)
+    assert frame is not None, "nothing came out of the red port"
+    got = packets.packet_of(frame)
+    if packet is not None:
+        assert packets.Read(got).payload == packets.Read(packet).payload
+    return got
+
+
+def nothing_arrives(rig):
+    """A good packet sent behind the bad one is the next that comes out."""
+    marker = packets.udp(FAR["esn"], HOST, os.urandom(16))
+    rig.from_black(rig.connections["esn"].taken().seal(marker, next(_numbers["esn"])))
+    arrives(rig, marker)
+
+
+def flipped(octets, position, bit=1):
+    return octets[:position] + bytes([octets[position] ^ bit]) + octets[position + 1 :]
+
+
+def patched(packet, position, octets):
+    """An IPv4 packet with other octets in its header and the checksum made right again."""
+    packet = packet[:position] + octets + packet[position + len(octets) :]
+    length = (packet[0] & 15) * 4
+    head = packet[:10] + b"\0\0" + packet[12:length]
+    return packet[:10] + struct.pack("!H", packets.checksum(head)) + packet[12:]
+
+
+BAD_IP = {"black.bad_ip": 1}
+
+
+def inner_with(peer, name="esn", **fields):
+    """An inner IPv4 packet whose header says something that is not so."""
+    return packets.ipv4(FAR[name], HOST, packets.UDP, struct.pack("!HHHH", 4000, 5000, 15, 0) + b"payload", **fields)
+
+
+def trailer(octets, length, next_header=4):
+    return octets + bytes([length, next_header])
+
+
+# name -> (what makes the packet, what must be counted). A list: one of these.
+DROPPED = {
+    "01 cut inside the IPv4 header": (lambda p: p.seal()[:12], BAD_IP),
+    "02 header length 4 words": (lambda p: packets.ipv4(PEER, LOCAL, 50, p.esp(), ihl=4), BAD_IP),
+    "02 header length 15 words in 40 octets": (lambda p: packets.ipv4(PEER, LOCAL, 50, p.esp()[:20], ihl=15), BAD_IP),
+    "03 total length beyond the frame": (lambda p: packets.ipv4(PEER, LOCAL, 50, p.esp(), total=1000), BAD_IP),
+    "03 total length below the header": (lambda p: packets.ipv4(PEER, LOCAL, 50, p.esp(), total=19), BAD_IP),
+    "05 header checksum": (lambda p: p.outer(p.esp(), wrong_checksum=True), [BAD_IP, {"bad_header_checksum": 1}]),
+    "06 version 6 in an IPv4 frame": (lambda p: ("0800", packets.ipv4(PEER, LOCAL, 50, p.esp(), version=6)), BAD_IP),
+    "07 ESP of 0 octets": (lambda p: p.outer(b""), [{"malformed_esp": 1}, BAD_IP]),
+    "07 ESP of 3 octets": (lambda p: p.outer(p.esp()[:3]), [{"malformed_esp": 1}, BAD_IP]),
+    "07 ESP of 7 octets": (lambda p: p.outer(p.esp()[:7]), [{"malformed_esp": 1}, BAD_IP]),
+    "08 ESP of 8 octets": (lambda p: p.outer(p.esp()[:8]), {"malformed_esp": 1}),
+    "09 ESP one octet below the least": (lambda p: p.outer(p.esp()[:35]), {"malformed_esp": 1}),
+    "10 CBC with 15 octets": (lambda p: p.outer(p.esp(name="cbc")[: 8 + 16 + 15 + 16]), {"malformed_esp": 1}),
+    "10 CBC with 17 octets": (lambda p: p.outer(p.esp(name="cbc")[: 8 + 16 + 17 + 16]), {"malformed_esp": 1}),
+    "10 CBC with nothing": (lambda p: p.outer(p.esp(name="cbc")[: 8 + 16 + 16]), {"malformed_esp": 1}),
+    "11 SPI 0": (lambda p: p.outer(bytes(4) + p.esp()[4:]), {"reserved_spi": 1}),
+    "12 SPI 1": (lambda p: p.outer(struct.pack("!I", 1) + p.esp()[4:]), {"reserved_spi": 1}),
+    "12 SPI 255": (lambda p: p.outer(struct.pack("!I", 255) + p.esp()[4:]), {"reserved_spi": 1}),
+    "13 unknown SPI": (lambda p: p.outer(struct.pack("!I", 0x7654321) + p.esp()[4:]), {"unknown_spi": 1}),
+    "14 SPI of an outbound SA": (lambda p: p.outer(struct.pack("!I", 0x2001) + p.esp()[4:]), {"unknown_spi": 1}),
+    "15 AH with the SPI of an ESP SA": (
+        lambda p: packets.ipv4(PEER, LOCAL, packets.AH, struct.pack("!BBHII", 4, 4, 0, 0x1001, 5) + bytes(12) + p.inner()),
+        {"unsupported_protocol": 1}),
+    "16 another outer source": (lambda p: packets.ipv4("192.0.2.77", LOCAL, 50, p.esp()), {"wrong_outer_address": 1}),
+    "16 the SPI of an SA over IPv6 on IPv4": (lambda p: p.outer(p.esp(name="over6")), [{"unknown_spi": 1}, {"wrong_outer_address": 1}]),
+    "20 number 0": (lambda p: p.outer(flipped_number(p, 0)), [{"sequence_zero": 1}, {"bad_icv": 1}]),
+    "21 below the first subspace": (lambda p: p.outer(p.esp(name="fresh", number=0xFFFFFFFF)), {"too_old": 1}),
+    "24 far to the right, garbage": (lambda p: p.outer(struct.pack("!II", 0x1001, 0xF0000000) + os.urandom(60)), {"bad_icv": 1}),
+    "25 a bit of the ICV": (lambda p: p.outer(flipped(p.esp(), -1 % len(p.esp()))), {"bad_icv": 1}),
+    "25 a bit of the ciphertext": (lambda p: p.outer(flipped(p.esp(), 20)), {"bad_icv": 1}),
+    "25 a bit of the IV": (lambda p: p.outer(flipped(p.esp(), 9)), {"bad_icv": 1}),
+    "25 a bit of the IV, CBC": (lambda p: p.outer(flipped(p.esp(name="cbc"), 9)), {"bad_icv": 1}),
+    "25 the SPI of another SA": (lambda p: p.outer(struct.pack("!I", 0x1005) + p.esp()[4:]), {"bad_icv": 1}),
+    "25 the number": (lambda p: p.outer(flipped(p.esp(), 5)), {"bad_icv": 1}),
+    "26 the wrong high half": (lambda p: p.outer(p.esp(number=p.number() | 1 << 32)), {"bad_icv": 1}),
+    "27 eight octets more": (lambda p: p.outer(p.esp() + bytes(8)), {"bad_icv": 1}),
+    "28 four octets of the ICV less": (lambda p: p.outer(p.esp()[:-4]), [{"bad_icv": 1}, {"malformed_esp": 1}]),
+    "30 dummy": (lambda p: p.seal(os.urandom(50), next_header=59), {"dummy": 1}),
+    "31 dummy with a pad length past its start": (
+        lambda p: p.seal(b"", trailer=trailer(b"\1\2", 255, 59)), [{"dummy": 1}, {"bad_padding": 1}]),
+    "32 padding eats everything": (lambda p: p.seal(b"", trailer=trailer(bytes(30), 31)), {"bad_padding": 1}),
+    "32 pad length past the start": (lambda p: p.seal(b"", trailer=trailer(bytes(30), 255)), {"bad_padding": 1}),
+    "32 pad length past the start, CBC": (lambda p: p.seal(b"", name="cbc", trailer=trailer(bytes(30), 255)), {"bad_padding": 1}),
+    "33 padding 01 02 04": (lambda p: p.seal(p.inner()[:-1] + b"xx", trailer=trailer(b"\1\2\4", 3)), {"bad_padding": 1}),
+    "35 next header TCP": (lambda p: p.seal(p.inner(), next_header=6), {"bad_next_header": 1}),
+    "35 next header 144": (lambda p: p.seal(p.inner(), next_header=144), {"bad_next_header": 1}),
+    "36 next header 4, inner version 6": (lambda p: p.seal(inner_with(p, version=6), next_header=4), {"malformed_inner": 1}),
+    "36 next header 41, inner version 4": (lambda p: p.seal(p.inner(), next_header=41), {"malformed_inner": 1}),
+    "37 inner longer than the plain text": (lambda p: p.seal(inner_with(p, total=200)), {"malformed_inner": 1}),
+    "38 inner total length 19": (lambda p: p.seal(inner_with(p, total=19)), {"malformed_inner": 1}),
+    "38 inner header length 3": (lambda p: p.seal(inner_with(p, ihl=3)), {"malformed_inner": 1}),
+    "38 inner header past the end": (lambda p: p.seal(inner_with(p, ihl=15)), {"malformed_inner": 1}),
+    "38 inner IPv6 longer than the plain text": (
+        lambda p: p.seal(packets.ipv6("2001:db8:5::2", "2001:db8:1::2", 17, bytes(16), length=100), "over6"), {"malformed_inner": 1}),
+    "39 nothing but padding": (lambda p: p.seal(b"", next_header=4), {"malformed_inner": 1}),
+    "41 inner source outside the selectors": (
+        lambda p: p.seal(packets.udp("192.168.0.1", HOST, b"x")), {"selector_mismatch": 1}),
+    "41 inner destination outside the selectors": (
+        lambda p: p.seal(packets.udp(FAR["esn"], "10.9.0.2", b"x")), {"selector_mismatch": 1}),
+    "41 the SA of other networks": (lambda p: p.seal(packets.udp(FAR["short"], HOST, b"x")), {"selector_mismatch": 1}),
+    "42 ICMP on an SA for UDP": (lambda p: p.seal(packets.echo(FAR["udp"], HOST), "udp"), {"selector_mismatch": 1}),
+    "42 a port outside": (
+        lambda p: p.seal(packets.udp(FAR["ports"], HOST, b"x", sport=999), "ports"), {"selector_mismatch": 1}),
+    "43 ICMP error on an SA for UDP, its quote fits": (
+        lambda p: p.seal(packets.icmp_error(FAR["udp"], HOST, 3, 3, packets.udp(HOST, FAR["udp"], b"x")), "udp"), {"selector_mismatch": 1}),
+    "44 ICMP error with a quote of 8 octets": (
+        lambda p: p.seal(packets.icmp_error(FAR["udp"], HOST, 3, 3, packets.udp(HOST, FAR["udp"])[:8]), "udp"), {"selector_mismatch": 1}),
+    "45 inner fragment, not the first": (
+        lambda p: p.seal(packets.ipv4(FAR["esn"], HOST, 17, bytes(24), offset=64)), {"fragment_inner": 1}),
+    "45 inner fragment, the first": (
+        lambda p: p.seal(packets.ipv4(FAR["esn"], HOST, 17, bytes(24), flags=1)), {"fragment_inner": 1}),
+    "46 inner fragment at 8 octets": (
+        lambda p: p.seal(packets.ipv4(FAR["ports"], HOST, 17, bytes(24), offset=8), "ports"), [{"fragment_inner": 1}, {"selector_mismatch": 1}]),
+    "47 a hop-by-hop header in second place": (
+        lambda p: p.seal(packets.ipv6("2001:db8:5::2", "2001:db8:1::2", 60, bytes([0, 0, 1, 4, 0, 0, 0, 0]) + bytes([59, 0, 1, 4, 0, 0, 0, 0])),
+                         "over6"),
+        [{"malformed_inner": 1}, {"malformed_extension": 1}]),
+    "47 64 extension headers": (
+        lambda p: p.seal(packets.ipv6("2001:db8:5::2", "2001:db8:1::2", 60, bytes([60, 0, 1, 4, 0, 0, 0, 0]) * 64), "over6"),
+        [{"malformed_inner": 1}, {"malformed_extension": 1}]),
+    "47 an extension header past the end": (
+        lambda p: p.seal(packets.ipv6("2001:db8:5::2", "2001:db8:1::2", 60, bytes([17, 9, 1, 4, 0, 0, 0, 0])), "over6"),
+        [{"malformed_inner": 1}, {"malformed_extension": 1}]),
+    "48 inner TTL 1": (lambda p: p.seal(p.inner(ttl=1)), {"ttl_expired": 1}),
+    "48 inner TTL 0": (lambda p: p.seal(p.inner(ttl=0)), {"ttl_expired": 1}),
+    "49 congestion outside, no ECN inside": (lambda p: p.seal(p.inner(tos=0), tos=3), {"ecn_illegal": 1}),
+    "51 for the gateway's own red address": (lambda p: p.seal(packets.echo(FAR["esn"], "10.1.0.1")), {"for_gateway": 1}),
+    "51 for 127.0.0.1": (lambda p: p.seal(packets.udp(FAR["esn"], "127.0.0.1")), {"selector_mismatch": 1}),
+    "51 from 127.0.0.1": (
+        lambda p: p.seal(packets.udp("127.0.0.1", HOST)), [{"selector_mismatch": 1}, {"martian_source": 1}]),
+    "52 outer fragment, the first": (lambda p: p.outer(p.esp(), flags=1), {"fragment_outer": 1}),
+    "53 outer fragment, not the first": (lambda p: p.outer(p.esp(), offset=8), {"fragment_outer": 1}),
+    "54 outer fragment that ends beyond 65535": (lambda p: p.outer(p.esp(), offset=65528), [{"fragment_outer": 1}, BAD_IP]),
+    "57 UDP 4500 of 8 octets": (lambda p: packets.udp(PEER, LOCAL, b"", sport=4500, dport=4500), {"black.udp_short": 1}),
+    "57 UDP 4500, length 7": (
+        lambda p: packets.ipv4(PEER, LOCAL, 17, struct.pack("!HHHH", 4500, 4500, 7, 0)), {"black.bad_udp": 1}),
+    "57 UDP 4500, length beyond the packet": (
+        lambda p: packets.ipv4(PEER, LOCAL, 17, struct.pack("!HHHH", 4500, 4500, 100, 0) + bytes(8)), {"black.bad_udp": 1}),
+    "58 NAT keepalive": (lambda p: packets.udp(PEER, LOCAL, b"\xff", sport=4500, dport=4500), {"black.nat_keepalive": 1}),
+    "58 one octet 00": (lambda p: packets.udp(PEER, LOCAL, b"\0", sport=4500, dport=4500), {"black.udp_short": 1}),
+    "58 two octets FF": (lambda p: packets.udp(PEER, LOCAL, b"\xff\xff", sport=4500, dport=4500), {"black.udp_short": 1}),
+    "59 four zero octets": (
+        lambda p: packets.udp(PEER, LOCAL, bytes(4), sport=4500, dport=4500), [{"black.bad_ike": 1}, {"black.ike_unserved": 1}]),
+    "60 ESP behind a marker of IKE": (
+        lambda p: packets.udp(PEER, LOCAL, bytes(4) + p.esp(), sport=4500, dport=4500), [{"black.ike_unserved": 1}, {"black.bad_ike": 1}]),
+    "61 ESP to port 500": (
+        lambda p: packets.udp(PEER, LOCAL, p.esp(), sport=500, dport=500), [{"black.ike_unserved": 1}, {"black.bad_ike": 1}]),
+    "62 ESP in UDP for an SA without it": (lambda p: packets.udp(PEER, LOCAL, p.esp(), sport=4500, dport=4500), {"udp_encapsulated": 1}),
+    "79 ICMP error that quotes our ESP": (
+        lambda p: packets.icmp_error(PEER, LOCAL, 3, 4, packets.ipv4(LOCAL, PEER, 50, struct.pack("!II", 0x2001, 1) + bytes(8))),
+        {"unsupported_protocol": 1}),
+}
+
+
+def flipped_number(peer, number):
+    esp = peer.esp()
+    return esp[:4] + struct.pack("!I", number) + esp[8:]
+
+
+@pytest.mark.parametrize("name", DROPPED)
+def test_dropped(single, peer, name):
+    make, wanted = DROPPED[name]
+    with Change(single.daemon) as change:
+        packet = make(peer)
+        if isinstance(packet, tuple):
+            from tests.rig.wire import ethernet
+
+            single.black.send(ethernet(single.gw_black_mac, single.black.mac, packet[1], int(packet[0], 16)))
+        else:
+            single.from_black(packet)
+        change.expect(wanted)
+    nothing_arrives(single)
+
+
+ACCEPTED = {
+    "04 Ethernet padding behind the packet": lambda p: (p.seal() + bytes(20), p.inner()),
+    "34 the most padding": lambda p: (p.seal(p.inner() + b"x", trailer=trailer(bytes(range(1, 256)), 255)), p.inner()),
+    "40 600 octets of TFC padding": lambda p: (p.seal(p.inner(), tfc=os.urandom(600)), p.inner()),
+    "the IV is not the number": lambda p: (p.seal(p.inner(), iv=os.urandom(8)), p.inner()),
+    "outer options": lambda p: (packets.ipv4(PEER, LOCAL, 50, p.esp(), options=bytes([148, 4, 0, 0])), p.inner()),
+    "outer TTL 1": lambda p: (p.seal(ttl=1), p.inner()),
+}
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_accepted(single, peer, name):
+    packet, wanted = ACCEPTED[name](peer)
+    with Change(single.daemon) as change:
+        single.from_black(packet)
+        arrives(single, wanted)
+        change.expect({})
+
+
+def test_congestion_outside_reaches_the_inner_packet(single, peer):
+    """RFC 6040 4.2, figure 4; row 50 of the list among them. (inner, outer) -> what leaves."""
+    for inside, outside, result in ((1, 0, 1), (2, 0, 2), (3, 0, 3), (0, 1, 0), (2, 1, 1), (1, 3, 3), (2, 3, 3), (0, 2, 0), (1, 2, 1), (3, 2, 3)):
+        single.from_black(peer.seal(peer.inner(tos=0xB8 | inside), tos=0x28 | outside))
+        got = packets.Read(arrives(single))
+        assert (got.tos & 3, got.tos >> 2) == (result, 0x2E), (inside, outside)
+        assert got.checksum_good
+
+
+def test_dscp_and_congestion_go_outside(single, peer):
+    """RFC 6040 4.1, normal mode: copied; the outer checksum is right."""
+    for tos in (0, 1, 2, 3, 0xB8, 0xFF):
+        single.from_red(packets.udp(HOST, FAR["esn"], b"x", tos=tos))
+        outer = packets.Read(packets.packet_of(single.black.receive(packets.is_esp)))
+        assert outer.tos == tos
+        assert outer.checksum_good
+
+
+def test_replays(single, peer):
+    """18: twice, apart. 19: twice in one batch. 22: left of a 32-bit window. 23: left of an ESN window, one subspace too high."""
+    first = peer.seal()
+    single.from_black(first)
+    arrives(single)
+    with Change(single.daemon) as change:
+        single.from_black(first)
+        change.expect({"replayed": 1})
+    with Change(single.daemon) as change:
+        for _ in range(20):
+            twice = peer.seal()
+            single.from_black(twice)
+            single.from_black(twice)
+        change.expect({"replayed": 20})
+    assert len(single.red.collect(20, packets.is_ip_to(HOST))) == 20
+    for name, reason in (("short", "too_old"), ("esn", "bad_icv")):
+        top = peer.number(name) + 1000
+        _numbers[name] = itertools.count(top + 1)
+        single.from_black(peer.seal(name=name, number=top))
+        arrives(single)
+        with Change(single.daemon) as change:
+            single.from_black(peer.seal(name=name, number=top - WINDOW))
+            change.expect({reason: 1})
+            single.from_black(peer.seal(name=name, number=top - WINDOW + 1))
+            arrives(single)
+            change.expect({reason: 1})
+
+
+def test_bad_icvs_move_nothing(single, peer):
+    """24, 29: many forgeries to the right, then the next good packet is taken."""
+    with Change(single.daemon) as change:
+        for number in range(64):
+            single.from_black(peer.outer(struct.pack("!II", 0x1001, 0x70000000 + number) + os.urandom(60)))
+        change.expect({"bad_icv": 64})
+    nothing_arrives(single)
+
+
+def test_every_octet_of_a_packet_counts(single, peer):
+    """One bit wrong anywhere behind the SPI and the number."""
+    for name in ("esn", "short", "cbc"):
+        good = peer.esp(name=name)
+        with Change(single.daemon) as change:
+            for position in range(8, len(good)):
+                single.from_black(peer.outer(flipped(good, position, 1 << position % 8)))
+            change.expect({"bad_icv": len(good) - 8})
+    nothing_arrives(single)
+
+
+def cut_everywhere(rig, frame, kind, lengths=False):
+    """Sends every beginning of a frame, with its lengths as they were or made to fit; gives how many."""
+    sent = 0
+    for length in range(14, len(frame)):
+        piece = frame[:length]
+        if lengths:
+            packet = piece[14:]
+            if kind == 4 and len(packet) >= 20:
+                piece = piece[:14] + patched(packet, 2, struct.pack("!H", len(packet)))
+            elif kind == 6 and len(packet) >= 40:
+                piece = piece[:18] + struct.pack("!H", len(packet) - 40) + piece[20:]
+            else:
+                continue
+        rig.send(piece)
+        sent += 1
+    return sent
+
+
+def all_dropped(change, sent, allowed):
+    """Every frame ended in exactly one counter, one of those."""
+
+    def look():
+        found = change.drops()
+        return sum(found.values()), found
+
+    from tests.rig.net import until
+
+    try:
+        until(lambda: look()[0] >= sent, 5)
+    except RigError:
+        raise AssertionError(f"{sent} frames were sent, dropped are {look()[1]}") from None
+    count, found = look()
+    assert count == sent, found
+    assert set(found) <= set(allowed), found
+
+
+@pytest.mark.parametrize("lengths", [False, True], ids=["as they were", "lengths made to fit"])
+@pytest.mark.parametrize("name", ["esn", "cbc", "over6"])
+def test_truncated_esp(single, peer, name, lengths):
+    from tests.rig.wire import ethernet
+
+    frame = ethernet(single.gw_black_mac, single.black.mac, peer.seal(name=name))
+    with Change(single.daemon) as change:
+        sent = cut_everywhere(single.black, frame, 6 if name == "over6" else 4, lengths)
+        all_dropped(change, sent, {"black.bad_ip", "black.bad_link", "malformed_esp", "bad_icv"})
+    nothing_arrives(single)
+
+
+@pytest.mark.parametrize("lengths", [False, True], ids=["as they were", "lengths made to fit"])
+def test_truncated_udp_and_ike(single, peer, lengths):
+    from tests.rig.wire import ethernet
+
+    for port, contents in ((4500, peer.esp()), (4500, bytes(4) + bytes(28)), (500, bytes(28))):
+        frame = ethernet(single.gw_black_mac, single.black.mac, packets.udp(PEER, LOCAL, contents, sport=port, dport=port))
+        with Change(single.daemon) as change:
+            sent = cut_everywhere(single.black, frame, 4, lengths)
+            all_dropped(change, sent, {"black.bad_ip", "black.bad_link", "black.bad_udp", "black.udp_short", "black.bad_ike",
+                                       "black.ike_unserved", "black.ike_prefix_limit", "black.ike_peer_limit", "black.ike_other_limit",
+                                       "udp_encapsulated", "malformed_esp"})
+
+
+def test_truncated_inside(single, peer):
+    """What is authentic and cut short inside: every beginning of an inner packet."""
+    for name, packet in (("esn", peer.inner()), ("over6", packets.udp("2001:db8:5::2", "2001:db8:1::2", b"payload"))):
+        with Change(single.daemon) as change:
+            for length in range(len(packet)):
+                single.from_black(peer.seal(packet[:length], name, next_header=4 if name == "esn" else 41))
+            all_dropped(change, len(packet), {"malformed_inner", "malformed_extension", "malformed_transport"})
+    nothing_arrives(single)
+
+
+@pytest.mark.parametrize("lengths", [False, True], ids=["as they were", "lengths made to fit"])
+@pytest.mark.parametrize("family", [4, 6])
+def test_truncated_on_the_red_side(single, family, lengths):
+    from tests.rig.wire import ethernet
+
+    single.black.drain()
+    packet = packets.udp(single.HOST[family], single.FAR[family], b"payload")
+    frame = ethernet(single.gw_red_mac, single.red.mac, packet)
+    with Change(single.daemon) as change:
+        sent = cut_everywhere(single.red, frame, family, lengths)
+        header = 20 if family == 4 else 40
+        enough = len(packet) - header - 8 if lengths else 0  # cut behind the UDP header with lengths that fit: a packet like any other
+        all_dropped(change, sent - enough, {"red.bad_ip", "red.bad_link", "malformed_ip", "malformed_transport", "red.bad_udp"})
+    assert len(single.black.collect(enough + 1, packets.is_esp, timeout=0.5)) == enough
+
+
+def test_a_gateway_that_saw_all_this_still_works(single, peer):
+    with Change(single.daemon) as change:
+        for name in ("esn", "short", "cbc", "udp"):
+            wanted = peer.inner(name)
+            single.from_black(peer.seal(wanted, name))
+            arrives(single, wanted)
+        change.expect({})

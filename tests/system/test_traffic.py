@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real hosts talk through two real gateways: families in families, protocols, and nothing but ESP between."""
+
+import pytest
+
+from tests.rig.topology import Pair
+from tests.rig.wire import Recorder
+
+
+@pytest.mark.parametrize("kind", Pair.FAMILIES)
+def test_ping(pair, kind):
+    with Recorder(pair.wan, "toA") as record:
+        assert pair.ping(kind, 50) == (50, 50)
+    seen = [frame.what() for frame in record.frames]
+    assert seen.count("esp") == 100
+    assert set(seen) <= {"esp", "arp", "nd"}
+    family = 0x0800 if kind.endswith("4") else 0x86DD
+    assert {frame.kind for frame in record.frames if frame.what() == "esp"} == {family}
+
+
+@pytest.mark.parametrize("kind", Pair.FAMILIES)
+def test_ping_the_other_way(pair, kind):
+    assert pair.ping(kind, 20, source="B") == (20, 20)
+
+
+@pytest.mark.parametrize("kind", Pair.FAMILIES)
+def test_large_pings(pair, kind):
+    """As large as the hosts believe the path to be."""
+    size = pair.path_mtu - (48 if kind[0] == "6" else 28)
+    assert pair.ping(kind, 20, size=size) == (20, 20)
+
+
+@pytest.mark.parametrize("kind", ["4in4", "6in6"])
+def test_tcp(pair, kind):
+    """Some megabytes by TCP arrive whole, in both directions."""
+    near, far = pair.HOSTS["A"][kind], pair.HOSTS["B"][kind]
+    server = pair.host["B"].start("python3", "-c", TCP_SERVER, far)
+    try:
+        client = pair.host["A"].run("python3", "-c", TCP_CLIENT, far, near, timeout=30)
+        assert client.stdout.split() == ["whole"]
+    finally:
+        server.kill()
+        server.wait()
+
+
+TCP_SERVER = """
+import socket, sys
+server = socket.create_server((sys.argv[1], 9000), family=socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET)
+connection, _ = server.accept()
+while piece := connection.recv(65536):
+    connection.sendall(piece)
+connection.close()
+"""
+
+TCP_CLIENT = """
+import hashlib, os, socket, sys, threading, time
+data = os.urandom(4 << 20)
+for _ in range(200):
+    try:
+        connection = socket.create_connection((sys.argv[1], 9000), 10, (sys.argv[2], 0))
+        break
+    except ConnectionRefusedError:
+        time.sleep(0.02)
+def send():
+    connection.sendall(data)
+    connection.shutdown(socket.SHUT_WR)
+threading.Thread(target=send).start()
+back = hashlib.sha256()
+while piece := connection.recv(65536):
+    back.update(piece)
+print("whole" if back.digest() == hashlib.sha256(data).digest() else "damaged")
+"""
+
+
+def test_counters_tell_what_passed(pair):
+    before = {side: pair.daemon[side].counters() for side in "AB"}
+    assert pair.ping("4in4", 30) == (30, 30)
+    after = {side: pair.daemon[side].counters() for side in "AB"}
+    for side in "AB":
+        assert after[side].sealed - before[side].sealed == 30
+        assert after[side].opened - before[side].opened == 30
+        assert after[side].drops_since(before[side]) == {}
+
+
+def test_traceroute_shows_the_hop_limit_counting(pair):
+    """Both gateways count as a hop: with a TTL of 2 a ping ends at the second."""
+    assert pair.ping("4in4", 2, 0.01, 56, "A", 10, "-t", 3)[1] == 2
+    before = pair.daemon["A"].counters()
+    assert pair.ping("4in4", 2, 0.01, 56, "A", 10, "-t", 1)[1] == 0
+    assert pair.daemon["A"].counters().drops_since(before) == {"ttl_expired": 2}

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""VLAN tags: refused where nobody configured them, carried where somebody did."""
+
+import struct
+
+import pytest
+
+from tests.rig import packets
+from tests.rig.change import Change
+from tests.rig.topology import Single
+from tests.rig.wire import ethernet
+
+
+def tagged(frame, *tags, kind=0x8100):
+    return frame[:12] + b"".join(struct.pack("!HH", kind, tag) for tag in tags) + frame[12:]
+
+
+@pytest.mark.parametrize("tags", [(7,), (4095,), (7, 8)], ids=str)
+@pytest.mark.parametrize("kind", [0x8100, 0x88A8], ids=hex)
+@pytest.mark.parametrize("port", ["black", "red"])
+def test_tags_on_untagged_ports(single, port, tags, kind):
+    """A tag is another VPN: it never counts as none."""
+    if port == "black":
+        packet = single.connections["tunnel"].taken().seal(packets.udp(single.FAR[4], single.HOST[4], b"x"), 12345)
+        frame, tap = ethernet(single.gw_black_mac, single.black.mac, packet), single.black
+    else:
+        frame = ethernet(single.gw_red_mac, single.red.mac, packets.udp(single.HOST[4], single.FAR[4], b"x"))
+        tap = single.red
+    with Change(single.daemon) as change:
+        tap.send(tagged(frame, *tags, kind=kind))
+        change.expect([{f"{port}.unknown_vlan": 1}, {"unknown_vlan": 1}])
+    assert single.black.receive(packets.is_esp, timeout=0.1) is None
+    assert single.red.receive(packets.is_ip_to(single.HOST[4]), timeout=0.1) is None
+
+
+@pytest.mark.parametrize("port", ["black", "red"])
+def test_a_tag_cut_short(single, port):
+    tap, mac = (single.black, single.gw_black_mac) if port == "black" else (single.red, single.gw_red_mac)
+    with Change(single.daemon) as change:
+        tap.send(ethernet(mac, tap.mac, b"\0", 0x8100))
+        change.expect([{f"{port}.bad_link": 1}, {f"{port}.unknown_vlan": 1}])
+
+
+def test_a_priority_tag_is_no_tag(single):
+    """VLAN id 0 carries a priority alone (IEEE 802.1Q 9.6)."""
+    tag = 5 << 13
+    frame = ethernet(single.gw_red_mac, single.red.mac, packets.udp(single.HOST[4], single.FAR[4], b"priority"))
+    single.red.send(tagged(frame, tag))
+    assert single.black.receive(packets.is_esp) is not None
+
+
+@pytest.mark.parametrize("outer", [0x0806, 0x86DD], ids=hex)
+def test_arp_and_nd_with_a_tag_stay_outside(single, outer):
+    """Not even housekeeping of another VLAN reaches the gateway's kernel."""
+    frame = ethernet("ff:ff:ff:ff:ff:ff", single.red.mac, bytes(46), outer)
+    with Change(single.daemon) as change:
+        single.red.send(tagged(frame, 7))
+        change.expect({"red.unknown_vlan": 1})
+
+
+def test_vlans_on_a_trunk():
+    """On a kernel that cannot tell tags kept beside the frame a port with VLANs is refused, with the reason; else the VLANs go to their VPNs."""
+    from tests.rig.daemon import Refused
+
+    with Single() as rig:
+        try:
+            rig.start([rig.connection("office", 4, 1, more={"vpn": "office"})], vpns={"office": {"table": 107}},
+                      ports={"red": {"vlans": {7: "office"}}})
+        except Refused as refused:
+            assert "VLAN" in refused.text or "vlan" in refused.text
+            return
+        frame = ethernet(rig.gw_red_mac, rig.red.mac, packets.udp(rig.HOST[4], rig.FAR[4], b"x"))
+        rig.red.send(tagged(frame, 7))
+        assert rig.black.receive(packets.is_esp) is not None
+        for other in (frame, tagged(frame, 8)):
+            with Change(rig.daemon) as change:
+                rig.red.send(other)
+                change.expect([{"red.unknown_vlan": 1}, {"unknown_vlan": 1}])
