@@ -7,7 +7,7 @@
 
 #include <systemd/sd-varlink.h>
 
-namespace sallyport::control {
+namespace sallyport::varlink {
 namespace {
 
 constexpr std::uint64_t patience = 10'000'000; // microseconds
@@ -91,4 +91,4 @@ std::expected<Json, CallError> Client::call_all(const std::string& method, const
     }
 }
 
-} // namespace sallyport::control
+} // namespace sallyport::varlink

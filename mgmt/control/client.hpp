@@ -10,7 +10,7 @@
 
 struct sd_varlink;
 
-namespace sallyport::control {
+namespace sallyport::varlink {
 
 /// Where the gateway of a run directory listens.
 [[nodiscard]] std::string socket_path(const std::string& run_directory);
@@ -41,4 +41,4 @@ private:
     std::string path_;
 };
 
-} // namespace sallyport::control
+} // namespace sallyport::varlink

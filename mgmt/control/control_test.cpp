@@ -13,7 +13,7 @@
 
 #include <systemd/sd-varlink.h>
 
-namespace sallyport::control {
+namespace sallyport::varlink {
 namespace {
 
 using testing::HasSubstr;
@@ -198,4 +198,4 @@ TEST(Definitions, TheInterfaceIsValidAndCommented) {
 }
 
 } // namespace
-} // namespace sallyport::control
+} // namespace sallyport::varlink

@@ -15,7 +15,7 @@
 
 #include <systemd/sd-event.h>
 
-namespace sallyport::control {
+namespace sallyport::varlink {
 
 class FakeHandlers : public Handlers {
 public:
@@ -27,9 +27,12 @@ public:
         view.configuration = "/etc/sallyport/sallyport.toml";
         view.generation = generation;
         view.engine = "ipsec-mb";
-        view.workers = {{0, 2, 10, 20, 3, 4}, {1, std::nullopt, 0, 0, 0, 0}};
-        view.ports = {{"wan0", "black", true, "native, copy", 2, {{0, "wan"}}, ""},
-                      {"lan0", "red", false, "generic", 2, {{7, "office"}}, "slow"}};
+        view.chunks = 16384;
+        view.chunks_free = 12000;
+        view.sas = sa_count;
+        view.workers = {{0, 2, 10, 20, 3, 4, 100, 50}, {1, std::nullopt, 0, 0, 0, 0, 0, 0}};
+        view.ports = {{"wan0", "black", true, true, "native", "veth", "02:00:00:00:00:01", 1500, {{0, "wan"}}},
+                      {"lan0", "red", true, false, "generic", "veth", "02:00:00:00:00:02", 1500, {{7, "office"}}}};
         view.connections = {{"branch", "198.51.100.1", "office", true, ""},
                             {"lab", "198.51.100.2", "wan", false, "the link of lan0 is down"}};
         return view;
@@ -38,29 +41,31 @@ public:
     std::vector<SaView> sas() override {
         std::vector<SaView> all;
         for (std::size_t i = 0; i < sa_count; ++i)
-            all.push_back({"c" + std::to_string(i / 2),
-                           i % 2 == 0 ? "out" : "in",
-                           static_cast<std::uint32_t>(0x1000 + i),
-                           "192.0.2.1",
-                           "198.51.100.1",
-                           "wan",
-                           "office",
-                           "aes-256-gcm",
-                           true,
-                           1ULL << 40,
-                           1ULL << 41,
-                           1024,
-                           1,
-                           5,
-                           6,
-                           7,
-                           {"10.1.0.0/16 - 10.2.0.0/16"}});
+            all.push_back({.name = "c" + std::to_string(i / 2),
+                           .direction = i % 2 == 0 ? "out" : "in",
+                           .spi = static_cast<std::uint32_t>(0x1000 + i),
+                           .local = "192.0.2.1",
+                           .remote = "198.51.100.1",
+                           .outer_vpn = "wan",
+                           .vpn = "office",
+                           .algorithm = "aes-256-gcm",
+                           .esn = true,
+                           .refused = i % 2 == 0 ? "" : "there is no durable mark",
+                           .remedy = i % 2 == 0 ? "" : "sallyport marks --create",
+                           .sequence = 1ULL << 40,
+                           .mark = 1ULL << 41,
+                           .window = 1024,
+                           .worker = 1,
+                           .packets = 5,
+                           .octets = 6,
+                           .errors = 7,
+                           .selectors = {"10.1.0.0/16 - 10.2.0.0/16"}});
         return all;
     }
 
     std::vector<PolicyView> policies() override {
-        return {{"branch", "office", 1000, "protect", "branch", {"10.1.0.0/16 - 10.2.0.0/16"}},
-                {"printer", "wan", 2000, "bypass", "", {"a", "b"}}};
+        return {{"branch", "office", 1000, "protect", "branch", false, {"10.1.0.0/16 - 10.2.0.0/16"}},
+                {"printer", "wan", 2000, "bypass", "", true, {"a", "b"}}};
     }
 
     std::vector<CounterView> counters() override {
@@ -131,4 +136,4 @@ private:
     std::thread thread;
 };
 
-} // namespace sallyport::control
+} // namespace sallyport::varlink

@@ -6,7 +6,7 @@
 
 #include <systemd/sd-json.h>
 
-namespace sallyport::control {
+namespace sallyport::varlink {
 namespace {
 
 /// The only way in which sd-json fails with values of ours.
@@ -114,4 +114,4 @@ std::string Json::print(bool pretty) const {
     return result;
 }
 
-} // namespace sallyport::control
+} // namespace sallyport::varlink

@@ -13,7 +13,7 @@
 
 struct sd_json_variant;
 
-namespace sallyport::control {
+namespace sallyport::varlink {
 
 /// A value that cannot be changed; copies share it. Empty: no value, which reads as zero, "" and an empty list.
 class Json {
@@ -68,4 +68,4 @@ private:
     sd_json_variant* value_ = nullptr;
 };
 
-} // namespace sallyport::control
+} // namespace sallyport::varlink

@@ -12,7 +12,7 @@
 #include <systemd/sd-event.h>
 #include <systemd/sd-varlink.h>
 
-namespace sallyport::control {
+namespace sallyport::varlink {
 namespace {
 
 constexpr std::size_t most_in_an_answer = 500;
@@ -124,9 +124,11 @@ Json texts(const std::vector<std::string>& items) {
 Json json_of(const WorkerView& worker) {
     return Json::object({{"index", worker.index},
                          {"core", worker.core ? Json(*worker.core) : Json{}},
-                         {"received", worker.received},
-                         {"transmitted", worker.transmitted},
+                         {"sealed", worker.sealed},
+                         {"opened", worker.opened},
+                         {"bypassed", worker.bypassed},
                          {"handedOver", worker.handed_over},
+                         {"rounds", worker.rounds},
                          {"sleeps", worker.sleeps}});
 }
 
@@ -134,11 +136,13 @@ Json json_of(const PortView& port) {
     const auto vlan = [](const VlanView& one) { return Json::object({{"id", one.id}, {"vpn", one.vpn}}); };
     return Json::object({{"interface", port.interface},
                          {"role", port.role},
+                         {"present", port.present},
                          {"up", port.up},
                          {"mode", port.mode},
-                         {"queues", port.queues},
-                         {"vlans", Json::array_of(port.vlans, vlan)},
-                         {"note", port.note}});
+                         {"driver", port.driver},
+                         {"mac", port.mac},
+                         {"mtu", port.mtu},
+                         {"vlans", Json::array_of(port.vlans, vlan)}});
 }
 
 Json json_of(const ConnectionView& one) {
@@ -154,6 +158,17 @@ Json json_of(const StatusView& status) {
                          {"configuration", status.configuration},
                          {"generation", status.generation},
                          {"engine", status.engine},
+                         {"zeroCopy", status.zero_copy},
+                         {"hugePages", status.huge_pages},
+                         {"chunks", status.chunks},
+                         {"chunksFree", status.chunks_free},
+                         {"sas", status.sas},
+                         {"sasRefused", status.sas_refused},
+                         {"policies", status.policies},
+                         {"routes", status.routes},
+                         {"neighbours", status.neighbours},
+                         {"resyncs", status.resyncs},
+                         {"trouble", status.trouble},
                          {"workers", Json::array_of(status.workers, [](const WorkerView& one) { return json_of(one); })},
                          {"ports", Json::array_of(status.ports, [](const PortView& one) { return json_of(one); })},
                          {"connections", Json::array_of(status.connections, [](const ConnectionView& one) { return json_of(one); })}});
@@ -170,13 +185,15 @@ Json json_of(const SaView& sa) {
                          {"algorithm", sa.algorithm},
                          {"esn", sa.esn},
                          {"sequence", sa.sequence},
-                         {"mark", sa.mark},
+                         {"mark", sa.mark ? Json(*sa.mark) : Json{}},
                          {"window", sa.window},
                          {"worker", sa.worker},
                          {"packets", sa.packets},
                          {"octets", sa.octets},
                          {"errors", sa.errors},
-                         {"selectors", texts(sa.selectors)}});
+                         {"selectors", texts(sa.selectors)},
+                         {"refused", sa.refused},
+                         {"remedy", sa.remedy}});
 }
 
 Json json_of(const PolicyView& policy) {
@@ -185,6 +202,7 @@ Json json_of(const PolicyView& policy) {
                          {"priority", policy.priority},
                          {"action", policy.action},
                          {"sa", policy.sa.empty() ? Json{} : Json(policy.sa)},
+                         {"usable", policy.usable},
                          {"selectors", texts(policy.selectors)}});
 }
 
@@ -231,4 +249,4 @@ Server::~Server() {
     if (!path_.empty()) unlink(path_.c_str());
 }
 
-} // namespace sallyport::control
+} // namespace sallyport::varlink

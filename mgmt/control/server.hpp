@@ -11,7 +11,7 @@
 struct sd_event;
 struct sd_varlink_server;
 
-namespace sallyport::control {
+namespace sallyport::varlink {
 
 /// Listens from its making to its end. Handlers and loop outlive it; the handlers are called from the loop's thread.
 class Server {
@@ -33,4 +33,4 @@ private:
 [[nodiscard]] Json json_of(const PolicyView& policy);
 [[nodiscard]] Json json_of(const CounterView& counter);
 
-} // namespace sallyport::control
+} // namespace sallyport::varlink

@@ -10,13 +10,14 @@
 #include <string>
 #include <vector>
 
-namespace sallyport::control {
+namespace sallyport::varlink {
 
 struct WorkerView {
     std::uint64_t index = 0;
-    std::optional<std::uint64_t> core;                            // pinned to it
-    std::uint64_t received = 0, transmitted = 0, handed_over = 0; // frames
-    std::uint64_t sleeps = 0;
+    std::optional<std::uint64_t> core;                  // pinned to it
+    std::uint64_t sealed = 0, opened = 0, bypassed = 0; // packets
+    std::uint64_t handed_over = 0;                      // frames given to the worker that owns their SA
+    std::uint64_t rounds = 0, sleeps = 0;
 };
 
 struct VlanView {
@@ -27,11 +28,12 @@ struct VlanView {
 struct PortView {
     std::string interface;
     std::string role; // "black", "red"
+    bool present = false;
     bool up = false;
-    std::string mode; // "native, zero-copy", "native, copy", "generic"
-    std::uint64_t queues = 0;
+    std::string mode; // of XDP: "native", "generic"
+    std::string driver, mac;
+    std::uint64_t mtu = 0;
     std::vector<VlanView> vlans;
-    std::string note; // what is worth knowing, may be empty
 };
 
 struct ConnectionView {
@@ -39,7 +41,7 @@ struct ConnectionView {
     std::string peer;
     std::string vpn;
     bool up = false;
-    std::string reason; // why it is down; empty: it is up
+    std::string reason; // why it is down and what to do; empty: it is up
 };
 
 struct StatusView {
@@ -49,6 +51,11 @@ struct StatusView {
     std::string configuration;    // file
     std::uint64_t generation = 0; // 1 after start, one more with each reload
     std::string engine;           // of cryptography
+    bool zero_copy = false, huge_pages = false;
+    std::uint64_t chunks = 0, chunks_free = 0; // of packet memory
+    std::uint64_t sas = 0, sas_refused = 0, policies = 0;
+    std::uint64_t routes = 0, neighbours = 0, resyncs = 0;
+    std::string trouble; // what the operator must know now; empty: nothing
     std::vector<WorkerView> workers;
     std::vector<PortView> ports;
     std::vector<ConnectionView> connections;
@@ -62,9 +69,10 @@ struct SaView {
     std::string outer_vpn, vpn;
     std::string algorithm;
     bool esn = false;
-    std::uint64_t sequence = 0; // last given out, or highest accepted
-    std::uint64_t mark = 0;     // durable; 0: none
-    std::uint64_t window = 0;   // inbound
+    std::string refused, remedy;       // why it is not in use, and what to do; empty: it is
+    std::uint64_t sequence = 0;        // last given out, or highest accepted
+    std::optional<std::uint64_t> mark; // durable
+    std::uint64_t window = 0;          // inbound
     std::uint64_t worker = 0;
     std::uint64_t packets = 0, octets = 0, errors = 0;
     std::vector<std::string> selectors;
@@ -76,11 +84,12 @@ struct PolicyView {
     std::uint64_t priority = 0;
     std::string action; // "protect", "bypass", "discard"
     std::string sa;     // with protect
+    bool usable = true; // with protect: its outbound SA is in use
     std::vector<std::string> selectors;
 };
 
 struct CounterView {
-    std::string group; // "drop": by the gateway; "kernel": by the BPF programs; "socket": XDP_STATISTICS; "port"
+    std::string group; // "packets"; "drop": by the gateway; "kernel": by the BPF program; "socket": AF_XDP (XDP_STATISTICS)
     std::string port;  // interface, where it belongs to one
     std::string name;
     std::uint64_t value = 0;
@@ -106,4 +115,4 @@ public:
     [[nodiscard]] virtual std::expected<std::uint64_t, ReloadError> reload(const std::optional<std::string>& file) = 0;
 };
 
-} // namespace sallyport::control
+} // namespace sallyport::varlink
