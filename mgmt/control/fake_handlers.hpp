@@ -42,7 +42,7 @@ public:
         std::vector<SaView> all;
         for (std::size_t i = 0; i < sa_count; ++i)
             all.push_back({.name = "c" + std::to_string(i / 2),
-                           .direction = i % 2 == 0 ? "out" : "in",
+                           .direction = i % 2 == 0 ? "outbound" : "inbound",
                            .spi = static_cast<std::uint32_t>(0x1000 + i),
                            .local = "192.0.2.1",
                            .remote = "198.51.100.1",

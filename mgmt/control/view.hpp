@@ -63,7 +63,7 @@ struct StatusView {
 
 struct SaView {
     std::string name;
-    std::string direction; // "in", "out"
+    std::string direction; // "inbound", "outbound"
     std::uint32_t spi = 0;
     std::string local, remote; // outer addresses
     std::string outer_vpn, vpn;

@@ -33,6 +33,9 @@ enum class Event : std::uint8_t {
     privilege_missing,
     engine_chosen,
     control_refused,
+    gateway_note,
+    gateway_warning,
+    gateway_error,
 };
 
 enum class Priority : std::uint8_t { err = 3, warning = 4, notice = 5, info = 6 }; // as syslog(3)
@@ -104,6 +107,12 @@ inline constexpr std::array events{
               "Which library encrypts packets on this processor.", "Nothing."},
     EventInfo{Event::control_refused, "16ced2092da44bcaa50a848d7ed88b90", Priority::warning, "control-refused",
               "A call at the control socket was malformed or not allowed.", "Look at who uses the socket."},
+    EventInfo{Event::gateway_note, "d1fecb3267f64203b7e7cb403b9e728d", Priority::info, "gateway-note",
+              "Something that the gateway found worth saying.", "Nothing."},
+    EventInfo{Event::gateway_warning, "0f8c90d0954d4cefa737994819532f81", Priority::warning, "gateway-warning",
+              "Something works, but not as well or as safely as it could.", "Read the sentence."},
+    EventInfo{Event::gateway_error, "ad5ec6fd54a741a2bbc982cc68207034", Priority::err, "gateway-error",
+              "Something does not work; what concerns it is dropped.", "Read the sentence."},
 };
 
 [[nodiscard]] constexpr const EventInfo& info(Event event) { return events[static_cast<std::size_t>(event)]; }
