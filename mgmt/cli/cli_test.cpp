@@ -187,6 +187,14 @@ TEST(Words, HelpNamesEveryCommand) {
     EXPECT_THAT(type({"--version"}).out, HasSubstr("sallyport 0."));
 }
 
+TEST(Words, CompletionKnowsEveryCommand) {
+    std::ifstream file(SALLYPORT_SOURCE_DIR "/mgmt/cli/completion.bash");
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    EXPECT_THAT(text, HasSubstr("local commands=\"check status sa policy counters reload marks detach features\"\n"));
+    for (const char* option : {"--json", "--socket", "--all", "--create", "--run-directory", "--help", "--version"})
+        EXPECT_THAT(text, HasSubstr(option));
+}
+
 TEST(Words, Features) {
     const Said said = type({"features"});
     EXPECT_THAT(said.out, HasSubstr("RFC 4303"));
