@@ -118,6 +118,7 @@ def depends(data):
 
 def make_initramfs(root, tests, path):
     with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)  # it becomes the guest's root, and a test goes on as another user
         image = Initramfs(folder)
         for name in ("proc", "sys", "dev", "run", "tmp", "root", "src", "etc", "lib64"):
             (image.folder / name).mkdir()
