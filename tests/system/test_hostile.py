@@ -248,6 +248,8 @@ ACCEPTED = {
     "40 600 octets of TFC padding": lambda p: (p.seal(p.inner(), tfc=os.urandom(600)), p.inner()),
     "the IV is not the number": lambda p: (p.seal(p.inner(), iv=os.urandom(8)), p.inner()),
     "outer options": lambda p: (packets.ipv4(PEER, LOCAL, 50, p.esp(), options=bytes([148, 4, 0, 0])), p.inner()),
+    "56 IPv6 with an atomic fragment header": lambda p: (
+        packets.ipv6("2001:db8:a::2", "2001:db8:a::1", 44, struct.pack("!BBHI", 50, 0, 0, 9) + p.esp(name="over6")), p.inner("over6")),
     "outer TTL 1": lambda p: (p.seal(ttl=1), p.inner()),
 }
 
