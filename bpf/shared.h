@@ -11,9 +11,9 @@
 
 // What a port faces. A border port (every transit packet to the socket) has its number here and no rules yet.
 enum sp_role {
-    SP_ROLE_BLACK = 1, // the untrusted side: IPsec and IKE come in here, clear transit does not
-    SP_ROLE_RED = 2,   // a VPN's side: every transit packet meets the policy
-    SP_ROLE_BORDER = 3,
+    SP_ROLE_BLACK = 0, // the untrusted side: IPsec and IKE come in here, clear transit does not
+    SP_ROLE_RED = 1,   // a VPN's side: every transit packet meets the policy
+    SP_ROLE_BORDER = 2,
 };
 
 // What becomes of a frame. The numbers are XDP's own, so that a verdict's action is returned as it stands.

@@ -10,7 +10,10 @@ std::string to_string(const Error& error) {
     std::string text;
     if (!error.place.empty()) text = error.place + ": ";
     text += error.sentence;
-    if (!error.remedy.empty()) text += "; " + error.remedy;
+    if (!error.remedy.empty()) {
+        if (text.ends_with('.')) text.pop_back();
+        text += "; " + error.remedy;
+    }
     return text;
 }
 

@@ -46,7 +46,7 @@ TEST(DropReason, EachHasAMeaningAndAllButTwoARemedy) {
 
 TEST(Error, PrintsPlaceSentenceRemedy) {
     EXPECT_EQ(to_string(Error{ErrorCode::invalid, "The SPI is 7.", "a.toml:3:1 spi", "choose one from 256"}),
-              "a.toml:3:1 spi: The SPI is 7.; choose one from 256");
+              "a.toml:3:1 spi: The SPI is 7; choose one from 256");
     EXPECT_EQ(to_string(Error{ErrorCode::invalid, "the SPI is 7", "", ""}), "the SPI is 7");
     const Error error = system_error(ENOENT, "cannot open marks", "/x");
     EXPECT_EQ(error.code, ErrorCode::system);

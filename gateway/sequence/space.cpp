@@ -35,12 +35,13 @@ void clear_skipped(const Space& space, std::uint64_t highest, std::uint64_t numb
 } // namespace detail
 
 void prepare(Unit* memory, Direction direction, std::uint32_t window, std::uint64_t number) {
-    memory->words[wanted_word] = 0;
-    detail::store(memory->words[number_word], number);
-    if (direction == Direction::outbound) return;
     const unsigned units = units_of(direction, window);
     // Number 0 is refused as such; of a fresh space nothing else was seen.
     for (unsigned i = 1; i < units; ++i) memory[i].words.fill(number == 0 ? 0 : ~std::uint64_t{0});
+    memory->words[wanted_word] = 0;
+    detail::in_order(); // the number makes the bits count
+    detail::store(memory->words[number_word], number);
+    detail::in_order();
 }
 
 } // namespace sallyport::sequence

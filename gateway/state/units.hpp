@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// The memory of counters and windows: a mapped BPF array pinned in our bpffs, which outlives the process, cut into units of 64 octets.
+// Layout (version 1): unit 0 is the header (magic, version, units, instance, checksum); then spaces, each of one head unit and, inbound,
+// the units of its window. Words 2 to 7 of a head unit say whose it is (direction, window, fingerprint of the key, checksum); all zero:
+// free.
+#pragma once
+
+#include "gateway/sequence/space.hpp"
+#include "gateway/state/marks_file.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace sallyport::state {
+
+/// Threads: the control thread; the units themselves belong to the SAs' owners.
+class Units {
+public:
+    struct Claim {
+        sequence::Unit* memory = nullptr;
+        bool survived = false; // counter and window are those that a gateway before this one left; else the memory is to be prepared
+    };
+
+    /// Opens the array pinned at `path`, or makes one of `least` units (header included) and pins it there. One that is too small is
+    /// replaced: what it counted is lost, marks hold instead. Error conflict: what is pinned there is of another layout or damaged; what to
+    /// do is said.
+    [[nodiscard]] static Result<std::unique_ptr<Units>> pinned(const std::string& path, std::uint32_t least);
+    /// Memory of this process, for tests and benchmarks.
+    [[nodiscard]] static Result<std::unique_ptr<Units>> anonymous(std::uint32_t units);
+    ~Units();
+    Units(const Units&) = delete;
+    Units& operator=(const Units&) = delete;
+
+    [[nodiscard]] const Instance& instance() const { return instance_; }
+    [[nodiscard]] std::uint32_t capacity() const { return count_; } // units, header included
+    [[nodiscard]] std::uint32_t used() const { return used_; }
+
+    /// Memory for a space of this key: what survived of it, if direction and window are the same, or fresh units. Error exhausted.
+    [[nodiscard]] Result<Claim> claim(const Fingerprint& key, Direction direction, std::uint32_t window);
+    /// Nobody uses the space any more: it is free from now on.
+    void release(sequence::Unit* memory);
+    /// Frees what survived and nobody claimed.
+    void forget_survivors();
+
+private:
+    Units(sequence::Unit* units, std::uint32_t count) : units_(units), count_(count), taken_(count) {}
+    [[nodiscard]] static Result<std::unique_ptr<Units>> open_pinned(const std::string& path, int map);
+    [[nodiscard]] static Result<std::unique_ptr<Units>> make_pinned(const std::string& path, std::uint32_t count);
+    void write_header();
+    [[nodiscard]] Result<void> read_header(const std::string& path);
+    void find_survivors();
+    [[nodiscard]] std::uint32_t find_free(unsigned wanted) const; // 0: none
+    void mark_taken(std::uint32_t first, unsigned units, bool taken);
+
+    sequence::Unit* units_;
+    std::uint32_t count_;
+    std::uint32_t used_ = 1;
+    std::uint32_t next_ = 1; // where the search for free units begins
+    std::vector<bool> taken_;
+    Instance instance_{};
+    std::multimap<Fingerprint, std::uint32_t> survivors_; // index of the head unit
+};
+
+} // namespace sallyport::state

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/xdp/ports.hpp"
+
+#include <algorithm>
+#include <sched.h>
+#include <utility>
+
+namespace sallyport::xdp {
+namespace {
+
+unsigned allowed_cores() {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    return sched_getaffinity(0, sizeof(set), &set) == 0 ? static_cast<unsigned>(std::max(1, CPU_COUNT(&set))) : 1;
+}
+
+// Worker k has queue k of every port, so all ports have the same number.
+unsigned queues_of(const Settings& settings, const std::vector<Device>& devices) {
+    if (settings.queues != 0) return settings.queues;
+    if (!settings.cores.empty()) return static_cast<unsigned>(settings.cores.size());
+    unsigned queues = allowed_cores();
+    for (const auto& device : devices) queues = std::min(queues, device.receive_queues);
+    return queues;
+}
+
+} // namespace
+
+std::string pin_directory(const Settings& settings) { return settings.run_directory + "/bpf"; }
+
+Ports::Ports(SharedMaps maps, std::vector<PortProgram> programs, Umem umem, Sockets sockets)
+    : maps_(std::move(maps)), programs_(std::move(programs)), umem_(std::move(umem)), sockets_(std::move(sockets)) {}
+
+Result<std::unique_ptr<Ports>> Ports::start(const Desired& desired, SharedMaps maps, const PortsOptions& options) {
+    std::vector<Device> devices;
+    std::vector<PortVlan> vlans;
+    for (const auto& port : desired.ports) {
+        auto device = find_device(port.interface);
+        if (!device) return std::unexpected(device.error());
+        for (const auto& vlan : port.vlans)
+            if (vlan.id != 0) vlans.push_back({.ifindex = device->ifindex, .id = vlan.id, .vpn = vlan.vpn});
+        devices.push_back(std::move(*device));
+    }
+    if (auto set = maps.set_vlans(vlans); !set) return std::unexpected(set.error());
+
+    const unsigned queues = queues_of(desired.settings, devices);
+    std::vector<PortProgram> programs;
+    for (std::size_t i = 0; i < devices.size(); i++) {
+        if (auto set = set_receive_queues(devices[i], queues); !set) return std::unexpected(set.error());
+        auto program = PortProgram::start(pin_directory(desired.settings), desired.ports[i], devices[i], maps,
+                                          {.ike_served = options.ike_served, .generic = options.generic, .limits = desired.ike});
+        if (!program) return std::unexpected(program.error());
+        programs.push_back(std::move(*program));
+    }
+    auto umem = Umem::create(desired.settings.frames);
+    if (!umem) return std::unexpected(umem.error());
+    auto sockets = Sockets::open(*umem, programs, queues);
+    if (!sockets) return std::unexpected(sockets.error());
+    return std::unique_ptr<Ports>(new Ports(std::move(maps), std::move(programs), std::move(*umem), std::move(*sockets)));
+}
+
+std::vector<std::string> Ports::notes() const {
+    std::vector<std::string> all;
+    for (const auto& program : programs_) all.insert(all.end(), program.notes().begin(), program.notes().end());
+    return all;
+}
+
+} // namespace sallyport::xdp

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// All ports of a gateway: devices, programs, packet memory and sockets, started together.
+//
+//     auto maps = SharedMaps::open(pin_directory(settings) + "/" + shared_pins);   // then fill them, so that no moment is open
+//     auto ports = Ports::start(desired, std::move(*maps), {.ike_served = false});
+//     Depot depot(ports->memory());
+//     worker k reads ports->queue(port, k) for every port of desired.ports
+#pragma once
+
+#include "gateway/port/port.hpp"
+#include "gateway/sa/desired.hpp"
+#include "gateway/sa/error.hpp"
+#include "gateway/xdp/program.hpp"
+#include "gateway/xdp/sockets.hpp"
+#include "gateway/xdp/umem.hpp"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace sallyport::xdp {
+
+struct PortsOptions {
+    bool ike_served = false;
+    bool generic = false; // no native mode
+};
+
+/// Where the pins lie: a bpffs.
+[[nodiscard]] std::string pin_directory(const Settings& settings);
+
+class Ports {
+public:
+    /// Ports in the order of desired.ports. Once it has begun, ports drop what is not allowed even if it fails.
+    [[nodiscard]] static Result<std::unique_ptr<Ports>> start(const Desired& desired, SharedMaps maps, const PortsOptions& options);
+    Ports(const Ports&) = delete;
+    Ports& operator=(const Ports&) = delete;
+
+    [[nodiscard]] PacketMemory memory() const { return umem_.memory(); }
+    [[nodiscard]] std::size_t count() const { return programs_.size(); }
+    /// Queues of each port, that is, workers.
+    [[nodiscard]] unsigned queues() const { return sockets_.queues_per_port(); }
+    [[nodiscard]] XskQueue& queue(std::size_t port, unsigned queue) { return sockets_.queue(port, queue); }
+    [[nodiscard]] PortProgram& program(std::size_t port) { return programs_[port]; }
+    [[nodiscard]] SharedMaps& maps() { return maps_; }
+    [[nodiscard]] bool zero_copy() const { return sockets_.zero_copy(); }
+    [[nodiscard]] bool huge_pages() const { return umem_.huge_pages(); }
+    /// For the journal, one sentence each.
+    [[nodiscard]] std::vector<std::string> notes() const;
+
+private:
+    Ports(SharedMaps maps, std::vector<PortProgram> programs, Umem umem, Sockets sockets);
+    SharedMaps maps_;
+    std::vector<PortProgram> programs_;
+    Umem umem_;
+    Sockets sockets_; // goes first: it stands on the memory
+};
+
+} // namespace sallyport::xdp

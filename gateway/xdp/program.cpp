@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/xdp/program.hpp"
+
+#include "gateway/xdp/pins.hpp"
+#include "gateway/xdp/skeleton.hpp"
+
+#include <algorithm>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <cerrno>
+#include <cstring>
+#include <dirent.h>
+#include <linux/if_link.h>
+#include <unistd.h>
+
+namespace sallyport::xdp {
+namespace {
+
+sp_rate rate_of(std::uint32_t rate, std::uint32_t burst) {
+    if (rate == 0) return {};
+    const std::uint64_t interval = 1'000'000'000ULL / rate;
+    return {.interval_ns = interval, .window_ns = interval * (burst > 0 ? burst - 1 : 0)};
+}
+
+// IKE messages of exchanges that are under way come in numbers that follow from the requests; the bucket only bounds a flood.
+constexpr std::uint32_t other_rate_factor = 20;
+
+sp_port settings_of(const PortSpec& port, const Device& device, const ProgramOptions& options) {
+    sp_port settings{};
+    settings.ifindex = device.ifindex;
+    settings.role = static_cast<std::uint32_t>(port.role);
+    for (const auto& vlan : port.vlans) {
+        if (vlan.id == 0) {
+            settings.untagged = 1;
+            settings.untagged_vpn = vlan.vpn;
+        } else {
+            settings.tagged = 1;
+        }
+    }
+    settings.ike_served = options.ike_served ? 1 : 0;
+    const IkeLimits& limits = options.limits;
+    settings.rates = {.peer = rate_of(limits.peer_rate, limits.peer_burst),
+                      .prefix = rate_of(limits.prefix_rate, limits.prefix_burst),
+                      .machine = rate_of(limits.machine_rate, limits.machine_burst),
+                      .other = rate_of(limits.prefix_rate * other_rate_factor, limits.prefix_burst * other_rate_factor)};
+    return settings;
+}
+
+// "name (id N)" as far as we may know: the name wants CAP_SYS_ADMIN.
+std::string name_of_program(std::uint32_t id) {
+    std::string name;
+    if (Descriptor program(bpf_prog_get_fd_by_id(id)); program) {
+        bpf_prog_info info{};
+        std::uint32_t size = sizeof(info);
+        if (bpf_prog_get_info_by_fd(program.get(), &info, &size) == 0)
+            name = "\"" + std::string(info.name, strnlen(info.name, sizeof(info.name))) + "\" ";
+    }
+    return name + "(id " + std::to_string(id) + ")";
+}
+
+struct Attached {
+    std::uint32_t program = 0; // id, 0: none
+    bool native = false;
+};
+
+Attached attached_to(std::uint32_t ifindex) {
+    bpf_xdp_query_opts query{};
+    query.sz = sizeof(query);
+    if (bpf_xdp_query(static_cast<int>(ifindex), 0, &query) != 0) return {};
+    if (query.attach_mode == XDP_ATTACHED_MULTI)
+        return {.program = std::max(query.drv_prog_id, query.skb_prog_id), .native = query.drv_prog_id != 0};
+    return {.program = query.prog_id, .native = query.attach_mode == XDP_ATTACHED_DRV || query.attach_mode == XDP_ATTACHED_HW};
+}
+
+} // namespace
+
+struct PortProgram::Loaded {
+    Skeleton skeleton;
+};
+
+PortProgram::PortProgram() = default;
+PortProgram::PortProgram(PortProgram&&) noexcept = default;
+PortProgram& PortProgram::operator=(PortProgram&&) noexcept = default;
+PortProgram::~PortProgram() = default;
+
+// True: our pinned link is attached to this device, and its program is ours now.
+Result<bool> PortProgram::take_over(const std::string& folder) {
+    const std::string path = folder + "/link";
+    Descriptor link(bpf_obj_get(path.c_str()));
+    const Attached there = attached_to(device_.ifindex);
+    bpf_link_info info{};
+    std::uint32_t size = sizeof(info);
+    const bool ours = link && bpf_link_get_info_by_fd(link.get(), &info, &size) == 0 && info.type == BPF_LINK_TYPE_XDP &&
+                      info.xdp.ifindex == device_.ifindex && info.prog_id == there.program;
+    if (!ours && there.program != 0)
+        return std::unexpected(Error{ErrorCode::conflict,
+                                     "Another XDP program is attached: " + name_of_program(there.program) + ", and it is not pinned by us.",
+                                     device_.name, "Detach it, for instance by: ip link set dev " + device_.name + " xdp off"});
+    if (!ours) { // of a device that is gone
+        unlink(path.c_str());
+        return false;
+    }
+    if (bpf_link_update(link.get(), bpf_program__fd(loaded_->skeleton->progs.sallyport_port), nullptr) != 0)
+        return std::unexpected(system_error(errno, "The pinned link cannot be given the new program", path));
+    link_ = std::move(link);
+    native_ = there.native;
+    notes_.push_back("The program of " + device_.name + " was still attached and is taken over.");
+    return true;
+}
+
+Result<void> PortProgram::attach_mode(std::uint32_t flags) {
+    bpf_link_create_opts options{};
+    options.sz = sizeof(options);
+    options.flags = flags;
+    link_ = Descriptor(
+        bpf_link_create(bpf_program__fd(loaded_->skeleton->progs.sallyport_port), static_cast<int>(device_.ifindex), BPF_XDP, &options));
+    if (!link_) return std::unexpected(system_error(errno, "The XDP program cannot be attached", device_.name));
+    return {};
+}
+
+Result<void> PortProgram::attach(const std::string& folder, bool generic) {
+    if (!generic) {
+        auto attached = attach_mode(XDP_FLAGS_DRV_MODE);
+        native_ = attached.has_value();
+        if (!native_)
+            notes_.push_back("Native XDP does not work on " + device_.name + ", generic mode is used: " + attached.error().sentence);
+    }
+    if (!native_)
+        if (auto attached = attach_mode(XDP_FLAGS_SKB_MODE); !attached) return attached;
+    if (bpf_obj_pin(link_.get(), (folder + "/link").c_str()) != 0)
+        return std::unexpected(system_error(errno, "The link cannot be pinned", folder + "/link"));
+    return {};
+}
+
+Result<PortProgram> PortProgram::start(const std::string& directory, const PortSpec& port, const Device& device, const SharedMaps& maps,
+                                       const ProgramOptions& options) {
+    const std::string folder = directory + "/" + device.name;
+    if (auto checked = check_pin_directory(folder); !checked) return std::unexpected(checked.error());
+    LibbpfLog log;
+    PortProgram program;
+    program.device_ = device;
+    program.loaded_ = std::make_unique<Loaded>(Skeleton(port_bpf::open()));
+    port_bpf* skeleton = program.loaded_->skeleton.get();
+    if (!skeleton) return std::unexpected(system_error(errno, "The BPF program cannot be opened: " + log.tail(), device.name));
+    const sp_port settings = settings_of(port, device, options);
+    std::memcpy(const_cast<sp_port*>(&skeleton->rodata->port), &settings, sizeof(settings)); // .rodata: constant only once it is loaded
+
+    if (auto lent = maps.lend(*skeleton); !lent) return std::unexpected(lent.error());
+    struct Own {
+        const char* name;
+        bpf_map* map;
+        Descriptor& descriptor;
+    };
+    for (auto& [name, map, descriptor] :
+         {Own{"xsks", skeleton->maps.xsks, program.xsks_}, Own{"counters", skeleton->maps.counters, program.counters_}}) {
+        const std::string path = folder + "/" + name;
+        if (!maps.taken_over()) unlink(path.c_str());
+        descriptor = open_pinned_map(path, map);
+        if (!descriptor) {
+            auto made = make_pinned_map(path, map);
+            if (!made) return std::unexpected(made.error());
+            descriptor = std::move(*made);
+        }
+        if (bpf_map__reuse_fd(map, descriptor.get()) != 0) return std::unexpected(system_error(errno, "A pinned map cannot be used", path));
+    }
+    if (port_bpf::load(skeleton) != 0)
+        return std::unexpected(system_error(errno, "The BPF program cannot be loaded: " + log.tail(), device.name));
+    program.set_macs({&device.mac, 1});
+
+    auto taken = program.take_over(folder);
+    if (!taken) return std::unexpected(taken.error());
+    if (!*taken)
+        if (auto attached = program.attach(folder, options.generic); !attached) return std::unexpected(attached.error());
+    const bool vlans = settings.tagged != 0;
+    auto prepared = prepare_device(device, !program.native_, vlans);
+    if (!prepared) return std::unexpected(prepared.error());
+    program.notes_.insert(program.notes_.end(), prepared->notes.begin(), prepared->notes.end());
+    return program;
+}
+
+Result<void> PortProgram::set_socket(unsigned queue, int socket) {
+    if (bpf_map_update_elem(xsks_.get(), &queue, &socket, BPF_ANY) != 0)
+        return std::unexpected(system_error(errno, "The socket of queue " + std::to_string(queue) + " cannot be registered", device_.name));
+    return {};
+}
+
+void PortProgram::set_macs(std::span<const MacAddress> macs) {
+    auto& numbers = loaded_->skeleton->bss->port_macs;
+    for (std::size_t i = SP_MAX_PORT_MACS; i-- > 0;) { // the first last: without it all are taken
+        std::uint64_t number = 0;
+        if (i < macs.size())
+            for (std::size_t k = 0; k < 6; k++) number |= std::uint64_t{macs[i][k]} << (8 * k); // as mac_number() in bpf/parse.h
+        __atomic_store_n(&numbers[i], number, __ATOMIC_RELAXED);
+    }
+}
+
+Result<VerdictCounters> PortProgram::counters() const {
+    VerdictCounters sums{};
+    const int cpus = libbpf_num_possible_cpus();
+    if (cpus < 1) return std::unexpected(system_error(-cpus, "The number of processors cannot be found"));
+    std::vector<sp_counter> each(static_cast<std::size_t>(cpus));
+    for (std::uint32_t verdict = 0; verdict < SP_VERDICT_COUNT; verdict++) {
+        if (bpf_map_lookup_elem(counters_.get(), &verdict, each.data()) != 0)
+            return std::unexpected(system_error(errno, "The counters of the port cannot be read", device_.name));
+        for (const auto& one : each) {
+            sums[verdict].packets += one.packets;
+            sums[verdict].octets += one.octets;
+        }
+    }
+    return sums;
+}
+
+namespace {
+
+std::vector<std::string> names_in(const std::string& directory) {
+    std::vector<std::string> names;
+    DIR* open = opendir(directory.c_str());
+    if (!open) return names;
+    while (const dirent* entry = readdir(open)) {
+        std::string name = entry->d_name;
+        if (name != "." && name != "..") names.push_back(std::move(name));
+    }
+    closedir(open);
+    std::ranges::sort(names);
+    return names;
+}
+
+} // namespace
+
+Result<std::vector<std::string>> detach(const std::string& directory) {
+    std::vector<std::string> ports;
+    for (const auto& name : names_in(directory)) {
+        const std::string folder = directory + "/" + name;
+        for (const auto& pin : names_in(folder)) {
+            const std::string path = folder + "/" + pin;
+            if (pin == "link") {
+                // Now, although a living process may hold the link too. A device that is gone has taken the attachment with it (ENOLINK).
+                Descriptor link(bpf_obj_get(path.c_str()));
+                if (link && bpf_link_detach(link.get()) != 0 && errno != ENOLINK)
+                    return std::unexpected(system_error(errno, "The program cannot be detached", name));
+                ports.push_back(name);
+            }
+            if (unlink(path.c_str()) != 0) return std::unexpected(system_error(errno, "The pin cannot be removed", path));
+        }
+        rmdir(folder.c_str());
+    }
+    return ports;
+}
+
+} // namespace sallyport::xdp

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// The XDP program of one port: loaded, attached and pinned so that it goes on dropping when the process dies, and taken over by the next.
+//
+// Pins, in a bpffs of our own:  DIRECTORY/INTERFACE/{link,xsks,counters}  and  DIRECTORY/shared-by-all-ports/  (SharedMaps).
+#pragma once
+
+#include "gateway/sa/desired.hpp"
+#include "gateway/sa/error.hpp"
+#include "gateway/xdp/device.hpp"
+#include "gateway/xdp/maps.hpp"
+#include "gateway/xdp/verdict.hpp"
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace sallyport::xdp {
+
+using MacAddress = std::array<std::uint8_t, 6>;
+
+/// Longer than the name of an interface can be, so it is none.
+inline constexpr const char* shared_pins = "shared-by-all-ports";
+
+struct ProgramOptions {
+    bool ike_served = false; // somebody takes IKE messages; else they are dropped and counted
+    bool generic = false;    // do not try native mode
+    IkeLimits limits;
+};
+
+class PortProgram {
+public:
+    /// Loads the program for this port, and attaches it or takes over the pinned link; from then on no frame of the port reaches the
+    /// kernel's stack past our rules. Fails with the program's name and id if another program than ours is attached. The VLANs of the port
+    /// must be in `maps` already.
+    [[nodiscard]] static Result<PortProgram> start(const std::string& directory, const PortSpec& port, const Device& device,
+                                                   const SharedMaps& maps, const ProgramOptions& options);
+    PortProgram(PortProgram&&) noexcept;
+    PortProgram& operator=(PortProgram&&) noexcept;
+    ~PortProgram(); // what is pinned stays
+
+    [[nodiscard]] const Device& device() const { return device_; }
+    [[nodiscard]] bool native() const { return native_; }
+    /// For the journal: taken over or not, why generic mode, what was switched off.
+    [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
+
+    /// Frames of this queue go to this AF_XDP socket, until it is closed.
+    [[nodiscard]] Result<void> set_socket(unsigned queue, int socket);
+    /// The port's MAC addresses, at most four; frames for other stations are dropped. None: all are taken. The device's own is set at
+    /// start.
+    void set_macs(std::span<const MacAddress> macs);
+    [[nodiscard]] Result<VerdictCounters> counters() const;
+
+private:
+    PortProgram();
+    Result<void> attach(const std::string& folder, bool generic);
+    Result<bool> take_over(const std::string& folder);
+    Result<void> attach_mode(std::uint32_t flags);
+
+    struct Loaded; // the skeleton: kept out of the header
+    std::unique_ptr<Loaded> loaded_;
+    Device device_;
+    Descriptor link_;
+    Descriptor xsks_;
+    Descriptor counters_;
+    bool native_ = false;
+    std::vector<std::string> notes_;
+};
+
+/// Detaches what is pinned for all ports and removes the pins: the ports are open to the kernel's stack then. Returns their names.
+[[nodiscard]] Result<std::vector<std::string>> detach(const std::string& directory);
+
+} // namespace sallyport::xdp

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// The packet memory that all AF_XDP sockets of a gateway share: chunks in a memfd, on huge pages if there are any.
+#pragma once
+
+#include "gateway/port/chunks.hpp"
+#include "gateway/sa/error.hpp"
+#include "gateway/xdp/descriptor.hpp"
+
+#include <cstdint>
+
+namespace sallyport::xdp {
+
+class Umem {
+public:
+    /// At least `chunks` chunks (rounded up to whole huge pages), all pages present.
+    [[nodiscard]] static Result<Umem> create(std::uint32_t chunks);
+    Umem(Umem&& other) noexcept;
+    Umem& operator=(Umem&& other) noexcept;
+    Umem(const Umem&) = delete;
+    Umem& operator=(const Umem&) = delete;
+    ~Umem();
+
+    [[nodiscard]] PacketMemory memory() const { return memory_; }
+    [[nodiscard]] std::size_t octets() const { return std::size_t{memory_.count} * chunk_size; }
+    [[nodiscard]] bool huge_pages() const { return huge_; }
+    [[nodiscard]] int descriptor() const { return file_.get(); }
+
+private:
+    Umem() = default;
+    bool map(std::uint32_t chunks, bool huge);
+    Descriptor file_;
+    PacketMemory memory_;
+    bool huge_ = false;
+};
+
+} // namespace sallyport::xdp
