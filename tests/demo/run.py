@@ -180,7 +180,7 @@ def show(rig, before, after, proof):
 
 def keep(rig):
     say("\nEverything stays until you press Ctrl-C here. One command, in another terminal, enters host A:\n")
-    say('    sudo nsenter --all --target "$(pgrep -of "python3 tests/demo/run.py")" ip netns exec hostA bash\n')
+    say('    sudo nsenter --all --target "$(pgrep -of "^python3 tests/demo/run.py")" ip netns exec hostA bash\n')
     say("There: ping 10.2.0.2. The other namespaces are gwA, wan, gwB and hostB; on wan, tcpdump -ni toA shows what the Internet sees.")
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
