@@ -43,11 +43,16 @@ public:
     [[nodiscard]] const Table& read() const { return *table_.load(std::memory_order_acquire); }
     /// Gives back the old table, which must live until Audience::settle() has returned.
     [[nodiscard]] std::unique_ptr<const Table> swap(std::unique_ptr<const Table> next) {
-        return std::unique_ptr<const Table>(table_.exchange(next.release(), std::memory_order_acq_rel));
+        std::unique_ptr<const Table> old(table_.exchange(next.release(), std::memory_order_acq_rel));
+        version_.fetch_add(1, std::memory_order_acq_rel);
+        return old;
     }
+    /// Goes up with every swap. Who reads it before the table has never missed a change when it is the same the next time.
+    [[nodiscard]] std::uint64_t version() const { return version_.load(std::memory_order_acquire); }
 
 private:
     std::atomic<const Table*> table_;
+    std::atomic<std::uint64_t> version_{0};
 };
 
 } // namespace sallyport::tables

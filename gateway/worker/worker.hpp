@@ -84,13 +84,13 @@ private:
         std::array<Frame, batch_size> frames;
         unsigned count = 0;
     };
-    /// The last next hop looked up in this round.
+    /// The last next hop looked up in this round: a burst mostly goes one way.
     struct Way {
         std::array<std::uint8_t, 16> destination{}; // network order
         std::uint32_t hash = 0;
         VpnNumber vpn = 0;
-        std::uint8_t flags = 0xff; // those that choose the way; 0xff: nothing looked up yet
-        std::uint8_t family = 0;
+        std::uint8_t family = 0; // 0: nothing looked up yet
+        Role out = Role::black;
         route::NextHop next;
     };
     struct DummyDue {
@@ -104,27 +104,31 @@ private:
     bool take_inbox();
     void finish();
     void sleep();
-    // stages.cpp: what happens on the way from red to black and back
+    void sift(Batch& batch); // drops the frames that have a reason, keeps the others in order
+    void drop(const Frame& frame);
+
+    // stages.cpp: from red to black and back
     void outbound(Batch& batch);
     void inbound(Batch& batch);
+    void bypass_outwards(Batch& batch);
     void clear_from_black(Batch& batch);
-    void after_open(Frame& frame);
+    [[nodiscard]] bool for_us(const Frame& frame) const;
+    void hand_over(Frame& frame, std::uint8_t owner);
     void seal(Batch& batch);
     void open(Batch& batch);
-    template <class SaOf>
-    void keep_own(Batch& batch, SaOf sa_of);
+
     // leave.cpp: next hop and transmission
     void route(const Batch& batch);
-    [[nodiscard]] const route::NextHop& next_hop(const Frame& frame);
+    [[nodiscard]] const route::NextHop& next_hop(Frame& frame);
+    [[nodiscard]] const route::NextHop& look_up(Frame& frame);
     void leave(Frame& frame, const route::NextHop& hop);
     void to_exceptions(Frame& frame);
     void transmit(unsigned port);
-    // dummies.cpp
-    void plan_dummies(const tables::Dummies& dummies);
-    void send_dummies(std::uint64_t now);
 
-    void sift(Batch& batch); // drops the frames that have a reason, keeps the others in order
-    void drop(const Frame& frame);
+    // dummies.cpp
+    bool tick();
+    void plan_dummies(std::uint64_t now);
+    void send_dummies(std::uint64_t now);
 
     std::uint8_t number_;
     Surroundings around_;
@@ -134,7 +138,7 @@ private:
     FrameRing inbox_;
     LiveCounters counters_;
     std::vector<FrameRing*> inboxes_; // of all workers, by number
-    std::vector<bool> rung_;          // which of them got something in this round
+    std::vector<std::uint8_t> rung_;  // which of them got something in this round
     bool rung_any_ = false;
     bool exceptions_rung_ = false;
 
@@ -144,7 +148,7 @@ private:
     std::array<Frame, batch_size> frames_;
     std::vector<Leaving> leaving_; // by port
 
-    const tables::Dummies* planned_ = nullptr;
+    std::uint64_t planned_ = ~std::uint64_t{0}; // version of the published list that dummies_ was made from
     std::vector<DummyDue> dummies_;
     std::uint64_t next_dummy_ = ~std::uint64_t{0};
     std::uint64_t random_;

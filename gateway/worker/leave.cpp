@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// The end of the way: next hop, Ethernet header, the port's ring.
+#include "gateway/wire/ethernet.hpp"
+#include "gateway/wire/ip.hpp"
+#include "gateway/wire/udp.hpp"
+#include "gateway/worker/worker.hpp"
+
+#include <cstring>
+
+namespace sallyport::worker {
+
+namespace {
+
+/// The same for all packets of a flow, so that a multipath route does not reorder it: an SA outside, the addresses and ports inside.
+std::uint32_t flow_hash(const Frame& frame) {
+    if ((frame.flags & (frame_to_red | frame_bypassed)) == 0) return frame.outbound->number * 0x9e3779b1U;
+    const std::uint8_t* header = frame.at(frame.network);
+    const unsigned first = frame.family == 4 ? wire::ipv4_source : wire::ipv6_source;
+    const unsigned size = frame.family == 4 ? 8 : 32; // both addresses
+    std::uint64_t sum = frame.protocol;
+    for (unsigned i = 0; i < size; i += 8) sum = (sum + wire::load_raw<std::uint64_t>(header + first + i)) * 0x9e3779b97f4a7c15U;
+    if ((frame.flags & frame_ports) != 0) sum = (sum + wire::load_raw<std::uint32_t>(frame.at(frame.transport))) * 0x9e3779b97f4a7c15U;
+    return static_cast<std::uint32_t>(sum >> 32);
+}
+
+const std::uint8_t* destination_of(const Frame& frame) {
+    return frame.at(frame.network + (frame.family == 4 ? wire::ipv4_destination : wire::ipv6_destination));
+}
+
+} // namespace
+
+void Worker::route(const Batch& batch) {
+    for (Frame* frame : batch.span()) {
+        // The hash goes along in a field that has served: a frame that has waited no longer knows its SA.
+        if ((frame->flags & frame_waited) == 0) [[likely]]
+            frame->spi = flow_hash(*frame);
+        const route::NextHop& hop = next_hop(*frame);
+        if (hop.reason == DropReason::none) [[likely]] {
+            leave(*frame, hop);
+        } else if (hop.reason == DropReason::neighbour_unresolved) {
+            to_exceptions(*frame);
+        } else {
+            frame->reason = hop.reason;
+            drop(*frame);
+        }
+    }
+}
+
+const route::NextHop& Worker::next_hop(Frame& frame) {
+    const Role out = (frame.flags & frame_to_red) != 0 ? Role::red : Role::black;
+    const std::uint8_t* destination = destination_of(frame);
+    if (way_.family != frame.family || way_.vpn != frame.vpn || way_.hash != frame.spi || way_.out != out ||
+        std::memcmp(way_.destination.data(), destination, frame.family == 4 ? 4 : 16) != 0) [[unlikely]]
+        return look_up(frame);
+    return way_.next;
+}
+
+const route::NextHop& Worker::look_up(Frame& frame) {
+    const std::uint8_t* destination = destination_of(frame);
+    const Family family = frame.family == 4 ? Family::ipv4 : Family::ipv6;
+    const Role out = (frame.flags & frame_to_red) != 0 ? Role::red : Role::black;
+    way_.next = fib_->lookup(frame.vpn, out, family, destination, frame.spi);
+    const bool nowhere = way_.next.reason == DropReason::no_route || way_.next.reason == DropReason::route_not_ours;
+    if (nowhere && out == Role::black && (frame.flags & frame_bypassed) != 0 && frame.vpn != wan_vpn) {
+        frame.vpn = wan_vpn;
+        way_.next = fib_->lookup(wan_vpn, out, family, destination, frame.spi);
+    }
+    way_.family = frame.family;
+    way_.vpn = frame.vpn;
+    way_.hash = frame.spi;
+    way_.out = out;
+    std::memcpy(way_.destination.data(), destination, frame.family == 4 ? 4 : 16);
+    return way_.next;
+}
+
+void Worker::leave(Frame& frame, const route::NextHop& hop) {
+    if (frame.network_length() > hop.mtu || hop.port >= ports_.size()) [[unlikely]] {
+        frame.reason = hop.port < ports_.size() ? DropReason::too_big : DropReason::route_not_ours;
+        drop(frame);
+        return;
+    }
+    const std::uint16_t ethertype = frame.family == 4 ? wire::ethertype_ipv4 : wire::ethertype_ipv6;
+    const unsigned header = wire::write_ethernet(frame.at(frame.network), hop.destination, hop.source, hop.vlan, ethertype);
+    frame.begin = static_cast<std::uint16_t>(frame.network - header);
+    frame.port = hop.port;
+    frame.vlan = hop.vlan;
+    Leaving& leaving = leaving_[hop.port];
+    leaving.frames[leaving.count++] = frame;
+    if (leaving.count == batch_size) transmit(hop.port);
+}
+
+void Worker::to_exceptions(Frame& frame) {
+    frame.reason = DropReason::neighbour_unresolved;
+    frame.worker = number_;
+    if ((frame.flags & frame_waited) == 0 && around_.exceptions != nullptr) {
+        if (around_.exceptions->push({&frame, 1}) == 1) {
+            exceptions_rung_ = true;
+            LiveCounters::add(counters_.now().to_exceptions);
+            return;
+        }
+        frame.reason = DropReason::exception_full;
+    }
+    drop(frame);
+}
+
+void Worker::transmit(unsigned port) {
+    Leaving& leaving = leaving_[port];
+    PortQueue* queue = ports_[port].queue;
+    const std::span<Frame> frames = std::span(leaving.frames).first(leaving.count);
+    leaving.count = 0;
+    unsigned sent = 0;
+    if (queue != nullptr) {
+        sent = queue->transmit(frames);
+        if (sent < frames.size()) [[unlikely]] { // let the kernel take what is in the ring, once
+            queue->flush();
+            queue->complete(chunks_);
+            sent += queue->transmit(frames.subspan(sent));
+        }
+    }
+    std::uint64_t octets = 0;
+    for (const Frame& frame : frames.first(sent)) octets += frame.length();
+    LiveCounters::add(counters_.now().ports[port].transmitted, sent);
+    LiveCounters::add(counters_.now().ports[port].transmitted_octets, octets);
+    for (Frame& frame : frames.subspan(sent)) {
+        frame.reason = DropReason::transmit_full;
+        drop(frame);
+    }
+}
+
+} // namespace sallyport::worker

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+// What happens between receiving and routing, from red to black and back. Order of the checks: RFC 4301 5.1 and 5.2, RFC 4303 3.3 and 3.4.
+#include "gateway/mode/tunnel.hpp"
+#include "gateway/transform/transform.hpp"
+#include "gateway/wire/esp.hpp"
+#include "gateway/wire/parse.hpp"
+#include "gateway/wire/udp.hpp"
+#include "gateway/worker/selectors.hpp"
+#include "gateway/worker/worker.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace sallyport::worker {
+
+namespace {
+
+/// Calls `work` with the frames of each row of the registry: mostly one row, one call.
+template <class RowOf, class Work>
+void by_row(std::span<Frame* const> frames, RowOf row_of, Work work) {
+    std::array<Frame*, batch_size> rest, group;
+    while (!frames.empty()) {
+        const std::uint8_t row = row_of(*frames.front());
+        const auto other = std::ranges::find_if(frames, [&](const Frame* frame) { return row_of(*frame) != row; });
+        if (other == frames.end()) return work(row, frames);
+        unsigned grouped = 0, left = 0;
+        for (Frame* frame : frames) (row_of(*frame) == row ? group[grouped++] : rest[left++]) = frame;
+        work(row, std::span<Frame* const>(group.data(), grouped));
+        frames = {rest.data(), left};
+    }
+}
+
+/// The SA's addresses against those of the packet that carries its SPI.
+bool outer_addresses_match(const transform::InboundSa& sa, const Frame& frame) {
+    const std::uint8_t* header = frame.at(frame.network);
+    if (frame.family == 4)
+        return std::memcmp(sa.outer_remote.data(), header + wire::ipv4_source, 4) == 0 &&
+               std::memcmp(sa.outer_local.data(), header + wire::ipv4_destination, 4) == 0;
+    return std::memcmp(sa.outer_remote.data(), header + wire::ipv6_source, 16) == 0 &&
+           std::memcmp(sa.outer_local.data(), header + wire::ipv6_destination, 16) == 0;
+}
+
+/// Why a packet to the gateway's own black address goes no further: no SA takes it.
+DropReason not_taken(const Frame& frame) {
+    if ((frame.flags & frame_fragment) != 0) return DropReason::fragment_outer;
+    if (frame.protocol != wire::protocol_udp) return DropReason::unsupported_protocol;
+    const std::uint8_t* udp = frame.at(frame.transport);
+    const std::uint16_t port = wire::load16(udp + wire::destination_port_offset);
+    const unsigned length = static_cast<unsigned>(frame.end - frame.transport);
+    // On port 4500 four zero octets mark IKE, anything else is the SPI of ESP (RFC 3948 2.2).
+    const bool marked = length >= wire::udp_size + 4 && wire::load32(udp + wire::udp_size) == 0;
+    if (port == wire::port_ike || (port == wire::port_ike_nat && marked)) return DropReason::ike_nobody_listening;
+    return port == wire::port_ike_nat ? DropReason::udp_encapsulated : DropReason::unsupported_protocol;
+}
+
+/// After opening: selectors, then the hop (RFC 4301 5.2 step 4, 5.1.2.1 note 2).
+DropReason judge_opened(Frame& frame) {
+    wire::parse_opened(frame);
+    if (frame.reason != DropReason::none) return frame.reason;
+    frame.flags |= frame_to_red;
+    const transform::InboundSa& sa = *frame.inbound;
+    if (const DropReason reason = check_selectors({sa.selectors, sa.selector_count}, frame); reason != DropReason::none) return reason;
+    return mode::count_hop(frame);
+}
+
+} // namespace
+
+void Worker::outbound(Batch& batch) {
+    if (batch.count == 0) return;
+    spd_->decide_outbound(batch.span());
+    sift(batch);
+    Batch own, bypassed;
+    for (Frame* frame : batch.span()) {
+        const transform::OutboundSa* sa = frame->outbound;
+        if (sa == nullptr) [[unlikely]]
+            bypassed.add(frame);
+        else if (sa->worker != number_) [[unlikely]]
+            hand_over(*frame, sa->worker);
+        else
+            own.add(frame);
+    }
+    seal(own);
+    route(own);
+    if (bypassed.count != 0) bypass_outwards(bypassed);
+}
+
+void Worker::inbound(Batch& batch) {
+    if (batch.count == 0) return;
+    Batch esp, clear;
+    for (Frame* frame : batch.span())
+        (frame->protocol == wire::protocol_esp && (frame->flags & frame_fragment) == 0 ? esp : clear).add(frame);
+    around_.sad.find(esp.span());
+    Batch own;
+    for (Frame* frame : esp.span()) {
+        const transform::InboundSa* sa = frame->inbound;
+        if (sa == nullptr || !outer_addresses_match(*sa, *frame)) [[unlikely]] {
+            if (for_us(*frame)) {
+                frame->reason = sa != nullptr                       ? DropReason::wrong_outer_address
+                                : frame->spi < wire::first_free_spi ? DropReason::reserved_spi
+                                                                    : DropReason::unknown_spi;
+                drop(*frame);
+            } else {
+                frame->reason = DropReason::none; // ESP of others on its way through us: as any clear packet
+                clear.add(frame);
+            }
+        } else if (sa->worker != number_) [[unlikely]] {
+            hand_over(*frame, sa->worker);
+        } else {
+            __builtin_prefetch(sa->selectors);
+            __builtin_prefetch(reinterpret_cast<const char*>(sa->selectors) + 64);
+            own.add(frame);
+        }
+    }
+    open(own);
+    route(own);
+    if (clear.count != 0) [[unlikely]]
+        clear_from_black(clear);
+}
+
+void Worker::seal(Batch& batch) {
+    by_row(
+        batch.span(), [](const Frame& frame) { return frame.outbound->transform; },
+        [](std::uint8_t row, std::span<Frame* const> frames) { transform::transform(row).seal(frames); });
+    sift(batch);
+    LiveCounters::add(counters_.now().sealed, batch.count);
+}
+
+void Worker::open(Batch& batch) {
+    by_row(
+        batch.span(), [](const Frame& frame) { return frame.inbound->transform; },
+        [](std::uint8_t row, std::span<Frame* const> frames) { transform::transform(row).open(frames); });
+    sift(batch);
+    LiveCounters::add(counters_.now().opened, batch.count);
+    for (Frame* frame : batch.span()) frame->reason = judge_opened(*frame);
+    sift(batch);
+}
+
+/// Red packets that a policy lets out in clear. Their VPN's own table says where to, else the table of the black side.
+void Worker::bypass_outwards(Batch& batch) {
+    for (Frame* frame : batch.span()) {
+        frame->reason = mode::count_hop(*frame);
+        frame->flags |= frame_bypassed;
+    }
+    sift(batch);
+    LiveCounters::add(counters_.now().bypassed, batch.count);
+    route(batch);
+}
+
+/// What comes from the black side and is no ESP packet of ours.
+void Worker::clear_from_black(Batch& batch) {
+    for (Frame* frame : batch.span()) {
+        if (for_us(*frame)) {
+            frame->reason = not_taken(*frame);
+            continue;
+        }
+        const tables::PolicyVerdict verdict = spd_->decide_inbound(*frame);
+        frame->vpn = verdict.vpn;
+        frame->flags |= frame_bypassed | frame_to_red;
+        frame->reason = verdict.reason == DropReason::none ? mode::count_hop(*frame) : verdict.reason;
+    }
+    sift(batch);
+    LiveCounters::add(counters_.now().bypassed, batch.count);
+    route(batch);
+}
+
+bool Worker::for_us(const Frame& frame) const {
+    const bool ipv4 = frame.family == 4;
+    const std::uint8_t* destination = frame.at(frame.network + (ipv4 ? wire::ipv4_destination : wire::ipv6_destination));
+    return fib_->lookup(frame.vpn, Role::black, ipv4 ? Family::ipv4 : Family::ipv6, destination, 0).reason == DropReason::for_gateway;
+}
+
+void Worker::hand_over(Frame& frame, std::uint8_t owner) {
+    if (owner < inboxes_.size() && inboxes_[owner]->push({&frame, 1}) == 1) {
+        rung_[owner] = 1;
+        rung_any_ = true;
+        LiveCounters::add(counters_.now().handed_over);
+        return;
+    }
+    frame.reason = DropReason::handover_full;
+    drop(frame);
+}
+
+} // namespace sallyport::worker
