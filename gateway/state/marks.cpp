@@ -305,7 +305,10 @@ bool Marks::settle(unsigned milliseconds) {
 Result<void> Marks::close() {
     inside_->end_thread();
     const std::lock_guard lock(inside_->mutex);
-    if (inside_->refusal || !inside_->files) return {}; // nothing was ever admitted
+    if (inside_->refusal || !inside_->files) {
+        inside_->files.reset(); // nothing was ever admitted; what is left is the lock
+        return {};
+    }
     for (const auto& [serial, sa] : inside_->followed) *sa->record = sa->number();
     inside_->followed.clear();
     auto done = replace(*inside_->files, file_name, inside_->content(true));

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/control/boundary.hpp"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <tuple>
+
+namespace sallyport::control {
+
+namespace {
+
+using Key = std::tuple<VpnNumber, Address, std::uint8_t>;
+
+Key key_of(VpnNumber vpn, const Prefix& prefix) { return {vpn, prefix.address, prefix.length}; }
+
+std::set<VpnNumber> black_vpns(const Desired& desired) {
+    std::set<VpnNumber> result;
+    for (const PortSpec& port : desired.ports)
+        if (port.role == Role::black)
+            for (const VlanSpec& vlan : port.vlans) result.insert(vlan.vpn);
+    return result;
+}
+
+// In which outer VPNs a policy's remote networks must not appear in clear: those of its SA; an SA that is not there could be in any.
+std::set<VpnNumber> outer_vpns(const Desired& desired, const PolicySpec& policy) {
+    std::set<VpnNumber> result;
+    for (const SaSpec& sa : desired.sas)
+        if (sa.name == policy.sa) result.insert(sa.outer_vpn);
+    return result.empty() ? black_vpns(desired) : result;
+}
+
+std::vector<const PolicySpec*> by_priority(const Desired& desired) {
+    std::vector<const PolicySpec*> result;
+    for (const PolicySpec& policy : desired.policies) result.push_back(&policy);
+    std::ranges::stable_sort(result, {}, [](const PolicySpec* p) { return p->priority; });
+    return result;
+}
+
+bool inside(const Prefix& inner, const Prefix& outer) { return inner.length >= outer.length && contains(outer, inner.address); }
+
+} // namespace
+
+std::vector<xdp::LocalAddress> local_addresses(const std::vector<PortSpec>& ports, const std::vector<std::uint32_t>& interfaces,
+                                               const std::vector<route::LocalAddress>& addresses) {
+    std::map<std::tuple<std::uint32_t, VpnNumber, Address>, bool> found; // value: for IPsec too
+    for (std::size_t port = 0; port < ports.size(); ++port) {
+        const PortSpec& spec = ports[port];
+        for (const VlanSpec& vlan : spec.vlans)
+            for (const route::LocalAddress& local : addresses) {
+                if ((local.link != nullptr ? local.link->vpn : wan_vpn) != vlan.vpn) continue;
+                const bool here = local.link != nullptr && local.link->port == port;
+                const bool listens = spec.listen.empty() ? here
+                                                         : std::ranges::find(spec.listen, local.address.address) != spec.listen.end();
+                found[{interfaces[port], vlan.vpn, local.address.address}] |= spec.role == Role::black && listens;
+                if (here && local.address.broadcast) found.try_emplace({interfaces[port], vlan.vpn, *local.address.broadcast}, false);
+            }
+    }
+    std::vector<xdp::LocalAddress> result;
+    for (const auto& [key, ipsec] : found) result.push_back({std::get<0>(key), std::get<1>(key), std::get<2>(key), ipsec});
+    return result;
+}
+
+std::vector<xdp::ProtectedSource> protected_sources(const Desired& desired) {
+    std::map<Key, bool> entries; // value: exempt
+    std::vector<std::pair<VpnNumber, Prefix>> protected_before;
+    const std::set<VpnNumber> everywhere = black_vpns(desired);
+    for (const PolicySpec* policy : by_priority(desired)) {
+        if (policy->action == PolicyAction::discard) continue;
+        const bool bypass = policy->action == PolicyAction::bypass;
+        for (const VpnNumber vpn : bypass ? everywhere : outer_vpns(desired, *policy))
+            for (const Selector& selector : policy->selectors) {
+                // What lets only some protocol through lets the source itself through no more than the policy says: not here.
+                if (bypass && (selector.protocol != 0 || !selector.local_ports.any() || !selector.remote_ports.any())) continue;
+                for (const Prefix& prefix : prefixes_of(selector.remote)) {
+                    if (prefix.length == 0) continue;
+                    const auto covers = [&](const auto& before) { return before.first == vpn && inside(prefix, before.second); };
+                    if (bypass && std::ranges::any_of(protected_before, covers)) continue;
+                    entries.try_emplace(key_of(vpn, prefix), bypass); // the first of equal ones decides
+                    if (!bypass) protected_before.emplace_back(vpn, prefix);
+                }
+            }
+    }
+    std::vector<xdp::ProtectedSource> result;
+    for (const auto& [key, exempt] : entries) result.push_back({std::get<0>(key), {std::get<1>(key), std::get<2>(key)}, exempt});
+    return result;
+}
+
+BypassPrefixes bypass_prefixes(const Desired& desired) {
+    std::set<Key> sources, destinations;
+    for (const PolicySpec& policy : desired.policies) {
+        if (policy.action != PolicyAction::bypass) continue;
+        for (const VpnNumber vpn : black_vpns(desired))
+            for (const Selector& selector : policy.selectors) {
+                for (const Prefix& prefix : prefixes_of(selector.remote)) sources.insert(key_of(vpn, prefix));
+                for (const Prefix& prefix : prefixes_of(selector.local)) destinations.insert(key_of(vpn, prefix));
+            }
+    }
+    const auto list = [](const std::set<Key>& keys) {
+        std::vector<xdp::VpnPrefix> result;
+        for (const auto& [vpn, address, length] : keys) result.push_back({vpn, {address, length}});
+        return result;
+    };
+    return {list(sources), list(destinations)};
+}
+
+std::vector<xdp::IkePeer> ike_peers(const Desired& desired) {
+    std::vector<xdp::IkePeer> result;
+    for (const VpnNumber vpn : black_vpns(desired))
+        for (const Address& address : desired.ike.peers) result.push_back({vpn, address});
+    return result;
+}
+
+} // namespace sallyport::control

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// From what is wanted, and what the kernel has, to what the maps of the BPF programs must hold.
+#pragma once
+
+#include "gateway/route/picture.hpp"
+#include "gateway/sa/desired.hpp"
+#include "gateway/xdp/maps.hpp"
+
+#include <vector>
+
+namespace sallyport::control {
+
+/// The gateway's own addresses as each port sees them. `interfaces`: kernel's number of each port's device, in the order of the ports. An
+/// address counts on all ports of its VPN, that of an interface which is no port in `wan`; ESP and IKE are taken at those of a black port
+/// itself, or at those that it listens to.
+[[nodiscard]] std::vector<xdp::LocalAddress> local_addresses(const std::vector<PortSpec>& ports,
+                                                             const std::vector<std::uint32_t>& interfaces,
+                                                             const std::vector<route::LocalAddress>& addresses);
+
+/// Networks whose packets must not come in clear from the black side (RFC 4301 5.2): the remote ones of protect entries, in the outer VPN
+/// of their SA. A bypass entry exempts its remote networks where no protect entry stands before it. A whole address family (prefix length
+/// 0) is left out: the map knows sources only, and a tunnel for everything would cut the gateway itself off from the black side. RFC 4301
+/// asks this check for packets between `remote` and `local`, and transit is refused on black ports anyway.
+[[nodiscard]] std::vector<xdp::ProtectedSource> protected_sources(const Desired& desired);
+
+struct BypassPrefixes {
+    std::vector<xdp::VpnPrefix> sources, destinations;
+};
+
+/// What of clear transit from the black side is worth asking the policy about.
+[[nodiscard]] BypassPrefixes bypass_prefixes(const Desired& desired);
+
+[[nodiscard]] std::vector<xdp::IkePeer> ike_peers(const Desired& desired);
+
+} // namespace sallyport::control

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// The gateway put together: ports, workers, tables, mirror, marks and SAs, brought about from what the operator wants. One thread drives it
+// through a descriptor and dispatch(); no packet passes here.
+#pragma once
+
+#include "gateway/control/status.hpp"
+#include "gateway/sa/desired.hpp"
+#include "gateway/sa/error.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace sallyport::control {
+
+enum class Level : std::uint8_t { information, warning, error };
+
+/// Something that happened, for the journal.
+struct Note {
+    Level level = Level::information;
+    std::string sentence;
+    std::string place;  // SA, policy, port or file; may be empty
+    std::string remedy; // may be empty
+};
+
+/// Who is told. Called from within start(), apply(), dispatch() and stop(), in the control thread.
+class Observer {
+public:
+    virtual ~Observer() = default;
+    Observer() = default;
+    Observer(const Observer&) = delete;
+    Observer& operator=(const Observer&) = delete;
+    virtual void note(const Note& note) = 0;
+};
+
+struct Options {
+    bool ike_served = false; // somebody takes IKE messages
+    bool generic = false;    // XDP in generic mode only
+};
+
+/// Threads: one, which also destroys it.
+class Gateway {
+public:
+    /// From here on the ports drop what is not allowed, even where it fails. An SA that is refused (no durable mark, no memory) does not
+    /// hinder the others: it is noted, and shown by sas(). The observer outlives the gateway.
+    [[nodiscard]] static Result<std::unique_ptr<Gateway>> start(Desired desired, Observer& observer, const Options& options = {});
+    /// Without stop() before: as if the process had died. The ports go on dropping either way.
+    ~Gateway();
+    Gateway(const Gateway&) = delete;
+    Gateway& operator=(const Gateway&) = delete;
+
+    /// Brings about the difference. SAs and policies that are the same go on untouched. Error unsupported: ports or settings differ, which
+    /// needs a restart; after any error all is as it was before.
+    [[nodiscard]] Result<void> apply(Desired desired);
+    /// Ends the workers and writes exact marks. The ports drop everything of ours from now on; detach() opens them.
+    [[nodiscard]] Result<void> stop();
+
+    /// Readable when dispatch() has something to do.
+    [[nodiscard]] int descriptor() const;
+    void dispatch();
+
+    [[nodiscard]] const Desired& desired() const;
+    [[nodiscard]] Status status() const;
+    [[nodiscard]] Counters counters() const;
+    [[nodiscard]] std::vector<SaStatus> sas() const;
+    [[nodiscard]] std::vector<PolicyStatus> policies() const;
+
+private:
+    struct Inside;
+    explicit Gateway(std::unique_ptr<Inside> inside);
+    std::unique_ptr<Inside> inside_;
+};
+
+/// Takes our programs off all ports, which are open to the kernel's stack then. Returns their names. Not while a gateway runs.
+[[nodiscard]] Result<std::vector<std::string>> detach(const Settings& settings);
+
+} // namespace sallyport::control

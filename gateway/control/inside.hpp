@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a running gateway consists of. Only the files of this folder include it.
+#pragma once
+
+#include "gateway/control/difference.hpp"
+#include "gateway/control/gateway.hpp"
+#include "gateway/control/threads.hpp"
+#include "gateway/exception/stage.hpp"
+#include "gateway/port/chunks.hpp"
+#include "gateway/route/mirror.hpp"
+#include "gateway/state/marks.hpp"
+#include "gateway/state/units.hpp"
+#include "gateway/store/store.hpp"
+#include "gateway/tables/dummies.hpp"
+#include "gateway/tables/published.hpp"
+#include "gateway/tables/sad.hpp"
+#include "gateway/tables/spd.hpp"
+#include "gateway/worker/worker.hpp"
+#include "gateway/xdp/ports.hpp"
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace sallyport::control {
+
+struct RefusedSa {
+    Error error;
+    SaSpec spec; // with its key: it is tried again with every apply()
+};
+
+struct Gateway::Inside final : route::MirrorListener {
+    Inside(Observer& told, const Options& given) : observer(told), options(given) {}
+    ~Inside() override;
+
+    // The mirror's news.
+    void publish(std::unique_ptr<const route::Fib> next) override;
+    void neighbours_changed() override;
+    void addresses_changed(const route::Picture& picture) override;
+
+    // start.cpp
+    Result<void> start(Desired wanted);
+    Result<void> open_state();
+    Result<void> open_maps();
+    Result<void> fill_maps(const Desired& wanted);
+    Result<void> start_threads();
+    std::vector<worker::PortOfWorker> ports_of(unsigned queue);
+    void stop_threads();
+
+    // apply.cpp
+    void install_one_by_one(std::vector<SaSpec> sas);
+    Result<void> apply(Desired wanted);
+    Result<void> change(const Desired& wanted, SaDifference difference);
+    Result<void> prepare_boundary(const Desired& wanted);
+    void settle_boundary();
+    void into_tables(const store::Applied& applied);
+    Result<std::unique_ptr<const tables::Spd>> build_spd(const std::vector<PolicySpec>& policies) const;
+    void publish_policies(std::unique_ptr<const tables::Spd> next);
+
+    [[nodiscard]] std::vector<std::uint32_t> interfaces() const; // kernel's numbers of the ports, 0: not there
+    void look_at_marks();
+    void note(Level level, std::string sentence, std::string place = {}, std::string remedy = {});
+    void note(Level level, const Error& error);
+
+    Observer& observer;
+    Options options;
+    Desired desired; // without keys
+    KeyPrints prints;
+    std::map<SaName, RefusedSa> refused;
+    std::uint64_t generation = 0;
+    std::uint64_t started = 0; // seconds since 1970
+    std::vector<std::vector<unsigned>> cores;
+    bool stopped = false;
+    std::string told_trouble;       // of the marks, as it was noted last
+    std::vector<bool> told_missing; // by port: its interface is another one than at start
+
+    // In the order in which they come to be; each stands on those before it.
+    std::unique_ptr<state::Units> units;
+    std::unique_ptr<state::Marks> marks;
+    tables::Audience audience;
+    std::unique_ptr<tables::Published<route::Fib>> fib;
+    std::unique_ptr<route::Mirror> mirror;
+    std::optional<xdp::SharedMaps> maps; // until the ports have them
+    std::unique_ptr<xdp::Ports> ports;
+    std::unique_ptr<Depot> depot;
+    std::unique_ptr<store::Store> store;
+    std::unique_ptr<tables::Sad> sad;
+    std::unique_ptr<tables::Published<tables::Spd>> spd;
+    std::unique_ptr<tables::Published<tables::Dummies>> dummies;
+    std::unique_ptr<route::NeighbourAsker> neighbour_asker;
+    std::unique_ptr<exception::Asker> asker;
+    std::unique_ptr<exception::Stage> stage;
+    std::vector<std::unique_ptr<worker::Worker>> workers;
+    Threads threads;
+
+    [[nodiscard]] xdp::SharedMaps& shared_maps() { return ports ? ports->maps() : *maps; }
+};
+
+} // namespace sallyport::control

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/control/boundary.hpp"
+#include "gateway/control/inside.hpp"
+
+#include <algorithm>
+#include <ctime>
+#include <filesystem>
+#include <utility>
+
+namespace sallyport::control {
+
+namespace {
+
+constexpr unsigned first_marks_ms = 5000; // what start() waits for the disk
+
+struct WorkerJob final : Job {
+    explicit WorkerJob(worker::Worker& its) : worker(its) {}
+    void run(const std::atomic<bool>& stop) override { worker.run(stop); }
+    void wake() override { worker.waker().wake(); }
+    worker::Worker& worker;
+};
+
+struct StageJob final : Job {
+    explicit StageJob(exception::Stage& its) : stage(its) {}
+    void run(const std::atomic<bool>& stop) override { stage.run(stop); }
+    void wake() override { stage.wake(); }
+    exception::Stage& stage;
+};
+
+struct KernelAsker final : exception::Asker {
+    explicit KernelAsker(route::NeighbourAsker& its) : asker(its) {}
+    void ask(const exception::Neighbour& neighbour) override { asker.ask(neighbour.interface, neighbour.address); }
+    route::NeighbourAsker& asker;
+};
+
+} // namespace
+
+Gateway::Gateway(std::unique_ptr<Inside> inside) : inside_(std::move(inside)) {}
+
+Gateway::~Gateway() = default;
+
+Result<std::unique_ptr<Gateway>> Gateway::start(Desired desired, Observer& observer, const Options& options) {
+    auto inside = std::make_unique<Inside>(observer, options);
+    if (Result<void> started = inside->start(std::move(desired)); !started) return std::unexpected(std::move(started.error()));
+    return std::unique_ptr<Gateway>(new Gateway(std::move(inside)));
+}
+
+int Gateway::descriptor() const { return inside_->mirror->descriptor(); }
+
+const Desired& Gateway::desired() const { return inside_->desired; }
+
+void Gateway::dispatch() {
+    inside_->mirror->dispatch();
+    if (!inside_->stopped) inside_->look_at_marks();
+}
+
+Result<void> Gateway::stop() {
+    inside_->stop_threads();
+    if (std::exchange(inside_->stopped, true)) return {};
+    Result<void> closed = inside_->marks->close();
+    if (!closed) inside_->note(Level::error, closed.error());
+    return closed;
+}
+
+Result<std::vector<std::string>> detach(const Settings& settings) { return xdp::detach(xdp::pin_directory(settings)); }
+
+Gateway::Inside::~Inside() { stop_threads(); }
+
+void Gateway::Inside::note(Level level, std::string sentence, std::string place, std::string remedy) {
+    observer.note({level, std::move(sentence), std::move(place), std::move(remedy)});
+}
+
+void Gateway::Inside::note(Level level, const Error& error) { note(level, error.sentence, error.place, error.remedy); }
+
+/// The order keeps every moment closed: maps are filled before a program is attached, SAs and policies stand before a worker takes a frame.
+Result<void> Gateway::Inside::start(Desired wanted) {
+    started = static_cast<std::uint64_t>(time(nullptr));
+    std::vector<SaSpec> sas = std::move(wanted.sas);
+    wanted.sas = sas;
+    prints = take_keys(wanted.sas);
+    desired = std::move(wanted);
+    told_missing.assign(desired.ports.size(), false);
+
+    if (auto done = open_state(); !done) return done;
+    auto opened = route::Mirror::open(desired.vpns, desired.ports, *this);
+    if (!opened) return std::unexpected(std::move(opened.error()));
+    mirror = std::move(*opened);
+    if (auto done = open_maps(); !done) return done;
+    auto up = xdp::Ports::start(desired, std::move(*maps), {.ike_served = options.ike_served, .generic = options.generic});
+    maps.reset();
+    if (!up) return std::unexpected(std::move(up.error()));
+    ports = std::move(*up);
+    for (std::string& sentence : ports->notes()) note(Level::information, std::move(sentence));
+
+    depot = std::make_unique<Depot>(ports->memory());
+    store = std::make_unique<store::Store>(*units, marks.get(), ports->queues());
+    sad = std::make_unique<tables::Sad>(audience);
+    spd = std::make_unique<tables::Published<tables::Spd>>(std::make_unique<const tables::Spd>());
+    dummies = std::make_unique<tables::Published<tables::Dummies>>(std::make_unique<const tables::Dummies>());
+    install_one_by_one(std::move(sas));
+    units->forget_survivors();
+    auto policies = build_spd(desired.policies);
+    if (!policies) return std::unexpected(std::move(policies.error()));
+    publish_policies(std::move(*policies));
+    if (!marks->settle(first_marks_ms)) look_at_marks();
+    addresses_changed(mirror->picture());
+    if (auto done = start_threads(); !done) return done;
+    ++generation;
+    return {};
+}
+
+Result<void> Gateway::Inside::open_state() {
+    // Beside the pins of the ports, under a name that no interface can have.
+    const std::string directory = xdp::pin_directory(desired.settings);
+    std::error_code ignored;
+    std::filesystem::create_directories(directory, ignored); // what matters is said by who opens it
+    auto opened = state::Units::pinned(directory + "/numbers-and-windows", store::Store::units_for(desired.sas));
+    if (!opened) return std::unexpected(std::move(opened.error()));
+    units = std::move(*opened);
+    marks = state::Marks::open(desired.settings.state_directory, units->instance());
+    return {};
+}
+
+Result<void> Gateway::Inside::open_maps() {
+    auto opened = xdp::SharedMaps::open(xdp::pin_directory(desired.settings) + "/" + xdp::shared_pins);
+    if (!opened) return std::unexpected(std::move(opened.error()));
+    maps = std::move(*opened);
+    return fill_maps(desired);
+}
+
+Result<void> Gateway::Inside::fill_maps(const Desired& wanted) {
+    xdp::SharedMaps& all = shared_maps();
+    if (auto set = all.set_protected_sources(protected_sources(wanted)); !set) return set;
+    const BypassPrefixes bypass = bypass_prefixes(wanted);
+    if (auto set = all.set_bypass(bypass.sources, bypass.destinations); !set) return set;
+    if (auto set = all.set_ike_peers(ike_peers(wanted)); !set) return set;
+    return all.set_local_addresses(local_addresses(wanted.ports, interfaces(), mirror->picture().local_addresses()));
+}
+
+std::vector<worker::PortOfWorker> Gateway::Inside::ports_of(unsigned queue) {
+    std::vector<worker::PortOfWorker> result;
+    for (std::size_t port = 0; port < desired.ports.size(); ++port)
+        result.push_back(
+            {.queue = &ports->queue(port, queue), .role = desired.ports[port].role, .vlans = worker::VlanMap(desired.ports[port].vlans)});
+    return result;
+}
+
+Result<void> Gateway::Inside::start_threads() {
+    auto opened = route::NeighbourAsker::open();
+    if (!opened) return std::unexpected(std::move(opened.error()));
+    neighbour_asker = std::move(*opened);
+    asker = std::make_unique<KernelAsker>(*neighbour_asker);
+    stage = std::make_unique<exception::Stage>(*depot, *fib, *asker);
+
+    const worker::Surroundings around{.depot = *depot,
+                                      .sad = *sad,
+                                      .spd = *spd,
+                                      .fib = *fib,
+                                      .dummies = *dummies,
+                                      .audience = audience,
+                                      .exceptions = &stage->inbox(),
+                                      .spin = desired.settings.spin};
+    std::vector<worker::Worker*> all;
+    std::vector<FrameRing*> inboxes;
+    for (unsigned number = 0; number < ports->queues(); ++number) {
+        workers.push_back(std::make_unique<worker::Worker>(static_cast<std::uint8_t>(number), around, ports_of(number)));
+        all.push_back(workers.back().get());
+        inboxes.push_back(&workers.back()->inbox());
+    }
+    for (worker::Worker* worker : all) worker->meet(all);
+    stage->meet(std::move(inboxes));
+
+    if (auto begun = threads.begin(std::make_unique<StageJob>(*stage), "sp-exception", {}); !begun) return begun;
+    cores = cores_of_workers(ports->queues(), desired.settings.cores, allowed_cores());
+    for (unsigned number = 0; number < workers.size(); ++number) {
+        auto begun = threads.begin(std::make_unique<WorkerJob>(*workers[number]), "sp-worker-" + std::to_string(number), cores[number]);
+        if (!begun) return begun;
+    }
+    return {};
+}
+
+void Gateway::Inside::stop_threads() { threads.stop(); }
+
+std::vector<std::uint32_t> Gateway::Inside::interfaces() const {
+    std::vector<std::uint32_t> result;
+    for (const PortSpec& port : desired.ports) {
+        std::uint32_t number = 0;
+        if (mirror)
+            for (const auto& [interface, link] : mirror->picture().kernel_links())
+                if (link.name == port.interface) number = interface;
+        result.push_back(number);
+    }
+    return result;
+}
+
+void Gateway::Inside::publish(std::unique_ptr<const route::Fib> next) {
+    if (!fib) {
+        fib = std::make_unique<tables::Published<route::Fib>>(std::move(next));
+        return;
+    }
+    const std::unique_ptr<const route::Fib> old = fib->swap(std::move(next));
+    audience.settle();
+    if (stage) stage->wake();
+}
+
+void Gateway::Inside::neighbours_changed() {
+    if (stage) stage->wake();
+}
+
+void Gateway::Inside::addresses_changed(const route::Picture& picture) {
+    if (!ports) return; // the first time comes from Mirror::open(): start() fills the maps itself
+    const std::vector<std::uint32_t> numbers = interfaces();
+    if (auto set = ports->maps().set_local_addresses(local_addresses(desired.ports, numbers, picture.local_addresses())); !set)
+        note(Level::error, set.error());
+    for (std::size_t port = 0; port < ports->count(); ++port) {
+        std::vector<xdp::MacAddress> macs;
+        for (const route::Link& link : picture.links())
+            if (link.interface != 0 && link.port == port && std::ranges::find(macs, link.mac) == macs.end()) macs.push_back(link.mac);
+        const auto itself = picture.kernel_links().find(ports->program(port).device().ifindex);
+        if (itself != picture.kernel_links().end() && std::ranges::find(macs, itself->second.mac) == macs.end())
+            macs.push_back(itself->second.mac);
+        if (!macs.empty() && macs.size() <= SP_MAX_PORT_MACS) ports->program(port).set_macs(macs);
+        const bool missing = numbers[port] != ports->program(port).device().ifindex;
+        if (missing && !told_missing[port])
+            note(Level::error, "The interface of the port is gone, or another one has its name: the port carries nothing",
+                 desired.ports[port].interface, "restart the gateway when the interface is there");
+        told_missing[port] = missing;
+    }
+}
+
+void Gateway::Inside::look_at_marks() {
+    const std::optional<Error> trouble = marks->trouble();
+    const std::string text = trouble ? to_string(*trouble) : std::string();
+    if (text == told_trouble) return;
+    told_trouble = text;
+    if (trouble)
+        note(Level::error, *trouble);
+    else
+        note(Level::information, "Durable marks are written again", desired.settings.state_directory);
+}
+
+} // namespace sallyport::control

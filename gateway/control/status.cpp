@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/control/status.hpp"
+
+#include "gateway/control/inside.hpp"
+#include "gateway/xdp/verdict.hpp"
+
+#include <atomic>
+
+namespace sallyport::control {
+
+namespace {
+
+std::string_view name_of(sp_action action) {
+    switch (action) {
+    case SP_KERNEL: return "kernel";
+    case SP_SOCKET: return "socket";
+    case SP_DROP: break;
+    }
+    return "drop";
+}
+
+SaStatus describe(const SaSpec& spec) {
+    SaStatus result;
+    result.name = spec.name;
+    result.direction = spec.direction;
+    result.spi = spec.spi;
+    result.outer_local = spec.outer_local;
+    result.outer_remote = spec.outer_remote;
+    result.outer_vpn = spec.outer_vpn;
+    result.red_vpn = spec.red_vpn;
+    result.algorithm = spec.algorithm;
+    result.sequence = spec.sequence;
+    result.window = spec.direction == Direction::inbound ? spec.window : 0;
+    result.selectors = spec.selectors;
+    return result;
+}
+
+} // namespace
+
+Status Gateway::status() const {
+    const Inside& in = *inside_;
+    Status result;
+    result.configuration = in.desired.source;
+    result.generation = in.generation;
+    result.started = in.started;
+    result.crypto = crypto::describe(transform::engine_in_use());
+    result.zero_copy = in.ports->zero_copy();
+    result.huge_pages = in.ports->huge_pages();
+    result.chunks = in.depot->memory().count;
+    result.chunks_free = static_cast<std::uint32_t>(in.depot->size());
+    for (std::size_t i = 0; i < in.desired.ports.size(); ++i) {
+        const xdp::PortProgram& program = in.ports->program(i);
+        PortStatus port{.interface = in.desired.ports[i].interface, .role = in.desired.ports[i].role};
+        port.driver = program.device().driver;
+        port.native = program.native();
+        const auto link = in.mirror->picture().kernel_links().find(program.device().ifindex);
+        if (link != in.mirror->picture().kernel_links().end()) {
+            port.present = true;
+            port.up = link->second.up;
+            port.mtu = link->second.mtu;
+            port.mac = link->second.mac;
+        }
+        result.ports.push_back(std::move(port));
+    }
+    for (const auto& worker : in.workers) {
+        const worker::Counters counters = worker->counters();
+        const std::vector<unsigned>& cores = in.cores[worker->number()];
+        result.workers.push_back({.number = worker->number(),
+                                  .core = cores.size() == 1 ? static_cast<int>(cores[0]) : -1,
+                                  .rounds = counters.rounds,
+                                  .sleeps = counters.sleeps,
+                                  .sealed = counters.sealed,
+                                  .opened = counters.opened,
+                                  .bypassed = counters.bypassed,
+                                  .handed_over = counters.handed_over});
+    }
+    result.sas = static_cast<unsigned>(in.store->size());
+    result.sas_refused = static_cast<unsigned>(in.refused.size());
+    result.policies = static_cast<unsigned>(in.desired.policies.size());
+    const route::MirrorCounters mirrored = in.mirror->counters();
+    result.routes = mirrored.routes;
+    result.neighbours = mirrored.neighbours;
+    result.resyncs = mirrored.resyncs;
+    if (const auto trouble = in.marks->trouble()) result.marks_trouble = to_string(*trouble);
+    return result;
+}
+
+Counters Gateway::counters() const {
+    const Inside& in = *inside_;
+    Counters result;
+    for (std::size_t i = 0; i < in.desired.ports.size(); ++i) {
+        PortCounters port{.interface = in.desired.ports[i].interface, .role = in.desired.ports[i].role};
+        if (const auto verdicts = in.ports->program(i).counters())
+            for (std::size_t v = 0; v < verdicts->size(); ++v)
+                port.verdicts.push_back({xdp::verdicts[v].name, name_of(xdp::verdicts[v].action), xdp::verdicts[v].meaning,
+                                         (*verdicts)[v].packets, (*verdicts)[v].octets});
+        for (unsigned queue = 0; queue < in.ports->queues(); ++queue) {
+            const PortStatistics kernel = in.ports->queue(i, queue).statistics();
+            port.kernel_dropped += kernel.dropped;
+            port.kernel_ring_full += kernel.ring_full;
+            port.kernel_fill_empty += kernel.fill_empty;
+            port.kernel_invalid_receive += kernel.invalid_receive;
+            port.kernel_invalid_transmit += kernel.invalid_transmit;
+        }
+        result.ports.push_back(std::move(port));
+    }
+    for (const auto& worker : in.workers) {
+        const worker::Counters counters = worker->counters();
+        for (std::size_t i = 0; i < drop_reason_count; ++i) result.drops[i] += counters.drops[i];
+        for (std::size_t i = 0; i < counters.ports.size(); ++i) {
+            result.ports[i].received += counters.ports[i].received;
+            result.ports[i].received_octets += counters.ports[i].received_octets;
+            result.ports[i].transmitted += counters.ports[i].transmitted;
+            result.ports[i].transmitted_octets += counters.ports[i].transmitted_octets;
+        }
+        result.sealed += counters.sealed;
+        result.opened += counters.opened;
+        result.bypassed += counters.bypassed;
+        result.dummies += counters.dummies;
+        result.handed_over += counters.handed_over;
+        result.to_exceptions += counters.to_exceptions;
+    }
+    const exception::StageCounters stage = in.stage->counters();
+    for (std::size_t i = 0; i < drop_reason_count; ++i) result.drops[i] += stage.dropped[i];
+    result.waited = stage.waited;
+    result.waiting = stage.waiting;
+    return result;
+}
+
+std::vector<SaStatus> Gateway::sas() const {
+    const Inside& in = *inside_;
+    std::vector<SaStatus> result;
+    for (const SaSpec& spec : in.desired.sas) {
+        SaStatus status = describe(spec);
+        if (const store::Sa* sa = in.store->find(spec.name, spec.direction)) {
+            const transform::SaCounters counters = sa->counters();
+            status.worker = sa->worker;
+            status.packets = counters.packets;
+            status.octets = counters.octets;
+            status.errors = counters.errors;
+            status.number = sa->sequence_number();
+            status.marked = sa->series->mark != nullptr && !in.stopped;
+            if (status.marked) status.mark = std::atomic_ref(*sa->series->mark).load(std::memory_order_relaxed);
+        } else if (const auto at = in.refused.find({spec.name, spec.direction}); at != in.refused.end()) {
+            status.refused = at->second.error.sentence;
+            status.remedy = at->second.error.remedy;
+        }
+        result.push_back(std::move(status));
+    }
+    return result;
+}
+
+std::vector<PolicyStatus> Gateway::policies() const {
+    const Inside& in = *inside_;
+    std::vector<PolicyStatus> result;
+    for (const PolicySpec& spec : in.desired.policies) {
+        PolicyStatus status{.name = spec.name,
+                            .vpn = spec.vpn,
+                            .priority = spec.priority,
+                            .action = spec.action,
+                            .selectors = spec.selectors,
+                            .sa = spec.sa};
+        status.sa_usable = spec.action == PolicyAction::protect && in.store->find(spec.sa, Direction::outbound) != nullptr;
+        result.push_back(std::move(status));
+    }
+    return result;
+}
+
+} // namespace sallyport::control

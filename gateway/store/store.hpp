@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is installed: the cold part of every SA, and the memory of its hot part, key, counters, numbers and window. The tables of the
+// workers point into it; whoever changes it brings the tables in line and says when no worker reads the old parts any more:
+//     auto applied = store.apply(transaction);        // nothing changes for the workers yet
+//     ... take applied->gone out of the tables, put applied->added in ...
+//     audience.settle();                              // the grace period
+//     store.drain();                                  // keys of what is gone are wiped, memory is free
+#pragma once
+
+#include "gateway/sa/error.hpp"
+#include "gateway/sa/sa.hpp"
+#include "gateway/state/marks.hpp"
+#include "gateway/state/units.hpp"
+#include "gateway/store/locked_memory.hpp"
+#include "gateway/transform/transform.hpp"
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace sallyport::store {
+
+/// The life of a series of numbers: it goes on when an SA is updated under its key.
+struct Series {
+    sequence::Unit* memory = nullptr;
+    std::uint64_t* mark = nullptr;
+    std::uint64_t floor = 0;
+    state::Followed* followed = nullptr;
+    transform::SaCounters* counters = nullptr;
+    unsigned users = 0; // SAs that point here; two while an update waits for its grace period
+};
+
+/// One installed SA. Good until the drain() after it is gone.
+struct Sa {
+    SaSpec spec;                                     // without its key
+    std::uint32_t number = 0;                        // stays the same through updates
+    std::uint8_t worker = 0;                         // owner
+    const transform::OutboundSa* outbound = nullptr; // one of the two, by spec.direction
+    const transform::InboundSa* inbound = nullptr;
+    std::shared_ptr<Series> series;
+    state::Fingerprint fingerprint{};           // of the key as the durable marks know it
+    std::optional<state::Fingerprint> identity; // of a manual AEAD key, whatever the direction
+    void* block = nullptr;                      // hot part, then the key context
+    std::size_t block_size = 0;
+    std::uint8_t row = 0;
+
+    /// The last number given, or the highest accepted.
+    [[nodiscard]] std::uint64_t sequence_number() const;
+    /// A copy of the counters as they are now.
+    [[nodiscard]] transform::SaCounters counters() const;
+};
+
+using SaName = std::pair<std::string, Direction>;
+
+/// All of it happens or nothing.
+struct Transaction {
+    std::vector<SaSpec> install; // of names that are not there
+    std::vector<SaSpec> update;  // of names that are there; under the same key the series of numbers goes on
+    std::vector<SaName> remove;
+};
+
+struct Applied {
+    std::vector<const Sa*> added; // installed and updated
+    std::vector<const Sa*> gone;  // removed, and what was before an update
+};
+
+/// Threads: the control thread. Units and marks outlive the store; it leaves what lies in the units to the next process.
+class Store {
+public:
+    /// `marks` null: manual SAs have no durable marks; only for tests and benchmarks.
+    Store(state::Units& units, state::Marks* marks, unsigned workers);
+    ~Store(); // wipes all keys; no worker runs any more
+    Store(const Store&) = delete;
+    Store& operator=(const Store&) = delete;
+
+    /// Error: place names the entry and the field, as in "install[3] office inbound spi".
+    [[nodiscard]] Result<Applied> apply(Transaction transaction);
+    /// Frees what earlier apply() calls said is gone: the grace period is over.
+    void drain();
+
+    [[nodiscard]] const Sa* find(const std::string& name, Direction direction) const; // null: none
+    [[nodiscard]] const Sa* find(std::uint32_t number) const;
+    [[nodiscard]] std::size_t size() const { return by_name_.size(); }
+    /// All of them by name, outbound before inbound.
+    [[nodiscard]] std::vector<const Sa*> all() const;
+
+    /// Units that these SAs take, with room for changes while the gateway runs: what to ask of Units::pinned().
+    [[nodiscard]] static std::uint32_t units_for(std::span<const SaSpec> sas);
+
+private:
+    struct Change;                // one new SA on its way in
+    using SpiKey = std::uint64_t; // outer VPN, SPI
+
+    [[nodiscard]] Result<void> check_names(const Transaction& transaction) const;
+    [[nodiscard]] Result<void> check_spis(const Transaction& transaction) const;
+    [[nodiscard]] Result<void> check_keys(const std::vector<Change>& changes) const;
+    [[nodiscard]] Result<void> check_update(const Change& change) const;
+    [[nodiscard]] Result<std::unique_ptr<Sa>> make(Change& change);
+    [[nodiscard]] Result<std::shared_ptr<Series>> make_series(const SaSpec& spec, const state::Fingerprint& fingerprint);
+    [[nodiscard]] Result<void> build(Sa& sa, const SaSpec& spec);
+    void commit(std::unique_ptr<Sa> sa, Applied& applied);
+    void retire(std::unique_ptr<Sa> sa, Applied& applied);
+    void destroy(Sa& sa);
+    void leave(Series& series);
+    [[nodiscard]] std::uint8_t choose_worker(const SaSpec& spec, const Sa* before);
+
+    state::Units& units_;
+    state::Marks* marks_;
+    unsigned workers_;
+    LockedMemory memory_;
+    std::array<unsigned, 2> next_worker_{}; // by direction, so that a pair that is installed together has one owner
+    std::uint32_t last_number_ = 0;
+    std::map<SaName, std::unique_ptr<Sa>> by_name_;
+    std::unordered_map<std::uint32_t, const Sa*> by_number_;
+    std::unordered_map<SpiKey, const Sa*> by_spi_;      // inbound
+    std::map<state::Fingerprint, const Sa*> aead_keys_; // of manual SAs: identity of the key, whatever the direction
+    std::vector<std::unique_ptr<Sa>> retired_;
+};
+
+} // namespace sallyport::store

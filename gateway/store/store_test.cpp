@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/store/store.hpp"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+
+using namespace sallyport;
+using namespace sallyport::store;
+
+namespace {
+
+SaSpec spec_of(std::string name, Direction direction, std::uint32_t spi, Algorithm algorithm = Algorithm::aes_128_gcm_16) {
+    SaSpec spec{.name = std::move(name), .direction = direction, .spi = spi};
+    spec.outer_local = parse_address("192.0.2.1").value();
+    spec.outer_remote = parse_address("192.0.2.2").value();
+    spec.algorithm = algorithm;
+    spec.key.size = static_cast<std::uint8_t>(info(algorithm).material());
+    std::memcpy(spec.key.octets.data(), &spi, sizeof spi);
+    spec.key.octets[8] = direction == Direction::outbound ? 1 : 2;
+    spec.selectors.push_back({.local = parse_range("10.1.0.0/16").value(), .remote = parse_range("10.2.0.0/16").value()});
+    spec.manual = false;
+    return spec;
+}
+
+struct Setting {
+    std::unique_ptr<state::Units> units = state::Units::anonymous(1000).value();
+    Store store{*units, nullptr, 4};
+
+    /// The error of a transaction that must fail and leave everything as it was.
+    Error refused(Transaction transaction) {
+        const std::size_t size = store.size();
+        const std::uint32_t used = units->used();
+        auto applied = store.apply(std::move(transaction));
+        EXPECT_FALSE(applied);
+        EXPECT_EQ(store.size(), size);
+        EXPECT_EQ(units->used(), used);
+        return applied ? Error{} : applied.error();
+    }
+};
+
+} // namespace
+
+TEST(Store, InstallsBothDirections) {
+    Setting given;
+    auto applied = given.store.apply(
+        {.install = {spec_of("office", Direction::outbound, 0x1001), spec_of("office", Direction::inbound, 0x1002)}});
+    ASSERT_TRUE(applied) << to_string(applied.error());
+    ASSERT_EQ(applied->added.size(), 2U);
+    EXPECT_TRUE(applied->gone.empty());
+    const Sa* out = given.store.find("office", Direction::outbound);
+    const Sa* in = given.store.find("office", Direction::inbound);
+    ASSERT_TRUE(out != nullptr && in != nullptr);
+    EXPECT_EQ(given.store.find("elsewhere", Direction::inbound), nullptr);
+    ASSERT_TRUE(out->outbound != nullptr && out->inbound == nullptr);
+    ASSERT_TRUE(in->inbound != nullptr && in->outbound == nullptr);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(out->outbound) % 64, 0U);
+    EXPECT_EQ(out->outbound->number, out->number);
+    EXPECT_EQ(given.store.find(in->number), in);
+    EXPECT_EQ(in->inbound->spi, 0x1002U);
+    EXPECT_EQ(in->inbound->selectors, in->spec.selectors.data());
+    EXPECT_EQ(in->inbound->selector_count, 1);
+    EXPECT_EQ(in->inbound->space.window, 1024U);
+    EXPECT_EQ(out->worker, in->worker);
+    EXPECT_EQ(given.store.all().size(), 2U);
+    // The key is not kept but in its expanded form.
+    EXPECT_EQ(out->spec.key.size, 0);
+    for (const std::uint8_t octet : out->spec.key.octets) EXPECT_EQ(octet, 0);
+    EXPECT_EQ(sequence::take(out->outbound->space, 3).first, 1U);
+    EXPECT_EQ(out->sequence_number(), 3U);
+    in->inbound->counters->packets = 5;
+    EXPECT_EQ(in->counters().packets, 5U);
+}
+
+TEST(Store, OwnersGoRound) {
+    Setting given;
+    std::vector<SaSpec> specs;
+    for (std::uint32_t i = 0; i < 8; ++i) specs.push_back(spec_of("sa" + std::to_string(i), Direction::outbound, 0x1000 + i));
+    specs[3].owner = 2;
+    const auto applied = given.store.apply({.install = std::move(specs)}).value();
+    std::vector<unsigned> owners;
+    for (const Sa* sa : applied.added) owners.push_back(sa->worker);
+    EXPECT_EQ(owners, (std::vector<unsigned>{0, 1, 2, 2, 3, 0, 1, 2}));
+    EXPECT_EQ(applied.added[4]->outbound->worker, 3);
+}
+
+TEST(Store, UpdateUnderTheSameKeyGoesOn) {
+    Setting given;
+    (void)given.store.apply({.install = {spec_of("office", Direction::inbound, 0x1002)}}).value();
+    const Sa* before = given.store.find("office", Direction::inbound);
+    EXPECT_EQ(sequence::accept(before->inbound->space, 10), DropReason::none);
+    before->inbound->counters->packets = 7;
+    const std::uint32_t used = given.units->used();
+    SaSpec changed = spec_of("office", Direction::inbound, 0x1002);
+    changed.selectors.push_back({.local = parse_range("10.3.0.0/16").value(), .remote = parse_range("10.2.0.0/16").value()});
+    const auto applied = given.store.apply({.update = {changed}}).value();
+    ASSERT_EQ(applied.gone, std::vector<const Sa*>{before});
+    ASSERT_EQ(applied.added.size(), 1U);
+    const Sa* after = applied.added[0];
+    EXPECT_EQ(given.store.find("office", Direction::inbound), after);
+    EXPECT_EQ(after->number, before->number);
+    EXPECT_EQ(after->worker, before->worker);
+    EXPECT_EQ(after->inbound->selector_count, 2);
+    EXPECT_EQ(before->inbound->selector_count, 1) << "workers still read it";
+    given.store.drain();
+    EXPECT_EQ(sequence::accept(after->inbound->space, 10), DropReason::replayed);
+    EXPECT_EQ(after->counters().packets, 7U);
+    EXPECT_EQ(given.units->used(), used);
+}
+
+TEST(Store, UpdateWithANewKeyStartsANewSeries) {
+    Setting given;
+    (void)given.store.apply({.install = {spec_of("office", Direction::outbound, 0x1001)}}).value();
+    const Sa* before = given.store.find("office", Direction::outbound);
+    EXPECT_EQ(sequence::take(before->outbound->space, 9).count, 9U);
+    const auto applied = given.store.apply({.update = {spec_of("office", Direction::outbound, 0x2001)}}).value();
+    EXPECT_EQ(sequence::take(applied.added[0]->outbound->space, 1).first, 1U);
+    EXPECT_EQ(sequence::take(before->outbound->space, 1).first, 10U) << "its worker may still be in it";
+    const std::uint32_t used = given.units->used();
+    given.store.drain();
+    EXPECT_EQ(given.units->used(), used - 1);
+}
+
+TEST(Store, WhatNumbersStandOnDoesNotChangeUnderALiveKey) {
+    Setting given;
+    (void)given.store.apply({.install = {spec_of("office", Direction::inbound, 0x1002)}}).value();
+    SaSpec changed = spec_of("office", Direction::inbound, 0x1002);
+    changed.window = 64;
+    EXPECT_EQ(given.refused({.update = {changed}}).place, "update[0] office inbound window");
+    changed = spec_of("office", Direction::inbound, 0x1002);
+    changed.sequence = SequenceKind::short_32;
+    EXPECT_EQ(given.refused({.update = {changed}}).code, ErrorCode::refused);
+    changed = spec_of("office", Direction::inbound, 0x1002);
+    changed.owner = 3;
+    EXPECT_EQ(given.refused({.update = {changed}}).place, "update[0] office inbound owner");
+    changed = spec_of("office", Direction::inbound, 0x3002);
+    changed.window = 64;
+    EXPECT_TRUE(given.store.apply({.update = {changed}}));
+}
+
+TEST(Store, RemoveGivesEverythingBackAfterTheGracePeriod) {
+    Setting given;
+    for (int round = 0; round < 5; ++round) {
+        const auto applied = given.store.apply(
+            {.install = {spec_of("office", Direction::outbound, 0x1001), spec_of("office", Direction::inbound, 0x1002)}});
+        ASSERT_TRUE(applied);
+        const auto* key = static_cast<const volatile std::uint8_t*>(applied->added[0]->outbound->space.key);
+        const std::size_t size = transform::key_size(applied->added[0]->row);
+        unsigned set = 0;
+        for (std::size_t i = 0; i < size; ++i) set += key[i] != 0;
+        EXPECT_GT(set, 0U);
+        const auto removed = given.store.apply({.remove = {{"office", Direction::outbound}, {"office", Direction::inbound}}});
+        ASSERT_TRUE(removed);
+        EXPECT_EQ(removed->gone.size(), 2U);
+        EXPECT_EQ(given.store.size(), 0U);
+        EXPECT_EQ(sequence::take(removed->gone[0]->outbound->space, 1).count, 1U) << "workers still read it";
+        given.store.drain();
+        for (std::size_t i = 0; i < size; ++i) ASSERT_EQ(key[i], 0) << "the key is wiped";
+        EXPECT_EQ(given.units->used(), 1U);
+    }
+}
+
+TEST(Store, OneBadEntryAndNothingHappens) {
+    Setting given;
+    (void)given.store.apply({.install = {spec_of("office", Direction::inbound, 0x1002)}}).value();
+    SaSpec bad = spec_of("third", Direction::outbound, 255);
+    const Error error = given.refused(
+        {.install = {spec_of("first", Direction::outbound, 0x2000), spec_of("second", Direction::inbound, 0x2001), bad},
+         .remove = {{"office", Direction::inbound}}});
+    EXPECT_EQ(error.place, "install[2] third outbound spi");
+    EXPECT_NE(given.store.find("office", Direction::inbound), nullptr);
+    EXPECT_EQ(given.store.find("first", Direction::outbound), nullptr);
+}
+
+TEST(Store, FieldsAreChecked) {
+    Setting given;
+    const auto place = [&](auto change, Direction direction = Direction::inbound) {
+        SaSpec spec = spec_of("a", direction, 0x1000);
+        change(spec);
+        return given.refused({.install = {spec}}).place;
+    };
+    EXPECT_EQ(place([](SaSpec& spec) { spec.name.clear(); }), "install[0]  inbound name");
+    EXPECT_EQ(place([](SaSpec& spec) { spec.outer_remote = parse_address("2001:db8::1").value(); }), "install[0] a inbound outer_remote");
+    EXPECT_EQ(place([](SaSpec& spec) { spec.key.size = 16; }), "install[0] a inbound key");
+    EXPECT_EQ(place([](SaSpec& spec) { spec.window = 16; }), "install[0] a inbound window");
+    EXPECT_EQ(place([](SaSpec& spec) { spec.window = 100; }), "install[0] a inbound window");
+    EXPECT_EQ(place([](SaSpec& spec) { spec.window = 131072; }), "install[0] a inbound window");
+    EXPECT_EQ(place([](SaSpec& spec) { spec.selectors.clear(); }), "install[0] a inbound selectors");
+    EXPECT_EQ(place([](SaSpec& spec) { std::swap(spec.selectors[0].local.first, spec.selectors[0].local.last); }),
+              "install[0] a inbound selectors");
+    EXPECT_EQ(place([](SaSpec& spec) { spec.selectors[0].remote = parse_range("::/0").value(); }), "install[0] a inbound selectors");
+    EXPECT_EQ(place([](SaSpec& spec) { spec.dscp_value = 64; }, Direction::outbound), "install[0] a outbound dscp_value");
+    EXPECT_EQ(place([](SaSpec& spec) { spec.hop_limit = 0; }, Direction::outbound), "install[0] a outbound hop_limit");
+    EXPECT_EQ(place([](SaSpec& spec) { spec.owner = 4; }), "install[0] a inbound owner");
+}
+
+TEST(Store, NamesAndSpisAreUnique) {
+    Setting given;
+    (void)given.store.apply({.install = {spec_of("a", Direction::inbound, 0x1000)}}).value();
+    EXPECT_EQ(given.refused({.install = {spec_of("a", Direction::inbound, 0x2000)}}).code, ErrorCode::conflict);
+    EXPECT_EQ(given.refused({.update = {spec_of("b", Direction::inbound, 0x2000)}}).code, ErrorCode::missing);
+    EXPECT_EQ(given.refused({.remove = {{"b", Direction::inbound}}}).place, "remove[0] b inbound name");
+    EXPECT_EQ(given.refused({.install = {spec_of("b", Direction::inbound, 1000), spec_of("b", Direction::inbound, 1001)}}).place,
+              "install[1] b inbound name");
+    EXPECT_EQ(given.refused({.install = {spec_of("b", Direction::inbound, 0x1000)}}).place, "install[0] b inbound spi");
+    EXPECT_EQ(given.refused({.install = {spec_of("b", Direction::inbound, 1000), spec_of("c", Direction::inbound, 1000)}}).place,
+              "install[1] c inbound spi");
+    // Outbound SPIs are the peers' choice; another outer VPN has SPIs of its own; one that leaves makes place.
+    SaSpec other = spec_of("vpn", Direction::inbound, 0x1000);
+    other.outer_vpn = 3;
+    EXPECT_TRUE(
+        given.store.apply({.install = {spec_of("b", Direction::outbound, 0x1000), spec_of("c", Direction::outbound, 0x1000), other}}));
+    EXPECT_TRUE(given.store.apply({.install = {spec_of("d", Direction::inbound, 0x1000)}, .remove = {{"a", Direction::inbound}}}));
+    given.store.drain();
+}
+
+TEST(Store, AManualAeadKeyServesOneDirectionOfOneSa) {
+    Setting given;
+    SaSpec out = spec_of("a", Direction::outbound, 0x1000), in = spec_of("a", Direction::inbound, 0x1001);
+    out.manual = in.manual = true;
+    in.key = out.key;
+    const Error error = given.refused({.install = {out, in}});
+    EXPECT_EQ(error.code, ErrorCode::refused);
+    EXPECT_EQ(error.place, "install[1] a inbound key");
+    ASSERT_TRUE(given.store.apply({.install = {out}}));
+    EXPECT_EQ(given.refused({.install = {in}}).code, ErrorCode::refused);
+    EXPECT_TRUE(given.store.apply({.update = {out}})) << "its own key is no other's";
+    ASSERT_TRUE(given.store.apply({.remove = {{"a", Direction::outbound}}}));
+    given.store.drain();
+    EXPECT_TRUE(given.store.apply({.install = {in}}));
+    // CBC with HMAC has no nonce that could repeat.
+    out = spec_of("b", Direction::outbound, 0x2000, Algorithm::aes_128_cbc_hmac_sha2_256_128);
+    in = spec_of("b", Direction::inbound, 0x2001, Algorithm::aes_128_cbc_hmac_sha2_256_128);
+    out.manual = in.manual = true;
+    in.key = out.key;
+    EXPECT_TRUE(given.store.apply({.install = {out, in}}));
+}
+
+TEST(Store, FullMemoryOfCountersRollsBack) {
+    Setting given;
+    std::vector<SaSpec> specs;
+    for (std::uint32_t i = 0; i < 400; ++i) specs.push_back(spec_of("sa" + std::to_string(i), Direction::inbound, 0x1000 + i));
+    const Error error = given.refused({.install = specs});
+    EXPECT_EQ(error.code, ErrorCode::exhausted);
+    EXPECT_EQ(error.place, "install[333] sa333 inbound");
+    specs.resize(333);
+    EXPECT_TRUE(given.store.apply({.install = specs}));
+}
+
+TEST(Store, UnitsForHoldsWhatIsAskedFor) {
+    std::vector<SaSpec> specs;
+    for (std::uint32_t i = 0; i < 30'000; ++i) specs.push_back(spec_of("sa" + std::to_string(i), Direction::inbound, 0x1000 + i));
+    EXPECT_GE(Store::units_for(specs), 90'001U);
+    EXPECT_EQ(Store::units_for({}), 65536U);
+}
+
+TEST(Store, ManualSasGoOnFromTheirMarks) {
+    std::string directory = (std::filesystem::temp_directory_path() / "sallyport-store-XXXXXX").string();
+    ASSERT_NE(mkdtemp(directory.data()), nullptr);
+    SaSpec out = spec_of("office", Direction::outbound, 0x1001), in = spec_of("office", Direction::inbound, 0x1002);
+    out.manual = in.manual = true;
+    const std::vector<SaSpec> both{out, in};
+    std::uint64_t last = 0;
+    for (int round = 0; round < 3; ++round) {
+        const auto units = state::Units::anonymous(100).value();
+        const auto marks = state::Marks::open(directory, units->instance());
+        Store store(*units, marks.get(), 1);
+        auto applied = store.apply({.install = both});
+        if (round == 0) {
+            ASSERT_FALSE(applied);
+            EXPECT_EQ(applied.error().code, ErrorCode::refused);
+            EXPECT_EQ(applied.error().place, "install[0] office outbound");
+            EXPECT_EQ(units->used(), 1U);
+        } else {
+            ASSERT_TRUE(applied) << to_string(applied.error());
+            ASSERT_TRUE(marks->settle(5000));
+            const sequence::Numbers numbers = sequence::take(applied->added[0]->outbound->space, 10);
+            EXPECT_EQ(numbers.count, 10U);
+            EXPECT_EQ(numbers.first, last + 1);
+            last += 10;
+        }
+        ASSERT_TRUE(marks->close());
+        // What the operator does once.
+        ASSERT_TRUE(round > 0 || state::create_marks(directory, both));
+    }
+    std::filesystem::remove_all(directory);
+}
+
+TEST(Store, AHundredThousandSasInSeconds) {
+    std::vector<SaSpec> specs;
+    for (std::uint32_t i = 0; i < 50'000; ++i) {
+        specs.push_back(spec_of("sa" + std::to_string(i), Direction::outbound, 0x10000 + i));
+        specs.push_back(spec_of("sa" + std::to_string(i), Direction::inbound, 0x10000 + i));
+    }
+    const auto units = state::Units::anonymous(Store::units_for(specs)).value();
+    Store store(*units, nullptr, 2);
+    const auto begin = std::chrono::steady_clock::now();
+    const auto applied = store.apply({.install = std::move(specs)});
+    const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
+    ASSERT_TRUE(applied) << to_string(applied.error());
+    EXPECT_EQ(store.size(), 100'000U);
+    std::printf("100,000 SAs installed in %lld ms\n", static_cast<long long>(took.count()));
+    EXPECT_LT(took.count(), 20'000);
+}

@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/worker/rig.hpp"
+#include "gateway/worker/worker.hpp"
+
+#include <gtest/gtest.h>
+
+namespace sallyport::worker {
+namespace {
+
+using namespace rig;
+using namespace wire::samples;
+
+Options right_side(Options options = {}) {
+    options.left = false;
+    return options;
+}
+
+/// Two gateways with one SA pair for everything.
+struct Pair {
+    explicit Pair(const Options& options = {}) : left(options), right(right_side(options)) {
+        left.protect(1000, left.everything());
+        right.protect(1000, right.everything());
+    }
+    Gateway left, right;
+};
+
+Octets datagram(std::size_t size = 20, std::uint8_t ttl = 64, const char* to = "10.2.0.5") {
+    return ipv4("10.1.0.5", to, wire::protocol_udp, udp(1000, 2000, payload(size)), ttl);
+}
+
+Octets datagram6(std::size_t size = 20, std::uint8_t hop_limit = 64) {
+    return ipv6("2001:db8:1::5", "2001:db8:2::5", wire::protocol_udp, udp(1000, 2000, payload(size)), hop_limit);
+}
+
+/// Through both gateways: what goes in with 64 comes out with 62 and the right MACs.
+void expect_carried(const Options& options) {
+    Pair pair(options);
+    for (const std::size_t size : {0U, 1U, 2U, 3U, 18U, 64U, 1300U}) {
+        for (const bool six : {false, true}) {
+            const auto sealed = pair.left.send(red, ethernet(six ? datagram6(size) : datagram(size)));
+            ASSERT_EQ(sealed.size(), 1U) << size;
+            EXPECT_EQ(sealed[0][12], options.ipv6_outside ? 0x86 : 0x08);
+            EXPECT_EQ(Octets(sealed[0].begin(), sealed[0].begin() + 12),
+                      Octets({2, 0, 0, 0, 0, 3, 2, 0, 0, 0, 0, 1})); // peer_mac, black_mac
+            EXPECT_EQ(sealed[0][14 + (options.ipv6_outside ? 6 : 9)], wire::protocol_esp);
+            const auto opened = pair.right.send(black, sealed[0]);
+            ASSERT_EQ(opened.size(), 1U) << size;
+            EXPECT_EQ(packet_in(opened[0]), six ? datagram6(size, 62) : datagram(size, 62));
+            EXPECT_EQ(Octets(opened[0].begin(), opened[0].begin() + 12), Octets({2, 0, 0, 0, 0, 4, 2, 0, 0, 0, 0, 2}));
+        }
+    }
+    EXPECT_EQ(pair.left.dropped() + pair.right.dropped(), 0U);
+}
+
+TEST(Worker, CarriesAllFamilies) {
+    for (const Algorithm algorithm : {Algorithm::aes_128_gcm_16, Algorithm::chacha20_poly1305, Algorithm::aes_256_cbc_hmac_sha2_256_128})
+        for (const bool six : {false, true}) {
+            Options options;
+            options.algorithm = algorithm;
+            options.ipv6_outside = six;
+            expect_carried(options);
+        }
+}
+
+TEST(Worker, Counts) {
+    Pair pair;
+    const auto sealed = pair.left.send(red, ethernet(datagram(100)));
+    (void)pair.right.send(black, sealed.at(0));
+    const Counters left = pair.left.worker().counters();
+    EXPECT_EQ(left.ports[red].received, 1U);
+    EXPECT_EQ(left.ports[red].received_octets, 14U + 128U);
+    EXPECT_EQ(left.ports[black].transmitted, 1U);
+    EXPECT_EQ(left.ports[black].transmitted_octets, sealed[0].size());
+    EXPECT_EQ(left.sealed, 1U);
+    EXPECT_EQ(pair.right.worker().counters().opened, 1U);
+    EXPECT_EQ(pair.left.outbound(0).counters->packets, 1U);
+    EXPECT_EQ(pair.right.inbound(0).counters->octets, 128U);
+}
+
+/// No chunk is lost or given twice, whatever becomes of the frames.
+TEST(Worker, ChunksStay) {
+    Options options;
+    options.chunks = 2048;
+    auto gateway = std::make_unique<Gateway>(options);
+    gateway->protect(1000, gateway->everything());
+    for (unsigned i = 0; i < 5000; ++i)
+        ASSERT_EQ(gateway->send(red, ethernet(i % 3 == 0 ? datagram() : datagram(20, 1))).size(), i % 3 == 0 ? 1U : 0U);
+    const std::size_t held = gateway->port(black).held() + gateway->port(red).held();
+    EXPECT_LE(held, 2048U);
+    EXPECT_GE(gateway->depot().size() + held + 1024, 2048U);
+}
+
+TEST(Worker, SixtyFourAtATimeInOrder) {
+    Pair pair;
+    for (unsigned i = 0; i < 200; ++i) EXPECT_TRUE(pair.left.port(red).inject(ethernet(datagram(i))));
+    pair.left.run();
+    const auto sealed = pair.left.port(black).take();
+    ASSERT_EQ(sealed.size(), 200U);
+    for (const Octets& frame : sealed) EXPECT_TRUE(pair.right.port(black).inject(frame));
+    pair.right.run();
+    const auto opened = pair.right.port(red).take();
+    ASSERT_EQ(opened.size(), 200U);
+    for (unsigned i = 0; i < 200; ++i) EXPECT_EQ(packet_in(opened[i]).size(), 28U + i);
+}
+
+/// Every reason on the way from red to black, once, and nothing leaves.
+TEST(Worker, DropsFromRed) {
+    Gateway gateway;
+    gateway.protect(1000, gateway.everything());
+    gateway.policy(PolicyAction::discard, {{*parse_range("10.1.0.0/16"), *parse_range("10.3.0.0/16"), 0, {}, {}}});
+    gateway.policy(PolicyAction::protect, {{*parse_range("10.1.0.0/16"), *parse_range("10.4.0.0/16"), 0, {}, {}}});
+    gateway.policy(PolicyAction::protect, {{*parse_range("10.1.0.0/16"), *parse_range("10.5.0.0/16"), 17, {1, 9}, {}}},
+                   &gateway.outbound(0));
+    const auto expect = [&](DropReason reason, const Octets& frame) {
+        const std::uint64_t before = gateway.dropped(reason);
+        EXPECT_TRUE(gateway.send(red, frame).empty()) << info(reason).name;
+        EXPECT_EQ(gateway.dropped(reason), before + 1) << info(reason).name;
+    };
+    Octets bad = datagram();
+    bad[10] ^= 1;
+    expect(DropReason::malformed_ethernet, Octets(13, 0));
+    expect(DropReason::malformed_ip, ethernet(Octets{0x45}));
+    expect(DropReason::bad_header_checksum, ethernet(bad));
+    expect(DropReason::malformed_extension, ethernet(ipv6("2001:db8:1::5", "2001:db8:2::5", 60, {17})));
+    expect(DropReason::malformed_transport, ethernet(ipv4("10.1.0.5", "10.2.0.5", 17, payload(4))));
+    expect(DropReason::not_ip, Octets(60, 0));
+    expect(DropReason::unknown_vlan, tagged(datagram(), {31}));
+    expect(DropReason::unknown_vlan, tagged(datagram(), {tag, tag}));
+    expect(DropReason::no_policy, tagged(datagram(), {tag})); // of another VPN
+    expect(DropReason::martian_source, ethernet(ipv4("127.0.0.1", "10.2.0.5", 17, udp(1, 2, {}))));
+    expect(DropReason::fragment_inner, ethernet(ipv4("10.1.0.5", "10.5.0.5", 17, payload(24), 64, 0x2000)));
+    expect(DropReason::no_policy, ethernet(datagram(8, 64, "10.9.0.1")));
+    expect(DropReason::policy_discard, ethernet(datagram(8, 64, "10.3.0.1")));
+    expect(DropReason::no_sa, ethernet(datagram(8, 64, "10.4.0.1")));
+    expect(DropReason::ttl_expired, ethernet(datagram(8, 1)));
+    expect(DropReason::ttl_expired, ethernet(datagram(8, 0)));
+    expect(DropReason::ttl_expired, ethernet(datagram6(8, 1)));
+    expect(DropReason::too_big, ethernet(datagram(1440)));
+    gateway.outbound(0).space.last = 0;
+    expect(DropReason::sequence_exhausted, ethernet(datagram()));
+    gateway.outbound(0).space.last = ~std::uint64_t{1};
+    std::uint64_t mark = 0;
+    gateway.outbound(0).space.mark = &mark;
+    expect(DropReason::mark_not_durable, ethernet(datagram()));
+    gateway.outbound(0).space.mark = nullptr;
+    gateway.port(black).transmit_at_most(0);
+    expect(DropReason::transmit_full, ethernet(datagram()));
+    gateway.port(black).transmit_at_most(~0U);
+    EXPECT_EQ(gateway.send(red, ethernet(datagram())).size(), 1U);
+}
+
+/// The same from black to red.
+TEST(Worker, DropsFromBlack) {
+    Pair pair;
+    const auto expect = [&](DropReason reason, const Octets& frame) {
+        const std::uint64_t before = pair.right.dropped(reason), all = pair.right.dropped();
+        EXPECT_TRUE(pair.right.send(black, frame).empty()) << info(reason).name;
+        EXPECT_EQ(pair.right.dropped(reason), before + 1) << info(reason).name;
+        EXPECT_EQ(pair.right.dropped(), all + 1) << info(reason).name;
+    };
+    const auto sealed = [&](const Octets& packet) { return pair.left.send(red, ethernet(packet)).at(0); };
+    const auto esp = [](const Octets& octets, const char* from = "192.0.2.1", const char* to = "192.0.2.2") {
+        return ethernet(ipv4(from, to, wire::protocol_esp, octets));
+    };
+    const Octets known{0, 0, 3, 0xe8, 0, 0, 0, 99}; // SPI 1000, number 99
+    expect(DropReason::malformed_esp, esp({1, 2, 3}));
+    expect(DropReason::malformed_esp, esp(known));
+    expect(DropReason::reserved_spi, esp(Octets(60, 0)));
+    expect(DropReason::reserved_spi, esp(Octets{0, 0, 0, 255} + Octets(60, 0)));
+    expect(DropReason::unknown_spi, esp(Octets{0, 0, 3, 0xe9} + Octets(60, 0))); // of an outbound SA
+    expect(DropReason::wrong_outer_address, esp(known + Octets(60, 0), "192.0.2.3"));
+    expect(DropReason::bad_icv, esp(known + Octets(60, 0)));
+    expect(DropReason::fragment_outer, ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_esp, payload(64), 64, 0x2000)));
+    expect(DropReason::fragment_outer, ethernet(ipv6("2001:db8:ff::1", "2001:db8:ff::2", 44, fragment_header(50, 8) + payload(64))));
+    expect(DropReason::unsupported_protocol, ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_ah, payload(24))));
+    expect(DropReason::unsupported_protocol, ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_udp, udp(9, 9, {}))));
+    expect(DropReason::ike_nobody_listening, ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_udp, udp(500, 500, payload(28)))));
+    expect(DropReason::ike_nobody_listening, ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_udp, udp(4500, 4500, Octets(32, 0)))));
+    expect(DropReason::udp_encapsulated, ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_udp, udp(4500, 4500, payload(64)))));
+    expect(DropReason::should_be_protected, ethernet(datagram()));
+    expect(DropReason::transit_from_black, ethernet(ipv4("10.9.0.1", "10.2.0.5", 17, udp(1, 2, {}))));
+    expect(DropReason::transit_from_black, ethernet(ipv4("10.9.0.1", "10.9.0.5", wire::protocol_esp, payload(64)))); // ESP of others
+    expect(DropReason::unknown_vlan, tagged(datagram(), {tag}));
+
+    const Octets once = sealed(datagram());
+    EXPECT_EQ(pair.right.send(black, once).size(), 1U);
+    expect(DropReason::replayed, once);
+    expect(DropReason::ttl_expired, sealed(datagram(8, 2)));
+    expect(DropReason::for_gateway, sealed(datagram(8, 64, "10.2.0.1")));
+    expect(DropReason::route_refused, sealed(datagram(8, 64, "10.2.66.1")));
+    EXPECT_EQ(pair.right.send(black, sealed(ipv4("10.1.0.5", "10.2.0.5", 17, payload(24), 64, 0x2000))).size(), 1U); // a fragment
+}
+
+TEST(Worker, TwoCopiesInOneBatch) {
+    Pair pair;
+    const Octets once = pair.left.send(red, ethernet(datagram())).at(0);
+    EXPECT_TRUE(pair.right.port(black).inject(once));
+    EXPECT_EQ(pair.right.send(black, once).size(), 1U);
+    EXPECT_EQ(pair.right.dropped(DropReason::replayed), 1U);
+}
+
+/// An authentic packet that does not belong into its SA.
+TEST(Worker, SelectorsOfTheSa) {
+    Gateway left, right(right_side());
+    const Selector wide{*parse_range("0.0.0.0/0"), *parse_range("0.0.0.0/0"), 0, {}, {}};
+    left.protect(1000, {wide});
+    right.add_pair(1000, {{*parse_range("10.2.0.0/16"), *parse_range("10.1.0.0/16"), 17, {2000, 2009}, {}}});
+    const auto carried = [&](const Octets& packet) { return right.send(black, left.send(red, ethernet(packet)).at(0)).size(); };
+    EXPECT_EQ(carried(datagram()), 1U);
+    EXPECT_EQ(carried(ipv4("10.9.0.5", "10.2.0.5", 17, udp(1000, 2000, {}))), 0U); // source
+    EXPECT_EQ(carried(ipv4("10.1.0.5", "10.9.0.5", 17, udp(1000, 2000, {}))), 0U); // destination
+    EXPECT_EQ(carried(ipv4("10.1.0.5", "10.2.0.5", 6, payload(20))), 0U);          // protocol
+    EXPECT_EQ(carried(ipv4("10.1.0.5", "10.2.0.5", 17, udp(1000, 2010, {}))), 0U); // port
+    EXPECT_EQ(right.dropped(DropReason::selector_mismatch), 4U);
+    EXPECT_EQ(carried(ipv4("10.1.0.5", "10.2.0.5", 17, payload(24), 64, 9)), 0U); // ports not known
+    EXPECT_EQ(right.dropped(DropReason::fragment_inner), 1U);
+}
+
+TEST(Worker, TwoVpnsWithEqualAddresses) {
+    Gateway left, right(right_side());
+    for (Gateway* gateway : {&left, &right}) {
+        gateway->protect(1000, gateway->everything());
+        gateway->protect(2000, gateway->everything(), tagged_vpn);
+    }
+    const auto plain = left.send(red, ethernet(datagram()));
+    const auto other = left.send(red, tagged(datagram(), {tag}));
+    ASSERT_EQ(plain.size() + other.size(), 2U);
+    EXPECT_EQ(plain[0][14 + 22], 0x03); // SPI 0x3e8
+    EXPECT_EQ(other[0][14 + 22], 0x07); // SPI 0x7d0
+    const auto opened = right.send(black, other[0]);
+    ASSERT_EQ(opened.size(), 1U);
+    EXPECT_EQ(packet_in(opened[0]), datagram(20, 62));
+    EXPECT_EQ(opened[0][12], 0x81);
+    EXPECT_EQ(opened[0][15], tag);
+    EXPECT_EQ(right.send(black, plain[0]).at(0)[12], 0x08);
+}
+
+TEST(Worker, Bypass) {
+    Gateway gateway;
+    gateway.policy(PolicyAction::bypass, {{*parse_range("10.1.0.0/16"), *parse_range("10.8.0.0/16"), 0, {}, {}}});
+    const auto out = gateway.send(red, ethernet(datagram(20, 64, "10.8.0.1")));
+    ASSERT_EQ(out.size(), 1U);
+    EXPECT_EQ(packet_in(out[0]), datagram(20, 63, "10.8.0.1"));
+    const Octets back = ipv4("10.8.0.1", "10.1.0.5", 17, udp(2000, 1000, {}));
+    const auto in = gateway.send(black, ethernet(back));
+    ASSERT_EQ(in.size(), 1U);
+    EXPECT_EQ(in[0][5], 4); // host_mac
+    EXPECT_EQ(packet_in(in[0])[8], 63);
+    EXPECT_EQ(gateway.worker().counters().bypassed, 2U);
+}
+
+TEST(Worker, UnresolvedNeighbourWaitsAndGoesOn) {
+    Pair pair;
+    const Octets to_new = datagram(20, 64, "10.2.0.77");
+    const Octets sealed = pair.left.send(red, ethernet(to_new)).at(0);
+    EXPECT_TRUE(pair.right.send(black, sealed).empty());
+    std::array<Frame, 4> waiting;
+    ASSERT_EQ(pair.right.exceptions().pop(waiting), 1U);
+    EXPECT_EQ(waiting[0].reason, DropReason::neighbour_unresolved);
+    EXPECT_EQ(waiting[0].vpn, wan_vpn);
+    EXPECT_EQ(waiting[0].worker, 0);
+    EXPECT_EQ(pair.right.worker().counters().to_exceptions, 1U);
+
+    // Still unknown when it comes back: dropped for good.
+    Frame frame = waiting[0];
+    frame.reason = DropReason::none;
+    frame.flags |= frame_waited;
+    EXPECT_EQ(pair.right.worker().inbox().push({&frame, 1}), 1U);
+    pair.right.run();
+    EXPECT_EQ(pair.right.dropped(DropReason::neighbour_unresolved), 1U);
+
+    const Octets second = pair.left.send(red, ethernet(to_new)).at(0);
+    EXPECT_TRUE(pair.right.send(black, second).empty());
+    ASSERT_EQ(pair.right.exceptions().pop(waiting), 1U);
+    pair.right.neighbours().set(pair.right.neighbours().add(12, *parse_address("10.2.0.77")), {true, {2, 0, 0, 0, 0, 0x77}});
+    frame = waiting[0];
+    frame.reason = DropReason::none;
+    frame.flags |= frame_waited;
+    EXPECT_EQ(pair.right.worker().inbox().push({&frame, 1}), 1U);
+    pair.right.run();
+    const auto sent = pair.right.port(red).take();
+    ASSERT_EQ(sent.size(), 1U);
+    EXPECT_EQ(sent[0][5], 0x77);
+    EXPECT_EQ(packet_in(sent[0]), datagram(20, 62, "10.2.0.77"));
+}
+
+TEST(Worker, ExceptionRingIsBounded) {
+    Pair pair;
+    for (unsigned i = 0; i < 70; ++i) {
+        const Octets sealed = pair.left.send(red, ethernet(datagram(20, 64, "10.2.0.77"))).at(0);
+        EXPECT_TRUE(pair.right.send(black, sealed).empty());
+    }
+    EXPECT_EQ(pair.right.dropped(DropReason::exception_full), 6U);
+    EXPECT_EQ(pair.right.worker().counters().to_exceptions, 64U);
+}
+
+/// Frames arrive at worker 1, the SA belongs to worker 0: handed over there both ways, and in order.
+TEST(Worker, WrongSteering) {
+    Options options;
+    options.workers = 2;
+    Pair pair(options);
+    for (unsigned i = 0; i < 100; ++i) EXPECT_TRUE(pair.left.port(red, 1).inject(ethernet(datagram(i))));
+    pair.left.run();
+    EXPECT_TRUE(pair.left.port(black, 1).take().empty());
+    const auto sealed = pair.left.port(black, 0).take();
+    ASSERT_EQ(sealed.size(), 100U);
+    EXPECT_EQ(pair.left.worker(1).counters().handed_over, 100U);
+    EXPECT_EQ(pair.left.worker(0).counters().taken_over, 100U);
+    for (const Octets& frame : sealed) EXPECT_TRUE(pair.right.port(black, 1).inject(frame));
+    pair.right.run();
+    const auto opened = pair.right.port(red, 0).take();
+    ASSERT_EQ(opened.size(), 100U);
+    for (unsigned i = 0; i < 100; ++i) EXPECT_EQ(packet_in(opened[i]), datagram(i, 62));
+    EXPECT_EQ(pair.left.dropped() + pair.right.dropped(), 0U);
+}
+
+TEST(Worker, HandOverIsBounded) {
+    Options options;
+    options.workers = 2;
+    options.chunks = 8192;
+    Gateway gateway(options);
+    gateway.protect(1000, gateway.everything());
+    for (unsigned i = 0; i < 1100; ++i) EXPECT_TRUE(gateway.port(red, 1).inject(ethernet(datagram())));
+    while (gateway.worker(1).run_once()) {
+    }
+    EXPECT_EQ(gateway.dropped(DropReason::handover_full), 76U);
+    gateway.run();
+    EXPECT_EQ(gateway.port(black, 0).take().size(), 1024U);
+}
+
+TEST(Worker, Dummies) {
+    Pair pair;
+    pair.left.publish(tables::Dummies{{{&pair.left.outbound(0), 1000}}});
+    std::vector<Octets> sent;
+    for (unsigned i = 0; i < 2000000 && sent.size() < 20; ++i) {
+        pair.left.worker().run_once();
+        for (Octets& frame : pair.left.port(black).take()) sent.push_back(std::move(frame));
+    }
+    ASSERT_GE(sent.size(), 20U);
+    EXPECT_GE(pair.left.worker().counters().dummies, 20U);
+    for (const Octets& frame : sent) EXPECT_TRUE(pair.right.send(black, frame).empty());
+    EXPECT_EQ(pair.right.dropped(DropReason::dummy), sent.size());
+    EXPECT_EQ(pair.right.dropped(), sent.size());
+    pair.left.publish(tables::Dummies{});
+    pair.left.run();
+    (void)pair.left.port(black).take();
+    for (unsigned i = 0; i < 1000; ++i) pair.left.worker().run_once();
+    EXPECT_TRUE(pair.left.port(black).take().empty());
+}
+
+/// SAs of three algorithms in one batch: grouped by kind, none lost.
+TEST(Worker, MixedAlgorithmsInOneBatch) {
+    Gateway left, right(right_side());
+    constexpr std::array kinds{Algorithm::aes_128_gcm_16, Algorithm::aes_256_cbc_hmac_sha2_256_128, Algorithm::chacha20_poly1305};
+    for (Gateway* gateway : {&left, &right})
+        for (std::uint16_t i = 0; i < 3; ++i) {
+            const bool is_left = gateway == &left;
+            const PortRange mine{static_cast<std::uint16_t>(2000 + i), static_cast<std::uint16_t>(2000 + i)};
+            std::vector<Selector> selectors{{*parse_range(is_left ? "10.1.0.0/16" : "10.2.0.0/16"),
+                                             *parse_range(is_left ? "10.2.0.0/16" : "10.1.0.0/16"), 17, is_left ? PortRange{} : mine,
+                                             is_left ? mine : PortRange{}}};
+            gateway->add_pair(1000U + i * 2U, selectors, wan_vpn, [&](SaSpec& spec) {
+                spec.algorithm = kinds[i];
+                spec.key.size = static_cast<std::uint8_t>(info(spec.algorithm).material());
+            });
+            gateway->policy(PolicyAction::protect, selectors, &gateway->outbound(i));
+        }
+    for (std::uint16_t i = 0; i < 60; ++i)
+        EXPECT_TRUE(left.port(red).inject(
+            ethernet(ipv4("10.1.0.5", "10.2.0.5", 17, udp(1, static_cast<std::uint16_t>(2000 + i % 3), payload(i))))));
+    left.run();
+    const auto sealed = left.port(black).take();
+    ASSERT_EQ(sealed.size(), 60U);
+    for (const Octets& frame : sealed) EXPECT_TRUE(right.port(black).inject(frame));
+    right.run();
+    EXPECT_EQ(right.port(red).take().size(), 60U);
+    EXPECT_EQ(left.dropped() + right.dropped(), 0U);
+}
+
+} // namespace
+} // namespace sallyport::worker
