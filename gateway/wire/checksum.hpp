@@ -54,9 +54,11 @@ inline void decrement_hop_limit(std::uint8_t* header, std::uint8_t family) {
         --header[ipv6_hop_limit];
         return;
     }
-    const std::uint16_t before = load16(header + ipv4_ttl); // TTL and protocol
-    --header[ipv4_ttl];
-    store16(header + ipv4_checksum, update_checksum(load16(header + ipv4_checksum), before, load16(header + ipv4_ttl)));
+    // TTL and protocol as one field, put together in a register: a load that follows a narrower store waits for it.
+    const std::uint16_t before = load16(header + ipv4_ttl);
+    const auto after = static_cast<std::uint16_t>(before - 0x100U);
+    store16(header + ipv4_ttl, after);
+    store16(header + ipv4_checksum, update_checksum(load16(header + ipv4_checksum), before, after));
 }
 
 } // namespace sallyport::wire
