@@ -33,9 +33,10 @@ def test_dummies_are_sent():
 
 def test_dummies_arrive_and_disturb_nothing():
     with Pair() as rig:
-        rig.start([connection for connection in rig.connections(more={"dummies": RATE})])
+        rig.start(rig.connections(more={"dummies": RATE}))
         assert rig.ping(count=50) == (50, 50)
         for side in "AB":
             daemon = rig.daemon[side]
             until(lambda d=daemon: d.counters().drops.get("dummy", 0) >= 20, what="dummies are counted")
-            assert set(daemon.counters().drops) == {"dummy"}
+            # What comes before the gateway is whole: a kernel answers it by an ICMP error, or the program drops it.
+            assert set(daemon.counters().drops) <= {"dummy", "unsupported_protocol", "black.no_worker", "black.transit"}
