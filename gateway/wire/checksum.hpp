@@ -54,9 +54,11 @@ inline void decrement_hop_limit(std::uint8_t* header, std::uint8_t family) {
         --header[ipv6_hop_limit];
         return;
     }
-    const std::uint16_t before = load16(header + ipv4_ttl); // TTL and protocol
-    --header[ipv4_ttl];
-    store16(header + ipv4_checksum, update_checksum(load16(header + ipv4_checksum), before, load16(header + ipv4_ttl)));
+    // TTL, protocol and checksum in one load and one store: a wide load behind a narrow store would wait for it.
+    const std::uint32_t word = load32(header + ipv4_ttl);
+    const auto before = static_cast<std::uint16_t>(word >> 16);
+    const auto after = static_cast<std::uint16_t>(before - 0x100);
+    store32(header + ipv4_ttl, std::uint32_t{after} << 16 | update_checksum(static_cast<std::uint16_t>(word), before, after));
 }
 
 } // namespace sallyport::wire
