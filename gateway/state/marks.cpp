@@ -23,6 +23,7 @@ const std::string file_name = "marks";
 constexpr auto busy_tick = 2ms;   // between looks at the counters while they move
 constexpr auto idle_tick = 5ms;   // else: 2^12 packets inbound last so long at 800,000 packets a second
 constexpr auto rate_span = 20ms;  // a rate is measured over at least this
+constexpr auto lower_after = 2s;  // since an inbound mark rose
 constexpr auto longest_wait = 1s; // after a failed write
 
 constexpr const char* create_remedy = "if its key was never used before, run 'sallyport marks --create FILE'; else give it a new key first";
@@ -61,8 +62,21 @@ struct Followed {
     std::uint64_t rate = 0;
     std::uint64_t measured_number = 0;
     Clock::time_point measured_at;
+    Clock::time_point raised_at;
+
+    void raise(std::uint64_t to) {
+        std::atomic_ref(mark).store(to, std::memory_order_release);
+        raised_at = Clock::now();
+    }
 
     [[nodiscard]] std::uint64_t number() const { return load(memory->words[sequence::number_word]); }
+
+    /// Where an inbound mark left far ahead by a burst should come down to; itself where it should not.
+    [[nodiscard]] std::uint64_t lower(Clock::time_point now) const {
+        const std::uint64_t reserve = reserve_of(direction, rate);
+        const bool far = *record - number() > 4 * reserve && load(memory->words[sequence::wanted_word]) <= number();
+        return direction == Direction::inbound && *record > number() && far && now - raised_at > lower_after ? number() + reserve : *record;
+    }
 
     [[nodiscard]] bool settled() { return load(mark) == *record && next() == *record; }
     [[nodiscard]] bool moving() const { return number() != measured_number || rate > 100; }
@@ -102,6 +116,7 @@ struct Marks::Inside {
     std::uint64_t last_serial = 0;
     bool dirty = false; // a record changed without a mark having to rise: released
     bool stop = false;
+    void (*grace_period)() = nullptr;
     std::optional<Error> trouble;
     std::uint64_t writes = 0;
     std::thread thread;
@@ -110,6 +125,7 @@ struct Marks::Inside {
     [[nodiscard]] std::string content(bool clean) const;
     void run();
     bool raise_marks();
+    void lower_marks();
     [[nodiscard]] bool settled() const;
     [[nodiscard]] Error refuse(const SaSpec& sa, const Error& cause) const;
     void end_thread();
@@ -175,10 +191,39 @@ bool Marks::Inside::raise_marks() {
     ++writes;
     // One that was released meanwhile is not followed any more; nothing of it is left to raise.
     for (const auto& [serial, mark] : rising)
-        if (const auto found = followed.find(serial); found != followed.end())
-            std::atomic_ref(found->second->mark).store(mark, std::memory_order_release);
+        if (const auto found = followed.find(serial); found != followed.end()) found->second->raise(mark);
     written.notify_all();
     return true;
+}
+
+/// After a burst an inbound mark is far ahead: after a power cut the peer would be refused until it has sent so many packets. The owner may
+/// be between its look at the mark and the entry of a number, so a lower mark goes to the disk only after a grace period.
+void Marks::Inside::lower_marks() {
+    std::vector<std::pair<std::uint64_t, std::uint64_t>> falling; // serial, mark
+    {
+        const std::lock_guard lock(mutex);
+        if (grace_period == nullptr) return;
+        const auto now = Clock::now();
+        for (const auto& [serial, sa] : followed)
+            if (const std::uint64_t lower = sa->lower(now); lower != *sa->record) {
+                std::atomic_ref(sa->mark).store(lower, std::memory_order_seq_cst);
+                falling.emplace_back(serial, lower);
+            }
+    }
+    if (falling.empty()) return;
+    grace_period();
+    const std::lock_guard lock(mutex);
+    for (const auto& [serial, mark] : falling) {
+        const auto found = followed.find(serial);
+        if (found == followed.end()) continue;
+        Followed& sa = *found->second;
+        if (sa.number() <= mark) {
+            *sa.record = mark;
+            dirty = true;
+        } else {
+            sa.raise(*sa.record); // it moved meanwhile: the old mark still stands on the disk
+        }
+    }
 }
 
 void Marks::Inside::run() {
@@ -186,6 +231,7 @@ void Marks::Inside::run() {
     for (;;) {
         const auto began = Clock::now();
         const bool good = raise_marks();
+        if (good) lower_marks();
         const auto took = Clock::now() - began;
         std::unique_lock lock(mutex);
         if (stop) return;
@@ -246,6 +292,11 @@ std::unique_ptr<Marks> Marks::open(std::unique_ptr<Files> files, const Instance&
     return std::unique_ptr<Marks>(new Marks(std::move(inside)));
 }
 
+void Marks::set_grace_period(void (*grace_period)()) {
+    const std::lock_guard lock(inside_->mutex);
+    inside_->grace_period = grace_period;
+}
+
 Result<Admission> Marks::admit(const SaSpec& sa, const Fingerprint& key, sequence::Unit* memory, bool survived) {
     Inside& in = *inside_;
     if (in.refusal) return std::unexpected(in.refuse(sa, *in.refusal));
@@ -277,7 +328,7 @@ Result<Admission> Marks::admit(const SaSpec& sa, const Fingerprint& key, sequenc
     follow->direction = sa.direction;
     follow->end = sa.sequence == SequenceKind::short_32 ? sequence::short_end : sequence::extended_end;
     follow->measured_number = follow->number();
-    follow->measured_at = Clock::now();
+    follow->measured_at = follow->raised_at = Clock::now();
     const Admission admission{.mark = &follow->mark, .floor = adopted ? 0 : record.mark, .followed = follow.get()};
     found->second.user = follow.get();
     in.followed.emplace(follow->serial, std::move(follow));

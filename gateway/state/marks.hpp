@@ -22,7 +22,7 @@ namespace sallyport::state {
 inline constexpr std::uint64_t least_outbound = std::uint64_t{1} << 16;
 inline constexpr std::uint64_t most_outbound = std::uint64_t{1} << 20;
 inline constexpr std::uint64_t least_inbound = std::uint64_t{1} << 12;
-inline constexpr std::uint64_t most_inbound = std::uint64_t{1} << 31; // below what ESN can infer (RFC 4303 A2)
+inline constexpr std::uint64_t most_inbound = std::uint64_t{1} << 25; // 16.7 million packets a second; a jump of the numbers is no rate
 
 /// Numbers that are reserved ahead at this rate (numbers a second).
 [[nodiscard]] std::uint64_t reserve_of(Direction direction, std::uint64_t rate);
@@ -48,6 +48,10 @@ public:
     ~Marks();
     Marks(const Marks&) = delete;
     Marks& operator=(const Marks&) = delete;
+
+    /// How to wait until every worker has done with the packets it has in hand (rcu::synchronize); called by the marks' own thread. With it
+    /// an inbound mark that a burst left far ahead comes down again; without, it stays there.
+    void set_grace_period(void (*grace_period)());
 
     /// Prepares the memory of an SA (units_of() units) and follows it. `survived`: the memory may hold what an earlier process left; it is
     /// taken over if the file fits it, else the SA goes on behind its mark. Error refused: what the operator has to do is said.

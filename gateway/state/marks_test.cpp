@@ -6,7 +6,9 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <atomic>
 #include <chrono>
+#include <deque>
 #include <filesystem>
 #include <random>
 #include <thread>
@@ -38,11 +40,17 @@ std::string file_of(std::span<const SaSpec> sas, std::uint64_t mark = 0, const I
 
 /// The gateway's part: memory of one SA, and the space in it.
 struct Used {
-    std::vector<Unit> memory;
+    std::vector<Unit>& memory;
     Space space;
     Followed* followed = nullptr;
 
-    explicit Used(const SaSpec& spec) : memory(sequence::units_of(spec.direction, spec.window)) {
+    /// The memory outlives the marks that follow it, as it does in the gateway.
+    static std::vector<Unit>& lasting(const SaSpec& spec) {
+        static std::deque<std::vector<Unit>> all;
+        return all.emplace_back(sequence::units_of(spec.direction, spec.window));
+    }
+
+    explicit Used(const SaSpec& spec) : memory(lasting(spec)) {
         space = {.memory = memory.data(), .last = sequence::extended_end, .window = spec.window, .extended = true};
     }
 
@@ -347,6 +355,27 @@ TEST(Marks, WhatIsReleasedKeepsItsExactNumber) {
     EXPECT_EQ(sequence::take(twin.space, 1).first, 31U);
     ASSERT_TRUE(marks->close());
     EXPECT_EQ(on_disk(disk).records[0].mark, 31U);
+}
+
+TEST(Marks, AnInboundMarkComesDownAfterABurst) {
+    MemoryDisk disk;
+    const SaSpec spec = sa(Direction::inbound);
+    disk.boot({{"marks", file_of({&spec, 1})}});
+    const auto marks = marks_on(disk);
+    static std::atomic<int> graces = 0;
+    marks->set_grace_period([] { ++graces; });
+    Used used(spec);
+    ASSERT_TRUE(used.admit(*marks, spec));
+    ASSERT_TRUE(marks->settle(5000));
+    EXPECT_EQ(sequence::accept(used.space, 300'000), DropReason::mark_not_durable);
+    ASSERT_TRUE(soon([&] { return sequence::accept(used.space, 300'000) == DropReason::none; }));
+    ASSERT_TRUE(soon([&] { return used.mark() > 700'000; })) << "the jump looks like a burst";
+    ASSERT_TRUE(soon([&] { return used.mark() == 304'096; })) << used.mark();
+    ASSERT_TRUE(soon([&] { return on_disk(disk).records[0].mark == 304'096; }));
+    EXPECT_GE(graces, 1);
+    EXPECT_EQ(sequence::accept(used.space, 300'001), DropReason::none);
+    EXPECT_EQ(sequence::accept(used.space, 304'097), DropReason::mark_not_durable);
+    ASSERT_TRUE(soon([&] { return sequence::accept(used.space, 304'097) == DropReason::none; }));
 }
 
 TEST(Marks, AShortSpaceHasNoMarkBeyondItsEnd) {
