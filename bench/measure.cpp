@@ -30,12 +30,6 @@ Figure figure_of(const std::vector<double>& medians) {
     return {median_of(medians), *std::ranges::min_element(medians), *std::ranges::max_element(medians)};
 }
 
-/// What tells that somebody else had the processor: time the thread waited runnable, switches it did not want, time stolen from its core.
-struct Disturbance {
-    std::uint64_t run_delay = 0, switches = 0, stolen = 0;
-    bool operator==(const Disturbance&) const = default;
-};
-
 std::uint64_t run_delay() {
     std::ifstream file("/proc/thread-self/schedstat");
     std::uint64_t running = 0, waiting = 0;
@@ -57,21 +51,17 @@ std::uint64_t stolen() {
     return 0;
 }
 
-Disturbance disturbance() {
-    rusage usage{};
-    getrusage(RUSAGE_THREAD, &usage);
-    return {run_delay(), static_cast<std::uint64_t>(usage.ru_nivcsw), stolen()};
-}
-
 double seconds() {
     timespec time{};
     clock_gettime(CLOCK_MONOTONIC, &time);
     return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
 }
 
-/// Cycles a packet of one slice, which begins with an untimed lap.
-double slice(const Work& work, double length) {
-    work.lap();
+/// Cycles a packet of one slice, which begins with an untimed lap; nothing: disturbed.
+std::optional<double> slice(const Work& work, double length) {
+    const std::uint64_t untimed = work.lap();
+    if (work.is_slice)
+        return untimed == disturbed ? std::nullopt : std::optional(static_cast<double>(untimed) / work.packets);
     const double end = seconds() + length;
     std::uint64_t cycles = 0, packets = 0;
     do {
@@ -85,22 +75,24 @@ struct Pair {
     double subject, baseline;
 };
 
+/// Nothing where somebody else had the processor meanwhile. Who comes first changes, so that neither always finds the other's leavings.
+std::optional<Pair> pair_of(const Work& subject, const Work& baseline, double length, bool subject_first) {
+    const bool own_watch = subject.is_slice && baseline.is_slice;
+    const Disturbance before = disturbance();
+    const auto first = slice(subject_first ? subject : baseline, length);
+    const auto second = slice(subject_first ? baseline : subject, length);
+    if (!first || !second || (!own_watch && disturbance() != before))
+        return std::nullopt;
+    return subject_first ? Pair{*first, *second} : Pair{*second, *first};
+}
+
 /// Enough undisturbed pairs, or fewer where the machine gives no peace.
 std::vector<Pair> pairs_of(const Work& subject, const Work& baseline, const Pace& pace, unsigned& thrown_away) {
     std::vector<Pair> pairs;
     const unsigned most = pace.pairs * 20;
     for (unsigned tries = 0; pairs.size() < pace.pairs && tries < most; ++tries) {
-        const Disturbance before = disturbance();
-        Pair pair{};
-        if (tries % 2 == 0) { // who comes first changes, so that neither always finds the other's leavings
-            pair.subject = slice(subject, pace.slice);
-            pair.baseline = slice(baseline, pace.slice);
-        } else {
-            pair.baseline = slice(baseline, pace.slice);
-            pair.subject = slice(subject, pace.slice);
-        }
-        if (disturbance() == before)
-            pairs.push_back(pair);
+        if (const auto pair = pair_of(subject, baseline, pace.slice, tries % 2 == 0))
+            pairs.push_back(*pair);
         else
             ++thrown_away;
     }
@@ -114,6 +106,12 @@ std::string number(double value) {
 }
 
 } // namespace
+
+Disturbance disturbance() {
+    rusage usage{};
+    getrusage(RUSAGE_THREAD, &usage);
+    return {run_delay(), static_cast<std::uint64_t>(usage.ru_nivcsw), stolen()};
+}
 
 std::uint64_t now() {
 #if defined(__x86_64__)

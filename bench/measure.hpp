@@ -22,8 +22,17 @@ struct Pace {
 /// One lap does the same work every time and returns the TSC cycles of its timed parts; what it prepares is not timed.
 struct Work {
     std::function<std::uint64_t()> lap;
-    unsigned packets = 0; // of a lap
+    unsigned packets = 0;   // of a lap
+    bool is_slice = false;  // a lap takes about as long as a slice and looks for disturbances in its timed part itself
 };
+inline constexpr std::uint64_t disturbed = ~std::uint64_t{0}; // what such a lap returns where it found one
+
+/// What tells that somebody else had the processor: time that the thread waited runnable, switches it did not want, time stolen from its core.
+struct Disturbance {
+    std::uint64_t run_delay = 0, switches = 0, stolen = 0;
+    bool operator==(const Disturbance&) const = default;
+};
+[[nodiscard]] Disturbance disturbance(); // since the thread began
 
 /// Cycles a packet; the median over the series of each series' median, and the lowest and highest of them.
 struct Figure {
