@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the gateway costs on real ports: AF_XDP on veth pairs in a network namespace of its own, lan0 - red0 [gateway] black0 - wan0. Backlog
-// form: the receive ring is filled, the generator stops, the drain is timed; the worker's own loop and a plain forwarder with the bare AEAD
-// in turn. (A generator that runs beside it would be measured itself: the receive side of a veth runs on the sender's core.)
+// What the gateway costs on real ports: AF_XDP on veth pairs in a network namespace of its own, lan0 - red0 [gateway] black0 - wan0.
+// Backlog form: the receive ring is filled, the generator stops, the drain is timed; the worker's own loop and a plain forwarder with the
+// bare AEAD in turn. (A generator that runs beside it would be measured itself: the receive side of a veth runs on the sender's core.)
 //     bench-forward [--sizes OCTETS,...] [--pairs N] [--series N] [--core N] [--json FILE]
 #include "bench/bare.hpp"
 #include "bench/gateway.hpp"
@@ -26,7 +26,7 @@ constexpr unsigned backlog = 1536; // frames: three quarters of a receive ring
 
 /// A port's queue that counts what it gives out, and can waste cycles on it.
 class Drained final : public PortQueue {
-  public:
+public:
     explicit Drained(PortQueue& queue) : queue_(queue) {}
     std::uint64_t received = 0;
     unsigned wasted = 0; // cycles for each frame
@@ -34,8 +34,7 @@ class Drained final : public PortQueue {
     unsigned receive(std::span<Frame> frames) override {
         const unsigned count = queue_.receive(frames);
         received += count;
-        if (wasted != 0)
-            spin(std::uint64_t{wasted} * count);
+        if (wasted != 0) spin(std::uint64_t{wasted} * count);
         return count;
     }
     void refill(Chunks& free) override { queue_.refill(free); }
@@ -45,17 +44,17 @@ class Drained final : public PortQueue {
     [[nodiscard]] int descriptor() const override { return queue_.descriptor(); }
     [[nodiscard]] PortStatistics statistics() const override { return queue_.statistics(); }
 
-  private:
+private:
     PortQueue& queue_;
 };
 
-template <class T> T must(Result<T> result) {
+template <class T>
+T must(Result<T> result) {
     if (!result) {
         std::fprintf(stderr, "%s\n", to_string(result.error()).c_str());
         std::exit(1);
     }
-    if constexpr (!std::is_void_v<T>)
-        return std::move(*result);
+    if constexpr (!std::is_void_v<T>) return std::move(*result);
 }
 
 std::unique_ptr<xdp::Ports> start_ports() {
@@ -66,13 +65,14 @@ std::unique_ptr<xdp::Ports> start_ports() {
     desired.ports = {{.interface = "black0", .role = Role::black, .vlans = {{.id = 0, .vpn = wan_vpn}}, .listen = {}},
                      {.interface = "red0", .role = Role::red, .vlans = {{.id = 0, .vpn = red_vpn}}, .listen = {}}};
     auto maps = must(xdp::SharedMaps::open(std::string(veth::run_directory) + "/bpf/" + xdp::shared_pins));
-    must(maps.set_local_addresses({{.ifindex = veth::index_of("black0"), .vpn = wan_vpn, .address = *parse_address("192.0.2.2"), .ipsec = true}}));
+    must(maps.set_local_addresses(
+        {{.ifindex = veth::index_of("black0"), .vpn = wan_vpn, .address = *parse_address("192.0.2.2"), .ipsec = true}}));
     return must(xdp::Ports::start(desired, std::move(maps), {}));
 }
 
 /// One direction at one size.
 class Forward {
-  public:
+public:
     Forward(xdp::Ports& ports, const SaPairs& pairs, bool sealing, unsigned inner)
         : ports_(ports), pairs_(pairs), sealing_(sealing), inner_(inner), tables_(pairs, veth::mac_of("wan0"), veth::mac_of("lan0")),
           depot_(ports.memory()), chunks_(depot_, 1024), black_(ports.queue(black_port, 0)), red_(ports.queue(red_port, 0)),
@@ -85,8 +85,7 @@ class Forward {
         worker_ = std::make_unique<worker::Worker>(std::uint8_t{0}, tables_.surroundings(depot_), std::move(of_worker));
         worker::Worker* all[] = {worker_.get()};
         worker_->meet(all);
-        for (unsigned i = 0; i < backlog; ++i)
-            frames_[i].chunk = memory_.data() + std::size_t{i} * chunk_size;
+        for (unsigned i = 0; i < backlog; ++i) frames_[i].chunk = memory_.data() + std::size_t{i} * chunk_size;
     }
     ~Forward() { settle(); }
     Forward(const Forward&) = delete;
@@ -114,7 +113,7 @@ class Forward {
         return counters.drops == std::array<std::uint64_t, drop_reason_count>{} && (sealing_ ? counters.sealed : counters.opened) != 0;
     }
 
-  private:
+private:
     static Work work(std::function<std::uint64_t()> run) { return {std::move(run), backlog, true}; }
     Drained& from() { return sealing_ ? red_ : black_; }
     Drained& to() { return sealing_ ? black_ : red_; }
@@ -142,15 +141,15 @@ class Forward {
             transform::transform(pairs_.row()).seal({at.data() + i, transform::batch_size});
         for (Frame& frame : frames_) {
             frame.begin = static_cast<std::uint16_t>(frame.network - ethernet);
-            if (sealing_)
-                frame.begin = frame_headroom;
+            if (sealing_) frame.begin = frame_headroom;
             std::copy(mac.begin(), mac.end(), frame.data());
             std::fill_n(frame.data() + 6, 6, std::uint8_t{2});
             wire::store16(frame.data() + 12, 0x0800);
         }
         generator_.send(frames_);
     }
-    template <class Round> std::uint64_t drain(Round round) {
+    template <class Round>
+    std::uint64_t drain(Round round) {
         settle();
         generate();
         veth::rest();
@@ -173,12 +172,10 @@ class Forward {
             queue->refill(chunks_);
             std::array<Frame, transform::batch_size> frames;
             const unsigned count = queue->receive(frames);
-            if (count == 0)
-                continue;
+            if (count == 0) continue;
             encipher({frames.data(), count});
             const unsigned sent = to().transmit({frames.data(), count});
-            for (unsigned i = sent; i < count; ++i)
-                chunks_.give(frames[i]);
+            for (unsigned i = sent; i < count; ++i) chunks_.give(frames[i]);
         }
         black_.flush();
         red_.flush();
@@ -225,8 +222,7 @@ std::vector<unsigned> sizes_from(const std::vector<std::string>& arguments) {
         return {};
     }
     for (const unsigned size : sizes)
-        if (size < 46 || size > 1420)
-            return {};
+        if (size < 46 || size > 1420) return {};
     return sizes;
 }
 
@@ -239,13 +235,11 @@ bool run(const std::vector<unsigned>& sizes, const Pace& pace, std::vector<Row>&
             Forward forward(*ports, pairs, sealing, size);
             if (!tested) {
                 tested = self_test(forward.gateway(), forward.gateway(wasted_cycles), pace);
-                if (!tested)
-                    return false;
+                if (!tested) return false;
                 print_head();
             }
             const auto compared = compare(forward.gateway(), forward.plain(), pace);
-            if (!compared || !forward.whole())
-                return false;
+            if (!compared || !forward.whole()) return false;
             rows.push_back(row_of_table(forward.name(), *compared));
             print(rows.back());
         }
@@ -259,19 +253,18 @@ int main(int argc, char** argv) {
     const auto pace = pace_from(arguments);
     const std::vector<unsigned> sizes = pace ? sizes_from(arguments) : std::vector<unsigned>();
     if (sizes.empty()) {
-        std::fprintf(stderr, "bench-forward [--sizes OCTETS,...] [--pairs N] [--series N] [--core N] [--json FILE]; sizes from 46 to 1420\n");
+        std::fprintf(stderr,
+                     "bench-forward [--sizes OCTETS,...] [--pairs N] [--series N] [--core N] [--json FILE]; sizes from 46 to 1420\n");
         return 2;
     }
-    if (!veth::enter())
-        return 1;
+    if (!veth::enter()) return 1;
     std::printf("%s, core %d, %u pairs a series, %u series; baseline: plain AF_XDP forwarder and the bare AEAD\n",
                 crypto::describe(transform::engine_in_use()).c_str(), pace->core, pace->pairs, pace->series);
     const rcu::Reader reader;
     std::vector<Row> rows;
     const bool good = run(sizes, *pace, rows);
     veth::leave();
-    if (!good)
-        return 1;
+    if (!good) return 1;
     for (const Row& row : rows)
         std::printf("bar: %s at most 1.20: %.3f, %s\n", row.name.c_str(), row.median / *row.baseline,
                     row.median / *row.baseline <= 1.20 ? "met" : "not met");

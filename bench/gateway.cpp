@@ -55,8 +55,7 @@ std::unique_ptr<const route::Fib> make_fib(route::Mac black_destination, route::
 std::unique_ptr<const tables::Spd> make_spd(const SaPairs& pairs) {
     std::vector<Selector> selectors;
     selectors.reserve(pairs.count());
-    for (const Selector& inbound : pairs.selectors())
-        selectors.push_back({.local = inbound.remote, .remote = inbound.local});
+    for (const Selector& inbound : pairs.selectors()) selectors.push_back({.local = inbound.remote, .remote = inbound.local});
     std::vector<tables::Policy> policies;
     for (unsigned pair = 0; pair < pairs.count(); ++pair)
         policies.push_back({red_vpn, PolicyAction::protect, {&selectors[pair], 1}, &pairs.outbound()[pair], pair});
@@ -72,8 +71,7 @@ std::unique_ptr<const tables::Spd> make_spd(const SaPairs& pairs) {
 
 unsigned WastefulPort::receive(std::span<Frame> frames) {
     const unsigned count = port_.receive(frames);
-    if (wasted != 0)
-        spin(std::uint64_t{wasted} * count);
+    if (wasted != 0) spin(std::uint64_t{wasted} * count);
     return count;
 }
 
@@ -81,8 +79,7 @@ Tables::Tables(const SaPairs& pairs, route::Mac black_destination, route::Mac re
     : spd(std::make_unique<tables::Published<tables::Spd>>(make_spd(pairs))),
       fib(std::make_unique<tables::Published<route::Fib>>(make_fib(black_destination, red_destination))) {
     for (const transform::InboundSa& sa : pairs.inbound())
-        if (!sad.add(sa))
-            std::abort();
+        if (!sad.add(sa)) std::abort();
 }
 
 worker::Surroundings Tables::surroundings(Depot& depot) const {
@@ -118,8 +115,7 @@ std::uint64_t MemoryGateway::run(LapPort& from, LapPort& to) {
     const std::uint64_t before = to.transmitted();
     from.rewind();
     const std::uint64_t begin = now();
-    while (!from.over())
-        worker_->run_once();
+    while (!from.over()) worker_->run_once();
     const std::uint64_t cycles = now() - begin;
     if (to.transmitted() - before != lap) {
         const worker::Counters counters = worker_->counters();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A whole gateway over memory for the benchmarks: real SAs, real tables, one worker, a red and a black port. What is sealed here opens here.
+// A whole gateway over memory for the benchmarks: real SAs, real tables, one worker, a red and a black port. What is sealed here opens
+// here.
 #pragma once
 
 #include "bench/world.hpp"
@@ -14,7 +15,7 @@ namespace sallyport::bench {
 
 /// A port that can waste cycles for each frame that it gives out: for the self-tests.
 class WastefulPort final : public PortQueue {
-  public:
+public:
     explicit WastefulPort(PortQueue& port) : port_(port) {}
     unsigned wasted = 0; // cycles of the TSC for each frame received
 
@@ -26,7 +27,7 @@ class WastefulPort final : public PortQueue {
     [[nodiscard]] int descriptor() const override { return port_.descriptor(); }
     [[nodiscard]] PortStatistics statistics() const override { return port_.statistics(); }
 
-  private:
+private:
     PortQueue& port_;
 };
 
@@ -35,8 +36,9 @@ inline constexpr VpnNumber red_vpn = 1;
 
 /// The tables for SA pairs: 192.0.2.0/24 out of the black port, everything in the red VPN out of the red one, a policy for each pair.
 class Tables {
-  public:
-    explicit Tables(const SaPairs& pairs, route::Mac black_destination = {2, 0, 0, 0, 0, 3}, route::Mac red_destination = {2, 0, 0, 0, 0, 4});
+public:
+    explicit Tables(const SaPairs& pairs, route::Mac black_destination = {2, 0, 0, 0, 0, 3},
+                    route::Mac red_destination = {2, 0, 0, 0, 0, 4});
     [[nodiscard]] worker::Surroundings surroundings(Depot& depot) const;
 
     tables::Audience audience;
@@ -47,7 +49,7 @@ class Tables {
 };
 
 class MemoryGateway {
-  public:
+public:
     static constexpr unsigned lap = 256; // frames
 
     MemoryGateway(const SaPairs& pairs, unsigned inner);
@@ -66,7 +68,7 @@ class MemoryGateway {
     [[nodiscard]] const Tables& tables() const { return tables_; }
     [[nodiscard]] std::span<const unsigned> who() const { return who_; } // pair of each frame
 
-  private:
+private:
     [[nodiscard]] std::uint64_t run(LapPort& from, LapPort& to);
 
     const SaPairs& pairs_;

@@ -60,8 +60,7 @@ double seconds() {
 /// Cycles a packet of one slice, which begins with an untimed lap; nothing: disturbed.
 std::optional<double> slice(const Work& work, double length) {
     const std::uint64_t untimed = work.lap();
-    if (work.is_slice)
-        return untimed == disturbed ? std::nullopt : std::optional(static_cast<double>(untimed) / work.packets);
+    if (work.is_slice) return untimed == disturbed ? std::nullopt : std::optional(static_cast<double>(untimed) / work.packets);
     const double end = seconds() + length;
     std::uint64_t cycles = 0, packets = 0;
     do {
@@ -81,8 +80,7 @@ std::optional<Pair> pair_of(const Work& subject, const Work& baseline, double le
     const Disturbance before = disturbance();
     const auto first = slice(subject_first ? subject : baseline, length);
     const auto second = slice(subject_first ? baseline : subject, length);
-    if (!first || !second || (!own_watch && disturbance() != before))
-        return std::nullopt;
+    if (!first || !second || (!own_watch && disturbance() != before)) return std::nullopt;
     return subject_first ? Pair{*first, *second} : Pair{*second, *first};
 }
 
@@ -136,8 +134,9 @@ std::optional<Comparison> compare(const Work& subject, const Work& baseline, con
     for (unsigned i = 0; i < pace.series; ++i) {
         const auto pairs = pairs_of(subject, baseline, pace, comparison.thrown_away);
         if (pairs.size() < pace.pairs) {
-            std::fprintf(stderr, "only %zu of %u pairs were undisturbed: this machine is too busy to measure (--realtime helps where others run)\n", pairs.size(),
-                         pace.pairs);
+            std::fprintf(stderr,
+                         "only %zu of %u pairs were undisturbed: this machine is too busy to measure (--realtime helps where others run)\n",
+                         pairs.size(), pace.pairs);
             return std::nullopt;
         }
         std::vector<double> difference, ratio, bare;
@@ -246,8 +245,7 @@ std::optional<Pace> pace_from(std::vector<std::string>& arguments) {
         const std::string& name = arguments[i];
         if (name == "--realtime") {
             const sched_param first{.sched_priority = 1};
-            if (sched_setscheduler(0, SCHED_FIFO, &first) != 0)
-                std::perror("sched_setscheduler");
+            if (sched_setscheduler(0, SCHED_FIFO, &first) != 0) std::perror("sched_setscheduler");
             continue;
         }
         if (name != "--pairs" && name != "--series" && name != "--core" && name != "--json") {

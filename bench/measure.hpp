@@ -22,12 +22,13 @@ struct Pace {
 /// One lap does the same work every time and returns the TSC cycles of its timed parts; what it prepares is not timed.
 struct Work {
     std::function<std::uint64_t()> lap;
-    unsigned packets = 0;   // of a lap
-    bool is_slice = false;  // a lap takes about as long as a slice and looks for disturbances in its timed part itself
+    unsigned packets = 0;  // of a lap
+    bool is_slice = false; // a lap takes about as long as a slice and looks for disturbances in its timed part itself
 };
 inline constexpr std::uint64_t disturbed = ~std::uint64_t{0}; // what such a lap returns where it found one
 
-/// What tells that somebody else had the processor: time that the thread waited runnable, switches it did not want, time stolen from its core.
+/// What tells that somebody else had the processor: time that the thread waited runnable, switches it did not want, time stolen from its
+/// core.
 struct Disturbance {
     std::uint64_t run_delay = 0, switches = 0, stolen = 0;
     bool operator==(const Disturbance&) const = default;
@@ -73,7 +74,8 @@ void print(const Row& result);
 /// All of it at once; false: could not be written.
 [[nodiscard]] bool write_json(const std::vector<Row>& results, const std::string& path);
 
-/// Pins the thread; takes --pairs N, --series N, --core N, --realtime, --json FILE out of the arguments and leaves the others. Nothing: bad arguments.
+/// Pins the thread; takes --pairs N, --series N, --core N, --realtime, --json FILE out of the arguments and leaves the others. Nothing: bad
+/// arguments.
 [[nodiscard]] std::optional<Pace> pace_from(std::vector<std::string>& arguments);
 
 } // namespace sallyport::bench

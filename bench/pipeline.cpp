@@ -37,8 +37,7 @@ std::vector<unsigned> numbers_of(const std::string& list) {
     for (std::string word; std::getline(words, word, ',');) {
         unsigned value = 0;
         const auto end = std::from_chars(word.data(), word.data() + word.size(), value);
-        if (end.ptr != word.data() + word.size() || value == 0)
-            return {};
+        if (end.ptr != word.data() + word.size() || value == 0) return {};
         numbers.push_back(value);
     }
     return numbers;
@@ -49,8 +48,7 @@ std::vector<Algorithm> algorithms_of(const std::string& list) {
     std::istringstream words(list);
     for (std::string word; std::getline(words, word, ',');) {
         const auto algorithm = parse_algorithm(word);
-        if (!algorithm)
-            return {};
+        if (!algorithm) return {};
         found.push_back(*algorithm);
     }
     return found;
@@ -75,8 +73,7 @@ std::optional<Options> options_from(const std::vector<std::string>& arguments) {
         else if (name == "--engine" && (value == "openssl" || value == "ipsec-mb")) {
             const auto engine = value == "openssl" ? crypto::Engine::openssl : crypto::Engine::ipsec_mb;
             good = crypto::available(engine);
-            if (good)
-                transform::use(engine);
+            if (good) transform::use(engine);
         }
         if (!good) {
             std::fprintf(stderr, "%s '%s'?\n", name.c_str(), value.c_str());
@@ -89,14 +86,13 @@ std::optional<Options> options_from(const std::vector<std::string>& arguments) {
             std::fprintf(stderr, "sizes are from 28 to 1420 octets\n");
             return std::nullopt;
         }
-    if (options.algorithms.empty())
-        options.algorithms = {Algorithm::aes_128_gcm_16};
+    if (options.algorithms.empty()) options.algorithms = {Algorithm::aes_128_gcm_16};
     return options;
 }
 
 /// Ready-made packets for the bare library over the gateway's own frames: same text, same keys in the same order.
 class BarePackets {
-  public:
+public:
     BarePackets(const SaPairs& pairs, MemoryGateway& gateway, unsigned inner) : pairs_(pairs), order_(pairs.count()), packets_(lap) {
         const AlgorithmInfo& row = info(pairs.algorithm());
         const unsigned plain = (inner + wire::esp_trailer_size + row.block - 1) & ~(row.block - 1U);
@@ -112,8 +108,7 @@ class BarePackets {
         }
     }
     std::uint64_t seal(const Bare& call) {
-        for (crypto::Packet& packet : packets_)
-            packet.key = pairs_.outbound()[order_.next()].space.key;
+        for (crypto::Packet& packet : packets_) packet.key = pairs_.outbound()[order_.next()].space.key;
         return call(packets_);
     }
     std::uint64_t open(const Bare& call) {
@@ -123,14 +118,12 @@ class BarePackets {
             packets_[i].key = pairs_.outbound()[who[i]].space.key;
         }
         const crypto::Suite& suite = crypto::suite(transform::engine_in_use(), pairs_.algorithm());
-        for (unsigned i = 0; i < lap; i += crypto::batch_size)
-            suite.seal(&packets_[i], crypto::batch_size);
-        for (unsigned i = 0; i < lap; ++i)
-            packets_[i].key = pairs_.inbound()[who[i]].space.key;
+        for (unsigned i = 0; i < lap; i += crypto::batch_size) suite.seal(&packets_[i], crypto::batch_size);
+        for (unsigned i = 0; i < lap; ++i) packets_[i].key = pairs_.inbound()[who[i]].space.key;
         return call(packets_);
     }
 
-  private:
+private:
     const SaPairs& pairs_;
     Order order_;
     std::vector<crypto::Packet> packets_;
@@ -138,7 +131,7 @@ class BarePackets {
 
 /// One algorithm, size and number of SAs.
 class Pipeline {
-  public:
+public:
     Pipeline(const SaPairs& pairs, unsigned inner)
         : pairs_(pairs), gateway_(pairs, inner), bare_(pairs, gateway_, inner),
           tail_(std::string(info(pairs.algorithm()).name) + "/" + std::to_string(inner) + "/" + std::to_string(pairs.count())),
@@ -177,16 +170,17 @@ class Pipeline {
     }
     bool measure_stages(const Pace& pace, std::vector<Row>& results);
 
-  private:
+private:
     static Work work(std::function<std::uint64_t()> run) { return {std::move(run), lap}; }
-    template <class Measured> bool add(const std::optional<Measured>& measured, const std::string& head, std::vector<Row>& results) {
-        if (!measured)
-            return false;
+    template <class Measured>
+    bool add(const std::optional<Measured>& measured, const std::string& head, std::vector<Row>& results) {
+        if (!measured) return false;
         results.push_back(row_of_table(head + tail_, *measured));
         print(results.back());
         return true;
     }
-    template <class Stage> Work stage(bool sealing, unsigned done, Stage run);
+    template <class Stage>
+    Work stage(bool sealing, unsigned done, Stage run);
 
     const SaPairs& pairs_;
     MemoryGateway gateway_;
@@ -198,14 +192,14 @@ class Pipeline {
 };
 
 /// A stage by itself: the lap's frames have gone through the stages before it, `done` of them, in batches of 64 as in the worker.
-template <class Stage> Work Pipeline::stage(bool sealing, unsigned done, Stage run) {
+template <class Stage>
+Work Pipeline::stage(bool sealing, unsigned done, Stage run) {
     return work([this, sealing, done, run] {
         sealing ? gateway_.prepare_seal() : gateway_.prepare_open();
         const std::span<Frame> lap_frames = sealing ? gateway_.red() : gateway_.black();
         frames_.assign(lap_frames.begin(), lap_frames.end());
         at_.clear();
-        for (Frame& frame : frames_)
-            at_.push_back(&frame);
+        for (Frame& frame : frames_) at_.push_back(&frame);
         for (unsigned i = 0; i < lap && done >= 1; ++i) {
             wire::parse(frames_[i]);
             frames_[i].vpn = sealing ? red_vpn : wan_vpn;
@@ -215,8 +209,7 @@ template <class Stage> Work Pipeline::stage(bool sealing, unsigned done, Stage r
                 frames_[i].inbound = &pairs_.inbound()[gateway_.who()[i]];
         }
         const std::uint64_t begin = now();
-        for (unsigned i = 0; i < lap; i += transform::batch_size)
-            run(std::span<Frame* const>(at_.data() + i, transform::batch_size));
+        for (unsigned i = 0; i < lap; i += transform::batch_size) run(std::span<Frame* const>(at_.data() + i, transform::batch_size));
         return now() - begin;
     });
 }
@@ -224,8 +217,7 @@ template <class Stage> Work Pipeline::stage(bool sealing, unsigned done, Stage r
 bool Pipeline::measure_stages(const Pace& pace, std::vector<Row>& results) {
     const transform::Transform& calls = transform::transform(pairs_.row());
     const auto parse = [](std::span<Frame* const> frames) {
-        for (Frame* frame : frames)
-            wire::parse(*frame);
+        for (Frame* frame : frames) wire::parse(*frame);
     };
     const auto spd = [this](std::span<Frame* const> frames) { gateway_.tables().spd->read().decide_outbound(frames); };
     const auto sad = [this](std::span<Frame* const> frames) { gateway_.tables().sad.find(frames); };
@@ -256,8 +248,7 @@ bool run(const Options& options, const Pace& pace, std::vector<Row>& results) {
     {
         const SaPairs pairs(Algorithm::aes_128_gcm_16, 1);
         Pipeline pipeline(pairs, 64);
-        if (!self_test(pipeline.seal(), pipeline.wasteful_seal(), pace))
-            return false;
+        if (!self_test(pipeline.seal(), pipeline.wasteful_seal(), pace)) return false;
     }
     print_head();
     for (const Algorithm algorithm : options.algorithms)
@@ -265,20 +256,16 @@ bool run(const Options& options, const Pace& pace, std::vector<Row>& results) {
             const SaPairs pairs(algorithm, count);
             for (const unsigned size : options.sizes) {
                 Pipeline pipeline(pairs, size);
-                if (!pipeline.measure(pace, results))
-                    return false;
-                if (options.stages && count == 1 && (size == 64 || size == 1420) && !pipeline.measure_stages(pace, results))
-                    return false;
+                if (!pipeline.measure(pace, results)) return false;
+                if (options.stages && count == 1 && (size == 64 || size == 1420) && !pipeline.measure_stages(pace, results)) return false;
             }
         }
     for (const AlgorithmInfo& row : algorithms) {
-        if (!options.everything || row.algorithm == Algorithm::aes_128_gcm_16)
-            continue;
+        if (!options.everything || row.algorithm == Algorithm::aes_128_gcm_16) continue;
         const SaPairs pairs(row.algorithm, 1);
         for (const unsigned size : {64U, 1420U}) {
             Pipeline pipeline(pairs, size);
-            if (!pipeline.measure(pace, results))
-                return false;
+            if (!pipeline.measure(pace, results)) return false;
         }
     }
     return true;
@@ -289,16 +276,13 @@ bool run(const Options& options, const Pace& pace, std::vector<Row>& results) {
 int main(int argc, char** argv) {
     std::vector<std::string> arguments(argv + 1, argv + argc);
     const auto pace = pace_from(arguments);
-    if (!pace)
-        return 2;
+    if (!pace) return 2;
     const auto options = options_from(arguments);
-    if (!options)
-        return 2;
+    if (!options) return 2;
     std::printf("%s, core %d, %u pairs a series, %u series\n", crypto::describe(transform::engine_in_use()).c_str(), pace->core,
                 pace->pairs, pace->series);
     std::vector<Row> results;
-    if (!run(*options, *pace, results))
-        return 1;
+    if (!run(*options, *pace, results)) return 1;
     print_bars(results);
     return pace->json.empty() || write_json(results, pace->json) ? 0 : 1;
 }

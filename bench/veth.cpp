@@ -36,10 +36,8 @@ bool drop_all(const char* device) {
                                 {.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
     const int descriptor = bpf_prog_load(BPF_PROG_TYPE_XDP, "sink", "GPL", program, 2, nullptr);
     const bool good = descriptor >= 0 && bpf_xdp_attach(static_cast<int>(index_of(device)), descriptor, 0, nullptr) == 0;
-    if (!good)
-        std::perror(device);
-    if (descriptor >= 0)
-        close(descriptor);
+    if (!good) std::perror(device);
+    if (descriptor >= 0) close(descriptor);
     return good;
 }
 
@@ -60,8 +58,7 @@ bool enter() {
 }
 
 void leave() {
-    if (const auto detached = xdp::detach(pins()); !detached)
-        std::fprintf(stderr, "%s\n", to_string(detached.error()).c_str());
+    if (const auto detached = xdp::detach(pins()); !detached) std::fprintf(stderr, "%s\n", to_string(detached.error()).c_str());
     static_cast<void>(shell("ip link del black0; ip link del red0"));
 }
 
@@ -91,8 +88,7 @@ Generator::~Generator() { close(socket_); }
 void Generator::send(std::span<const Frame> frames) {
     parts_.clear();
     messages_.clear();
-    for (const Frame& frame : frames)
-        parts_.push_back({frame.data(), frame.length()});
+    for (const Frame& frame : frames) parts_.push_back({frame.data(), frame.length()});
     for (iovec& part : parts_) {
         mmsghdr message{};
         message.msg_hdr.msg_iov = &part;

@@ -15,8 +15,8 @@ namespace sallyport::bench::veth {
 
 inline constexpr const char* run_directory = "/run/sallyport-bench";
 
-/// Fresh network and mount namespaces, a bpffs below run_directory, the pairs; what comes to wan0 and lan0 is dropped by XDP. Once a process.
-/// False: not allowed (printed why).
+/// Fresh network and mount namespaces, a bpffs below run_directory, the pairs; what comes to wan0 and lan0 is dropped by XDP. Once a
+/// process. False: not allowed (printed why).
 [[nodiscard]] bool enter();
 /// Takes the ports' programs off and the pairs away.
 void leave();
@@ -27,14 +27,14 @@ void rest();
 
 /// Sends frames out of a device as they are, through a packet socket.
 class Generator {
-  public:
+public:
     explicit Generator(const char* device);
     ~Generator();
     Generator(const Generator&) = delete;
     Generator& operator=(const Generator&) = delete;
     void send(std::span<const Frame> frames);
 
-  private:
+private:
     int socket_;
     std::vector<iovec> parts_;
     std::vector<mmsghdr> messages_;

@@ -18,19 +18,17 @@ struct icmp_header {
 };
 
 // The VPN of the frame, by its tags.
-static __always_inline enum sp_verdict find_vpn(struct frame* f, struct sp_vlan_key* vlan) {
+static __always_inline enum sp_verdict find_vpn(struct frame* f) {
     __u32* vpn;
 
-    if (vlan->outer == SP_NO_TAG || (vlan->outer == 0 && vlan->inner == SP_NO_TAG)) {
+    if (f->vlan.outer == SP_NO_TAG || (f->vlan.outer == 0 && f->vlan.inner == SP_NO_TAG)) {
         f->vpn = port.untagged_vpn;
         return port.untagged ? SP_VERDICT_COUNT : SP_UNKNOWN_VLAN;
     }
-    if (!port.tagged)
-        return SP_UNKNOWN_VLAN;
-    vlan->ifindex = port.ifindex;
-    vpn = bpf_map_lookup_elem(&vlans, vlan);
-    if (!vpn)
-        return SP_UNKNOWN_VLAN;
+    if (!port.tagged) return SP_UNKNOWN_VLAN;
+    f->vlan.ifindex = port.ifindex;
+    vpn = bpf_map_lookup_elem(&vlans, &f->vlan);
+    if (!vpn) return SP_UNKNOWN_VLAN;
     f->vpn = *vpn;
     return SP_VERDICT_COUNT;
 }
@@ -49,8 +47,7 @@ static __always_inline bool is_multicast(const struct frame* f) {
 static __always_inline bool is_link_scope(const struct frame* f) {
     const __u8* d = f->destination;
 
-    if (f->family == SP_IPV4)
-        return (d[0] == 224 && d[1] == 0 && d[2] == 0) || (d[0] == 255 && d[1] == 255 && d[2] == 255 && d[3] == 255);
+    if (f->family == SP_IPV4) return (d[0] == 224 && d[1] == 0 && d[2] == 0) || (d[0] == 255 && d[1] == 255 && d[2] == 255 && d[3] == 255);
     return d[0] == 0xff && ((d[1] & 0xf) == 1 || (d[1] & 0xf) == 2);
 }
 
@@ -58,81 +55,74 @@ static __always_inline bool is_link_scope(const struct frame* f) {
 static __always_inline bool is_neighbour_discovery(struct xdp_md* ctx, const struct frame* f) {
     struct icmp_header icmp;
 
-    if (f->family != SP_IPV6 || f->protocol != PROTOCOL_ICMPV6 || f->hop_limit != 255)
-        return false;
-    if (f->l4 + sizeof(icmp) > f->end || !load(ctx, f->l4, &icmp, sizeof(icmp)))
-        return false;
+    if (f->family != SP_IPV6 || f->protocol != PROTOCOL_ICMPV6 || f->hop_limit != 255) return false;
+    if (f->l4 + sizeof(icmp) > f->end || !load(ctx, f->l4, &icmp, sizeof(icmp))) return false;
     return icmp.type >= ND_ROUTER_SOLICITATION && icmp.type <= ND_REDIRECT;
 }
 
-static __always_inline __u32 local_flags(const struct frame* f) {
-    struct sp_local_key key = {.ifindex = port.ifindex, .vpn = f->vpn, .family = f->family};
+static __always_inline __u32 local_flags(struct frame* f) {
+    struct sp_local_key* key = &f->key.local;
     __u32* flags;
 
-    __builtin_memcpy(key.address, f->destination, sizeof(key.address));
-    flags = bpf_map_lookup_elem(&local_addresses, &key);
+    key->ifindex = port.ifindex;
+    key->vpn = f->vpn;
+    key->family = f->family;
+    __builtin_memcpy(key->address, f->destination, sizeof(key->address));
+    flags = bpf_map_lookup_elem(&local_addresses, key);
     return flags ? *flags : 0;
 }
 
-static __always_inline void prefix_key(struct sp_prefix_key* key, const struct frame* f, const __u8 address[16]) {
+static __always_inline struct sp_prefix_key* prefix_key(struct frame* f, const __u8 address[16]) {
+    struct sp_prefix_key* key = &f->key.prefix;
+
     key->prefix_bits = SP_PREFIX_KEY_BITS + (f->family == SP_IPV4 ? 32 : 128);
     key->vpn_be = bpf_htonl(f->vpn);
     key->family_be = bpf_htonl(f->family);
     __builtin_memcpy(key->address, address, sizeof(key->address));
+    return key;
 }
 
-static __always_inline bool is_protected_source(const struct frame* f) {
-    struct sp_prefix_key key;
-    __u32* protection;
+static __always_inline bool is_protected_source(struct frame* f) {
+    __u32* protection = bpf_map_lookup_elem(&protected_sources, prefix_key(f, f->source));
 
-    prefix_key(&key, f, f->source);
-    protection = bpf_map_lookup_elem(&protected_sources, &key);
     return protection && *protection == SP_PROTECTION_PROTECTED;
 }
 
-static __always_inline bool may_bypass(const struct frame* f) {
-    struct sp_prefix_key key;
+static __always_inline bool may_bypass(struct frame* f) {
+    if (!bpf_map_lookup_elem(&bypass_destinations, prefix_key(f, f->destination))) return false;
+    return bpf_map_lookup_elem(&bypass_sources, prefix_key(f, f->source)) != NULL;
+}
 
-    prefix_key(&key, f, f->destination);
-    if (!bpf_map_lookup_elem(&bypass_destinations, &key))
-        return false;
-    prefix_key(&key, f, f->source);
-    return bpf_map_lookup_elem(&bypass_sources, &key) != NULL;
+static __always_inline bool is_keepalive(struct xdp_md* ctx, __u32 offset) {
+    __u8 only;
+
+    return load(ctx, offset, &only, sizeof(only)) && only == 0xff;
 }
 
 // UDP to one of our addresses: IKE, ESP in UDP (RFC 3948 2), or nothing of ours.
-static __always_inline enum sp_verdict classify_udp(struct xdp_md* ctx, const struct frame* f) {
+static __always_inline enum sp_verdict classify_udp(struct xdp_md* ctx, struct frame* f) {
     struct udp_header udp;
     __u32 offset = f->l4 + sizeof(udp);
-    __u32 octets, marker = 0;
+    __u32 octets;
     __u16 to;
 
-    if (offset > f->end || !load(ctx, f->l4, &udp, sizeof(udp)))
-        return SP_BAD_UDP;
+    if (offset > f->end || !load(ctx, f->l4, &udp, sizeof(udp))) return SP_BAD_UDP;
     to = bpf_ntohs(udp.destination);
-    if (to != PORT_IKE && to != PORT_IKE_NAT)
-        return SP_VERDICT_COUNT;
-    if (f->fragment)
-        return SP_IPSEC_FRAGMENT;
+    if (to != PORT_IKE && to != PORT_IKE_NAT) return SP_VERDICT_COUNT;
+    if (f->fragment) return SP_IPSEC_FRAGMENT;
     octets = bpf_ntohs(udp.length);
-    if (octets < sizeof(udp) || f->l4 + octets > f->end)
-        return SP_BAD_UDP;
+    if (octets < sizeof(udp) || f->l4 + octets > f->end) return SP_BAD_UDP;
     octets -= sizeof(udp);
-    if (to == PORT_IKE)
-        return classify_ike(ctx, f, offset, octets);
+    if (to == PORT_IKE_NAT) {
+        __u32 marker; // four zero octets: IKE follows
 
-    if (octets < sizeof(marker)) {
-        __u8 only = 0;
-
-        if (octets == 1 && load(ctx, offset, &only, 1) && only == 0xff)
-            return SP_NAT_KEEPALIVE;
-        return SP_UDP_SHORT;
+        if (octets < sizeof(marker)) return octets == 1 && is_keepalive(ctx, offset) ? SP_NAT_KEEPALIVE : SP_UDP_SHORT;
+        if (!load(ctx, offset, &marker, sizeof(marker))) return SP_BAD_UDP;
+        if (marker != 0) return SP_ESP_IN_UDP;
+        offset += sizeof(marker);
+        octets -= sizeof(marker);
     }
-    if (!load(ctx, offset, &marker, sizeof(marker)))
-        return SP_BAD_UDP;
-    if (marker != 0)
-        return SP_ESP_IN_UDP;
-    return classify_ike(ctx, f, offset + sizeof(marker), octets - sizeof(marker));
+    return classify_ike(ctx, f, offset, octets);
 }
 
 // Is what an ICMP error quotes something that we sent: ESP, AH, or UDP from port 500 or 4500? `offset`: of what follows the quoted IP
@@ -140,10 +130,8 @@ static __always_inline enum sp_verdict classify_udp(struct xdp_md* ctx, const st
 static __always_inline bool quotes_ours(struct xdp_md* ctx, const struct frame* f, __u8 protocol, __u32 offset) {
     __be16 from;
 
-    if (protocol == PROTOCOL_ESP || protocol == PROTOCOL_AH)
-        return true;
-    if (protocol != PROTOCOL_UDP || offset + sizeof(from) > f->end || !load(ctx, offset, &from, sizeof(from)))
-        return false;
+    if (protocol == PROTOCOL_ESP || protocol == PROTOCOL_AH) return true;
+    if (protocol != PROTOCOL_UDP || offset + sizeof(from) > f->end || !load(ctx, offset, &from, sizeof(from))) return false;
     return bpf_ntohs(from) == PORT_IKE || bpf_ntohs(from) == PORT_IKE_NAT;
 }
 
@@ -155,8 +143,7 @@ static __always_inline enum sp_verdict classify_icmp(struct xdp_md* ctx, const s
 
     if (offset + sizeof(quote) > f->end || !load(ctx, f->l4, &icmp, sizeof(icmp)) || !load(ctx, offset, &quote, sizeof(quote)))
         return SP_VERDICT_COUNT;
-    if (icmp.type != 3 && icmp.type != 11 && icmp.type != 12)
-        return SP_VERDICT_COUNT;
+    if (icmp.type != 3 && icmp.type != 11 && icmp.type != 12) return SP_VERDICT_COUNT;
     offset += (quote.version_ihl & 0xf) * 4u;
     return quotes_ours(ctx, f, quote.protocol, offset) ? SP_IPSEC_ICMP_ERROR : SP_VERDICT_COUNT;
 }
@@ -171,13 +158,11 @@ static __always_inline enum sp_verdict classify_icmpv6(struct xdp_md* ctx, const
 
     if (offset + sizeof(quote) > f->end || !load(ctx, f->l4, &icmp, sizeof(icmp)) || !load(ctx, offset, &quote, sizeof(quote)))
         return SP_VERDICT_COUNT;
-    if (icmp.type < 1 || icmp.type > 4)
-        return SP_VERDICT_COUNT;
+    if (icmp.type < 1 || icmp.type > 4) return SP_VERDICT_COUNT;
     offset += sizeof(quote);
     protocol = quote.next_header;
     if (protocol == PROTOCOL_FRAGMENT) {
-        if (offset + sizeof(ext) > f->end || !load(ctx, offset, &ext, sizeof(ext)))
-            return SP_VERDICT_COUNT;
+        if (offset + sizeof(ext) > f->end || !load(ctx, offset, &ext, sizeof(ext))) return SP_VERDICT_COUNT;
         protocol = ext.next_header;
         offset += sizeof(ext);
     }
@@ -187,28 +172,21 @@ static __always_inline enum sp_verdict classify_icmpv6(struct xdp_md* ctx, const
 // A packet to an address at which we serve IPsec: is it for the socket? Not decided: it is for the gateway itself.
 static __always_inline enum sp_verdict classify_ipsec(struct xdp_md* ctx, struct frame* f) {
     if (f->family == SP_IPV6) {
-        enum sp_verdict verdict = walk_extensions(ctx, f);
+        enum sp_verdict verdict = (enum sp_verdict)walk_extensions(ctx, f);
 
-        if (verdict != SP_VERDICT_COUNT)
-            return verdict;
-        if (f->other_node)
-            return SP_VERDICT_COUNT;
+        if (verdict != SP_VERDICT_COUNT) return verdict;
+        if (f->other_node) return SP_VERDICT_COUNT;
     }
     if (f->later_fragment) // an extension header may hide any of ours
         return f->protocol == PROTOCOL_ESP || f->protocol == PROTOCOL_AH || f->protocol == PROTOCOL_UDP ||
                        (f->family == SP_IPV6 && (f->protocol == PROTOCOL_DESTINATION_OPTIONS || f->protocol == PROTOCOL_ROUTING))
                    ? SP_IPSEC_FRAGMENT
                    : SP_VERDICT_COUNT;
-    if (f->protocol == PROTOCOL_ESP)
-        return f->fragment ? SP_IPSEC_FRAGMENT : SP_ESP;
-    if (f->protocol == PROTOCOL_AH)
-        return f->fragment ? SP_IPSEC_FRAGMENT : SP_AH;
-    if (f->protocol == PROTOCOL_UDP)
-        return classify_udp(ctx, f);
-    if (f->family == SP_IPV4 && f->protocol == PROTOCOL_ICMP && !f->fragment)
-        return classify_icmp(ctx, f);
-    if (f->family == SP_IPV6 && f->protocol == PROTOCOL_ICMPV6 && !f->fragment)
-        return classify_icmpv6(ctx, f);
+    if (f->protocol == PROTOCOL_ESP) return f->fragment ? SP_IPSEC_FRAGMENT : SP_ESP;
+    if (f->protocol == PROTOCOL_AH) return f->fragment ? SP_IPSEC_FRAGMENT : SP_AH;
+    if (f->protocol == PROTOCOL_UDP) return classify_udp(ctx, f);
+    if (f->family == SP_IPV4 && f->protocol == PROTOCOL_ICMP && !f->fragment) return classify_icmp(ctx, f);
+    if (f->family == SP_IPV6 && f->protocol == PROTOCOL_ICMPV6 && !f->fragment) return classify_icmpv6(ctx, f);
     return SP_VERDICT_COUNT;
 }
 
@@ -220,23 +198,18 @@ static __always_inline enum sp_verdict classify_black(struct xdp_md* ctx, struct
     if (flags & SP_LOCAL_IPSEC) {
         enum sp_verdict verdict = classify_ipsec(ctx, f);
 
-        if (verdict != SP_VERDICT_COUNT)
-            return verdict;
+        if (verdict != SP_VERDICT_COUNT) return verdict;
     }
-    if (flags)
-        return is_protected_source(f) ? SP_PROTECTED_SOURCE : SP_LOCAL;
-    if (is_link_scope(f))
-        return is_protected_source(f) ? SP_PROTECTED_SOURCE : SP_LINK_SCOPE;
-    if (may_bypass(f))
-        return SP_BYPASS;
+    if (flags) return is_protected_source(f) ? SP_PROTECTED_SOURCE : SP_LOCAL;
+    if (is_link_scope(f)) return is_protected_source(f) ? SP_PROTECTED_SOURCE : SP_LINK_SCOPE;
+    if (may_bypass(f)) return SP_BYPASS;
     return is_protected_source(f) ? SP_PROTECTED_SOURCE : SP_TRANSIT;
 }
 
 // What is not for the gateway itself meets the policy. Routing protocols are for the gateway itself: they use link-local multicast or one
 // of its addresses.
 static __always_inline enum sp_verdict classify_red(struct frame* f) {
-    if (local_flags(f))
-        return SP_LOCAL;
+    if (local_flags(f)) return SP_LOCAL;
     return is_link_scope(f) ? SP_LINK_SCOPE : SP_POLICY;
 }
 
@@ -245,46 +218,33 @@ static __always_inline bool is_link_control(__u16 ethertype) {
 }
 
 static __always_inline enum sp_verdict parse_frame(struct xdp_md* ctx, struct frame* f) {
-    struct sp_vlan_key vlan;
-    enum sp_verdict verdict;
-    __u64 mac;
+    enum sp_verdict verdict = parse_link(ctx, f);
 
-    verdict = parse_link(ctx, f, &mac, &vlan);
-    if (verdict != SP_VERDICT_COUNT)
-        return verdict;
-    verdict = find_vpn(f, &vlan);
-    if (verdict != SP_VERDICT_COUNT)
-        return verdict;
-    if (!f->group_frame && !is_our_mac(mac))
-        return SP_OTHER_HOST;
-    if (f->ethertype == ETHERTYPE_IPV4)
-        return parse_ipv4(ctx, f);
-    if (f->ethertype == ETHERTYPE_IPV6)
-        return parse_ipv6(ctx, f);
-    if (f->ethertype == ETHERTYPE_ARP)
-        return SP_ARP;
+    if (verdict != SP_VERDICT_COUNT) return verdict;
+    verdict = find_vpn(f);
+    if (verdict != SP_VERDICT_COUNT) return verdict;
+    if (!f->group_frame && !is_our_mac(f->mac)) return SP_OTHER_HOST;
+    if (f->ethertype == ETHERTYPE_IPV4) return parse_ipv4(ctx, f);
+    if (f->ethertype == ETHERTYPE_IPV6) return parse_ipv6(ctx, f);
+    if (f->ethertype == ETHERTYPE_ARP) return SP_ARP;
     return is_link_control(f->ethertype) ? SP_LINK_CONTROL : SP_NOT_IP;
 }
 
 static __always_inline enum sp_action action_of(enum sp_verdict verdict) {
     switch (verdict) {
 #define SP_X(symbol, name, action, meaning)                                                                                                \
-    case symbol:                                                                                                                           \
-        return action;
+    case symbol: return action;
         SP_VERDICTS(SP_X)
 #undef SP_X
-    default:
-        return SP_DROP;
+    default: return SP_DROP;
     }
 }
 
 static __always_inline enum sp_verdict classify(struct xdp_md* ctx, struct frame* f) {
     enum sp_verdict verdict = parse_frame(ctx, f);
 
-    if (verdict != SP_VERDICT_COUNT)
-        return verdict;
-    if (is_neighbour_discovery(ctx, f))
-        return SP_NEIGHBOUR_DISCOVERY;
+    if (verdict != SP_VERDICT_COUNT) return verdict;
+    if (is_neighbour_discovery(ctx, f)) return SP_NEIGHBOUR_DISCOVERY;
     verdict = port.role == SP_ROLE_RED ? classify_red(f) : classify_black(ctx, f);
     if (action_of(verdict) == SP_SOCKET && f->group_frame && !is_multicast(f)) // RFC 1122 3.3.6
         return SP_GROUP_FRAME;

@@ -7,6 +7,7 @@
 
 #include <bpf/bpf_helpers.h>
 
+#include "parse.h"
 #include "shared.h"
 
 const volatile struct sp_port port; // set before load: what a port cannot do, the verifier removes
@@ -14,6 +15,8 @@ const volatile struct sp_port port; // set before load: what a port cannot do, t
 // The MAC addresses that are this port's own, as mac_number() gives them; the first one zero: not known, all are taken as ours. Written by
 // user space while the program runs.
 volatile __u64 port_macs[SP_MAX_PORT_MACS];
+
+const __u32 zero_key = 0; // of arrays with one entry
 
 struct {
     __uint(type, BPF_MAP_TYPE_XSKMAP);
@@ -28,6 +31,14 @@ struct {
     __type(key, __u32);
     __type(value, struct sp_counter);
 } counters SEC(".maps");
+
+// Where each CPU describes the frame it is at.
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct frame);
+} frames SEC(".maps");
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // From octets to a description of the frame: Ethernet, VLAN tags, IPv4, IPv6 with extension headers.
 //
+// The description lies in a per-CPU map, and nothing but what bpf_xdp_load_bytes gives is stored on the stack: without CAP_PERFMON the
+// verifier, before Linux 6.8, refuses a narrow store there over what it knows as a number. For the same reason the program is compiled
+// without 32-bit registers, which the compiler spills by narrow stores.
+//
 // Headers at a place known at compile time (Ethernet, tags) are read in the packet; all others are copied to the stack by
 // bpf_xdp_load_bytes, which checks the bounds itself: without CAP_PERFMON the verifier allows neither a packet pointer plus a variable nor
 // the difference of two pointers.
@@ -105,6 +109,14 @@ struct frame {
     bool other_node;     // a routing header names further nodes to visit
     __u8 source[16];
     __u8 destination[16];
+    __u64 mac;               // where the frame is sent to, as mac_number() gives it
+    struct sp_vlan_key vlan; // its tags, SP_NO_TAG where there is none
+    union {                  // what a map is asked for
+        struct sp_local_key local;
+        struct sp_prefix_key prefix;
+        struct sp_source_key source;
+        __u32 verdict;
+    } key;
 };
 
 static __always_inline bool load(struct xdp_md* ctx, __u32 offset, void* to, __u32 size) {
@@ -120,36 +132,31 @@ static __always_inline __u64 mac_number(const __u8 mac[6]) {
     return (__u64)mac[0] | (__u64)mac[1] << 8 | (__u64)mac[2] << 16 | (__u64)mac[3] << 24 | (__u64)mac[4] << 32 | (__u64)mac[5] << 40;
 }
 
-// Ethernet and at most two VLAN tags. Gives the tags as VLAN ids, SP_NO_TAG where there is none.
-static __always_inline enum sp_verdict parse_link(struct xdp_md* ctx, struct frame* f, __u64* mac, struct sp_vlan_key* vlan) {
+// Ethernet and at most two VLAN tags.
+static __always_inline enum sp_verdict parse_link(struct xdp_md* ctx, struct frame* f) {
     void* data = (void*)(long)ctx->data;
     void* data_end = (void*)(long)ctx->data_end;
     struct ethernet_header* eth = data;
     struct vlan_tag* tag = (void*)(eth + 1);
 
-    if ((void*)(eth + 1) > data_end)
-        return SP_BAD_LINK;
+    if ((void*)(eth + 1) > data_end) return SP_BAD_LINK;
     f->length = (__u32)bpf_xdp_get_buff_len(ctx);
     f->group_frame = eth->destination[0] & 1;
-    *mac = mac_number(eth->destination);
+    f->mac = mac_number(eth->destination);
     f->ethertype = bpf_ntohs(eth->type);
     f->l3 = sizeof(*eth);
-    vlan->outer = SP_NO_TAG;
-    vlan->inner = SP_NO_TAG;
-    if (!is_vlan(f->ethertype))
-        return SP_VERDICT_COUNT;
+    f->vlan.outer = SP_NO_TAG;
+    f->vlan.inner = SP_NO_TAG;
+    if (!is_vlan(f->ethertype)) return SP_VERDICT_COUNT;
 
-    if ((void*)(tag + 1) > data_end)
-        return SP_BAD_LINK;
-    vlan->outer = bpf_ntohs(tag->tci) & 0xfff;
+    if ((void*)(tag + 1) > data_end) return SP_BAD_LINK;
+    f->vlan.outer = bpf_ntohs(tag->tci) & 0xfff;
     f->ethertype = bpf_ntohs(tag->type);
     f->l3 += sizeof(*tag);
-    if (!is_vlan(f->ethertype))
-        return SP_VERDICT_COUNT;
+    if (!is_vlan(f->ethertype)) return SP_VERDICT_COUNT;
 
-    if ((void*)(tag + 2) > data_end)
-        return SP_BAD_LINK;
-    vlan->inner = bpf_ntohs(tag[1].tci) & 0xfff;
+    if ((void*)(tag + 2) > data_end) return SP_BAD_LINK;
+    f->vlan.inner = bpf_ntohs(tag[1].tci) & 0xfff;
     f->ethertype = bpf_ntohs(tag[1].type);
     f->l3 += sizeof(*tag);
     return is_vlan(f->ethertype) ? SP_UNKNOWN_VLAN : SP_VERDICT_COUNT;
@@ -160,12 +167,10 @@ static __always_inline enum sp_verdict parse_ipv4(struct xdp_md* ctx, struct fra
     struct ipv4_header ip;
     __u32 header, total, offset;
 
-    if (!load(ctx, f->l3, &ip, sizeof(ip)))
-        return SP_BAD_IP;
+    if (!load(ctx, f->l3, &ip, sizeof(ip))) return SP_BAD_IP;
     header = (ip.version_ihl & 0xf) * 4u;
     total = bpf_ntohs(ip.total_length);
-    if (ip.version_ihl >> 4 != 4 || header < sizeof(ip) || total < header || f->l3 + total > f->length)
-        return SP_BAD_IP;
+    if (ip.version_ihl >> 4 != 4 || header < sizeof(ip) || total < header || f->l3 + total > f->length) return SP_BAD_IP;
     offset = bpf_ntohs(ip.fragment);
     f->family = SP_IPV4;
     f->protocol = ip.protocol;
@@ -183,12 +188,10 @@ static __always_inline enum sp_verdict parse_ipv4(struct xdp_md* ctx, struct fra
 static __always_inline enum sp_verdict parse_ipv6(struct xdp_md* ctx, struct frame* f) {
     struct ipv6_header ip;
 
-    if (!load(ctx, f->l3, &ip, sizeof(ip)))
-        return SP_BAD_IP;
+    if (!load(ctx, f->l3, &ip, sizeof(ip))) return SP_BAD_IP;
     f->l4 = f->l3 + sizeof(ip);
     f->end = f->l4 + bpf_ntohs(ip.payload_length);
-    if (bpf_ntohl(ip.version_class_flow) >> 28 != 6 || f->end > f->length)
-        return SP_BAD_IP;
+    if (bpf_ntohl(ip.version_class_flow) >> 28 != 6 || f->end > f->length) return SP_BAD_IP;
     f->family = SP_IPV6;
     f->protocol = ip.next_header;
     f->hop_limit = ip.hop_limit;
@@ -197,34 +200,48 @@ static __always_inline enum sp_verdict parse_ipv6(struct xdp_md* ctx, struct fra
     return SP_VERDICT_COUNT;
 }
 
-// RFC 8200 4: from the fixed header to the first header that is not an extension, or to the fragment header of a later fragment, behind
-// which only the sender's first fragment tells what it is.
-static __always_inline enum sp_verdict walk_extensions(struct xdp_md* ctx, struct frame* f) {
-    for (int i = 0; i <= EXTENSION_HEADERS_MAX; i++) {
-        struct extension_header ext;
-        __u32 size = sizeof(ext);
+// One extension header (RFC 8200 4) at f->l4, if there is one.
+static __always_inline enum sp_verdict step_over_extension(struct xdp_md* ctx, struct frame* f) {
+    struct extension_header ext;
+    __u32 size = sizeof(ext);
 
-        if (f->protocol != PROTOCOL_HOP_BY_HOP && f->protocol != PROTOCOL_ROUTING && f->protocol != PROTOCOL_FRAGMENT &&
-            f->protocol != PROTOCOL_DESTINATION_OPTIONS)
-            return SP_VERDICT_COUNT;
-        if (f->l4 + sizeof(ext) > f->end || !load(ctx, f->l4, &ext, sizeof(ext)))
-            return SP_BAD_EXTENSION;
-        if (f->protocol == PROTOCOL_FRAGMENT) {
-            __u16 fragment = bpf_ntohs(ext.fragment);
+    if (f->l4 + sizeof(ext) > f->end || !load(ctx, f->l4, &ext, sizeof(ext))) return SP_BAD_EXTENSION;
+    if (f->protocol == PROTOCOL_FRAGMENT) {
+        __u16 fragment = bpf_ntohs(ext.fragment);
 
-            f->fragment |= (fragment & 0xfff9) != 0; // offset 0 without M is an atomic fragment, that is, a whole datagram (RFC 6946)
-            f->later_fragment |= (fragment & 0xfff8) != 0;
-        } else {
-            size += ext.length * 8u;
-        }
-        if (f->protocol == PROTOCOL_ROUTING && (bpf_ntohs(ext.fragment) & 0xff) != 0) // segments left
-            f->other_node = true;
-        f->protocol = ext.next_header;
-        f->l4 += size;
-        if (f->l4 > f->end)
-            return SP_BAD_EXTENSION;
-        if (f->later_fragment)
-            return SP_VERDICT_COUNT;
+        if (fragment & 0xfff9) // offset 0 without M is an atomic fragment, that is, a whole datagram (RFC 6946)
+            f->fragment = true;
+        if (fragment & 0xfff8) f->later_fragment = true;
+    } else {
+        size += ext.length * 8u;
     }
-    return SP_BAD_EXTENSION;
+    if (f->protocol == PROTOCOL_ROUTING && (bpf_ntohs(ext.fragment) & 0xff) != 0) // segments left
+        f->other_node = true;
+    f->protocol = ext.next_header;
+    f->l4 += size;
+    return f->l4 > f->end ? SP_BAD_EXTENSION : SP_VERDICT_COUNT;
+}
+
+static __always_inline bool at_extension(const struct frame* f) {
+    return f->protocol == PROTOCOL_HOP_BY_HOP || f->protocol == PROTOCOL_ROUTING || f->protocol == PROTOCOL_FRAGMENT ||
+           f->protocol == PROTOCOL_DESTINATION_OPTIONS;
+}
+
+// From the fixed header to the first header that is not an extension, or to the fragment header of a later fragment, behind which only the
+// sender's first fragment tells what it is.
+//
+// A function that the verifier looks at by itself, its loop unrolled: without CAP_PERFMON it also follows mispredicted branches, and those
+// never leave a loop. Gives an enum sp_verdict.
+__noinline int walk_extensions(struct xdp_md* ctx, struct frame* f) {
+    if (!f) // for the verifier
+        return SP_BAD_EXTENSION;
+#pragma clang loop unroll(full)
+    for (int i = 0; i < EXTENSION_HEADERS_MAX; i++) {
+        enum sp_verdict verdict;
+
+        if (!at_extension(f) || f->later_fragment) return SP_VERDICT_COUNT;
+        verdict = step_over_extension(ctx, f);
+        if (verdict != SP_VERDICT_COUNT) return (int)verdict;
+    }
+    return at_extension(f) && !f->later_fragment ? SP_BAD_EXTENSION : SP_VERDICT_COUNT;
 }

@@ -169,6 +169,9 @@ Result<void> Gateway::Inside::start_threads() {
     }
     for (worker::Worker* worker : all) worker->meet(all);
     stage->meet(std::move(inboxes));
+    // A round before there are threads gives the sockets chunks to receive into: from now on no frame is lost, whenever a thread gets its
+    // core.
+    for (worker::Worker* worker : all) worker->run_once();
 
     if (auto begun = threads.begin(std::make_unique<StageJob>(*stage), "sp-exception", {}); !begun) return begun;
     cores = cores_of_workers(ports->queues(), desired.settings.cores, allowed_cores());

@@ -28,7 +28,8 @@ public:
     virtual unsigned receive(std::span<Frame> frames) = 0;
     /// Gives free chunks to the receive side until it has as many as it can hold.
     virtual void refill(Chunks& free) = 0;
-    /// Queues frames in order; returns how many were taken (from the front). The port owns those chunks until complete().
+    /// Queues frames in order; returns how many were taken (from the front). The port owns those chunks until complete(). Only chunk,
+    /// index, begin and end are set.
     virtual unsigned transmit(std::span<const Frame> frames) = 0;
     /// Takes back the chunks of frames that have left.
     virtual void complete(Chunks& free) = 0;

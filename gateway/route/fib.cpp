@@ -36,6 +36,7 @@ NextHop Fib::lookup(VpnNumber vpn, Role out, Family family, const std::uint8_t* 
     const Table& table = *tables_[vpn];
     const Group& group = table.groups[(family == Family::ipv4 ? table.ipv4 : table.ipv6).lookup(destination)];
     result.reason = group.reason;
+    result.by_flow = group.count > 1;
     if (group.reason != DropReason::none) return result;
 
     const Hop& hop = choose(table, group, flow_hash);

@@ -21,6 +21,7 @@ struct NextHop {
     std::uint8_t port = 0;                    // index of the port in Desired::ports
     std::uint16_t vlan = 0;                   // tag to put on, 0: none
     std::uint16_t mtu = 0;                    // octets of an IP packet on this way
+    bool by_flow = false;                     // the route has several ways: another flow hash may give another answer
     Mac destination{};                        // of the neighbour
     Mac source{};                             // of our interface
     std::uint32_t interface = 0;              // kernel's number of the interface; with reason none and neighbour_unresolved

@@ -13,6 +13,7 @@ namespace {
 
 /// The same for all packets of a flow, so that a multipath route does not reorder it: an SA outside, the addresses and ports inside.
 std::uint32_t flow_hash(const Frame& frame) {
+    if ((frame.flags & frame_waited) != 0) return frame.spi; // it no longer knows its SA
     if ((frame.flags & (frame_to_red | frame_bypassed)) == 0) return frame.outbound->number * 0x9e3779b1U;
     const std::uint8_t* header = frame.at(frame.network);
     const unsigned first = frame.family == 4 ? wire::ipv4_source : wire::ipv6_source;
@@ -31,9 +32,6 @@ const std::uint8_t* destination_of(const Frame& frame) {
 
 void Worker::route(const Batch& batch) {
     for (Frame* frame : batch.span()) {
-        // The hash goes along in a field that has served: a frame that has waited no longer knows its SA.
-        if ((frame->flags & frame_waited) == 0) [[likely]]
-            frame->spi = flow_hash(*frame);
         const route::NextHop& hop = next_hop(*frame);
         if (hop.reason == DropReason::none) [[likely]] {
             leave(*frame, hop);
@@ -49,28 +47,30 @@ void Worker::route(const Batch& batch) {
 const route::NextHop& Worker::next_hop(Frame& frame) {
     const Role out = (frame.flags & frame_to_red) != 0 ? Role::red : Role::black;
     const std::uint8_t* destination = destination_of(frame);
-    if (way_.family != frame.family || way_.vpn != frame.vpn || way_.hash != frame.spi || way_.out != out ||
-        std::memcmp(way_.destination.data(), destination, frame.family == 4 ? 4 : 16) != 0) [[unlikely]]
-        return look_up(frame);
+    const bool same = way_.family == frame.family && way_.vpn == frame.vpn && way_.out == out &&
+                      (frame.family == 4 ? std::memcmp(way_.destination.data(), destination, 4) == 0 // constant sizes: no call
+                                         : std::memcmp(way_.destination.data(), destination, 16) == 0);
+    if (same && !way_.next.by_flow) [[likely]]
+        return way_.next;
+    const std::uint32_t hash = flow_hash(frame);
+    if (!same || way_.hash != hash) look_up(frame, out, hash);
     return way_.next;
 }
 
-const route::NextHop& Worker::look_up(Frame& frame) {
+void Worker::look_up(Frame& frame, Role out, std::uint32_t hash) {
     const std::uint8_t* destination = destination_of(frame);
     const Family family = frame.family == 4 ? Family::ipv4 : Family::ipv6;
-    const Role out = (frame.flags & frame_to_red) != 0 ? Role::red : Role::black;
-    way_.next = fib_->lookup(frame.vpn, out, family, destination, frame.spi);
+    way_.next = fib_->lookup(frame.vpn, out, family, destination, hash);
     const bool nowhere = way_.next.reason == DropReason::no_route || way_.next.reason == DropReason::route_not_ours;
     if (nowhere && out == Role::black && (frame.flags & frame_bypassed) != 0 && frame.vpn != wan_vpn) {
         frame.vpn = wan_vpn;
-        way_.next = fib_->lookup(wan_vpn, out, family, destination, frame.spi);
+        way_.next = fib_->lookup(wan_vpn, out, family, destination, hash);
     }
     way_.family = frame.family;
     way_.vpn = frame.vpn;
-    way_.hash = frame.spi;
+    way_.hash = hash;
     way_.out = out;
     std::memcpy(way_.destination.data(), destination, frame.family == 4 ? 4 : 16);
-    return way_.next;
 }
 
 void Worker::leave(Frame& frame, const route::NextHop& hop) {
@@ -81,15 +81,17 @@ void Worker::leave(Frame& frame, const route::NextHop& hop) {
     }
     const std::uint16_t ethertype = frame.family == 4 ? wire::ethertype_ipv4 : wire::ethertype_ipv6;
     const unsigned header = wire::write_ethernet(frame.at(frame.network), hop.destination, hop.source, hop.vlan, ethertype);
-    frame.begin = static_cast<std::uint16_t>(frame.network - header);
-    frame.port = hop.port;
-    frame.vlan = hop.vlan;
     Leaving& leaving = leaving_[hop.port];
-    leaving.frames[leaving.count++] = frame;
+    Frame& queued = leaving.frames[leaving.count++]; // by field: a copy of the whole would wait for the fields written just now
+    queued.chunk = frame.chunk;
+    queued.index = frame.index;
+    queued.begin = static_cast<std::uint16_t>(frame.network - header);
+    queued.end = frame.end;
     if (leaving.count == batch_size) transmit(hop.port);
 }
 
 void Worker::to_exceptions(Frame& frame) {
+    frame.spi = flow_hash(frame); // goes along in a field that has served
     frame.reason = DropReason::neighbour_unresolved;
     frame.worker = number_;
     if ((frame.flags & frame_waited) == 0 && around_.exceptions != nullptr) {

@@ -84,13 +84,13 @@ public:
                 if (role == Role::red) vlans.push_back({tag, tagged_vpn});
                 mine.push_back({&ports_.emplace_back(), role, VlanMap(vlans)});
             }
-            const Surroundings around{depot_, sad_, spd_, fib_, dummies_, audience_, &exceptions_, options.spin};
-            workers_.push_back(std::make_unique<Worker>(static_cast<std::uint8_t>(number), around, std::move(mine)));
+            workers_.push_back(std::make_unique<Worker>(static_cast<std::uint8_t>(number), surroundings(), std::move(mine)));
             all.push_back(workers_.back().get());
         }
         for (Worker* worker : all) worker->meet(all);
     }
 
+    [[nodiscard]] Surroundings surroundings() { return {depot_, sad_, spd_, fib_, dummies_, audience_, &exceptions_, options_.spin}; }
     Worker& worker(unsigned number = 0) { return *workers_[number]; }
     MemoryPort& port(unsigned which, unsigned number = 0) { return ports_[2 * number + which]; }
     FrameRing& exceptions() { return exceptions_; }

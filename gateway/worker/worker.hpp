@@ -120,7 +120,7 @@ private:
     // leave.cpp: next hop and transmission
     void route(const Batch& batch);
     [[nodiscard]] const route::NextHop& next_hop(Frame& frame);
-    [[nodiscard]] const route::NextHop& look_up(Frame& frame);
+    void look_up(Frame& frame, Role out, std::uint32_t hash);
     void leave(Frame& frame, const route::NextHop& hop);
     void to_exceptions(Frame& frame);
     void transmit(unsigned port);

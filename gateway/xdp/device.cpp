@@ -146,35 +146,37 @@ Result<Device> find_device(const std::string& name) {
     info.cmd = ETHTOOL_GDRVINFO;
     if (ethtool_call(name, &info)) device.driver.assign(info.driver, strnlen(info.driver, sizeof(info.driver)));
     device.receive_queues = receive_queues_of(name);
+    device.tags_beside = passes_tags_beside(device.driver);
     return device;
 }
 
-Result<Preparation> prepare_device(const Device& device, bool generic, bool vlans) {
-    Preparation done;
+Error tags_beside_error(const Device& device) {
+    return {ErrorCode::unsupported, "The driver (" + device.driver + ") keeps VLAN tags beside the frame, where they cannot be seen.",
+            device.name, "Give each VPN a port of its own, or choose another device."};
+}
+
+Result<std::vector<std::string>> prepare_device(const Device& device, bool generic, bool vlans) {
+    std::vector<std::string> notes;
     auto features = Features::read(device.name);
     auto switch_off = [&](const char* name) {
         if (!features || !features->on(name)) return true;
         if (!features->off(name)) return false;
-        done.notes.push_back(std::string(name) + " of " + device.name + " is switched off: it changes frames before they are looked at.");
+        notes.push_back(std::string(name) + " of " + device.name + " is switched off: it changes frames before they are looked at.");
         return true;
     };
-    for (const char* merging : {"rx-lro", "rx-gro-hw", generic ? "rx-gro" : "rx-gro-list"}) {
+    for (const char* merging : {"rx-lro", "rx-gro-hw", generic ? "rx-gro" : "rx-gro-list"})
         if (!switch_off(merging))
             return std::unexpected(Error{ErrorCode::unsupported,
                                          std::string(merging) + " merges received frames and cannot be switched off.", device.name,
                                          "Choose another device as port."});
-    }
+    bool tags_beside = device.tags_beside;
     for (const char* parsing : {"rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"})
-        if (!switch_off(parsing)) done.tags_beside = true;
-    if (passes_tags_beside(device.driver)) done.tags_beside = true;
-    if (done.tags_beside && vlans)
-        return std::unexpected(Error{ErrorCode::unsupported,
-                                     "The driver (" + device.driver + ") keeps VLAN tags beside the frame, where they cannot be seen.",
-                                     device.name, "Give each VPN a port of its own, or choose another device."});
-    if (done.tags_beside)
-        done.notes.push_back("The driver (" + device.driver + ") of " + device.name +
-                             " keeps VLAN tags beside the frame: a tagged frame from its link comes in as if it had no tag.");
-    return done;
+        if (!switch_off(parsing)) tags_beside = true;
+    if (tags_beside && vlans) return std::unexpected(tags_beside_error(device));
+    if (tags_beside)
+        notes.push_back("The driver (" + device.driver + ") of " + device.name +
+                        " keeps VLAN tags beside the frame: a tagged frame from its link comes in as if it had no tag.");
+    return notes;
 }
 
 Result<void> set_receive_queues(const Device& device, unsigned queues) {

@@ -18,6 +18,7 @@ struct Device {
     std::array<std::uint8_t, 6> mac{};
     std::string driver;          // as ethtool says; empty: the driver does not say
     unsigned receive_queues = 1; // as configured now
+    bool tags_beside = false;    // the driver passes on VLAN tags beside the frame, where neither the program nor we see them
 };
 
 /// Largest MTU of a port: one frame with two VLAN tags fits into one buffer with the room that the stages need around it.
@@ -26,16 +27,13 @@ struct Device {
 /// Looks at the device of this name in our network namespace. Refused: no Ethernet, an MTU over largest_mtu().
 [[nodiscard]] Result<Device> find_device(const std::string& name);
 
-/// What prepare_device() found and did.
-struct Preparation {
-    bool tags_beside = false;       // a VLAN tag may lie beside the frame, where neither the program nor we see it
-    std::vector<std::string> notes; // for the journal: what was switched off, what can come in
-};
-
 /// Switches off the offloads that hide or merge what the wire carried: VLAN tags taken out of the frame, receive merging by the hardware,
 /// and in generic mode that of the kernel. Touches nothing that is off already, and nothing else. `vlans`: the port has VLANs; then it is
-/// refused where tags may lie beside the frame, otherwise a note says what can come in.
-[[nodiscard]] Result<Preparation> prepare_device(const Device& device, bool generic, bool vlans);
+/// refused where tags may lie beside the frame. Gives sentences for the journal: what was switched off, what can come in.
+[[nodiscard]] Result<std::vector<std::string>> prepare_device(const Device& device, bool generic, bool vlans);
+
+/// Says that VLANs cannot be told apart on this device.
+[[nodiscard]] Error tags_beside_error(const Device& device);
 
 /// Makes the device have exactly so many receive queues: frames of a queue without a worker would be lost. Nothing happens if it has.
 [[nodiscard]] Result<void> set_receive_queues(const Device& device, unsigned queues);

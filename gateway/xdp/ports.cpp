@@ -38,6 +38,8 @@ Result<std::unique_ptr<Ports>> Ports::start(const Desired& desired, SharedMaps m
         if (!device) return std::unexpected(device.error());
         for (const auto& vlan : port.vlans)
             if (vlan.id != 0) vlans.push_back({.ifindex = device->ifindex, .id = vlan.id, .vpn = vlan.vpn});
+        if (auto checked = PortProgram::check(pin_directory(desired.settings), port, *device); !checked)
+            return std::unexpected(checked.error()); // before anything is attached anywhere
         devices.push_back(std::move(*device));
     }
     if (auto set = maps.set_vlans(vlans); !set) return std::unexpected(set.error());

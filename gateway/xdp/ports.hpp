@@ -30,7 +30,8 @@ struct PortsOptions {
 
 class Ports {
 public:
-    /// Ports in the order of desired.ports. Once it has begun, ports drop what is not allowed even if it fails.
+    /// Ports in the order of desired.ports. A port that is refused is found before any is touched; if something fails after that, the ports
+    /// that have their program keep it, and drop what is not allowed.
     [[nodiscard]] static Result<std::unique_ptr<Ports>> start(const Desired& desired, SharedMaps maps, const PortsOptions& options);
     Ports(const Ports&) = delete;
     Ports& operator=(const Ports&) = delete;

@@ -25,6 +25,10 @@ sp_rate rate_of(std::uint32_t rate, std::uint32_t burst) {
 // IKE messages of exchanges that are under way come in numbers that follow from the requests; the bucket only bounds a flood.
 constexpr std::uint32_t other_rate_factor = 20;
 
+bool has_vlans(const PortSpec& port) {
+    return std::ranges::any_of(port.vlans, [](const VlanSpec& vlan) { return vlan.id != 0; });
+}
+
 sp_port settings_of(const PortSpec& port, const Device& device, const ProgramOptions& options) {
     sp_port settings{};
     settings.ifindex = device.ifindex;
@@ -33,10 +37,9 @@ sp_port settings_of(const PortSpec& port, const Device& device, const ProgramOpt
         if (vlan.id == 0) {
             settings.untagged = 1;
             settings.untagged_vpn = vlan.vpn;
-        } else {
-            settings.tagged = 1;
         }
     }
+    settings.tagged = has_vlans(port) ? 1 : 0;
     settings.ike_served = options.ike_served ? 1 : 0;
     const IkeLimits& limits = options.limits;
     settings.rates = {.peer = rate_of(limits.peer_rate, limits.peer_burst),
@@ -58,18 +61,28 @@ std::string name_of_program(std::uint32_t id) {
     return name + "(id " + std::to_string(id) + ")";
 }
 
-struct Attached {
-    std::uint32_t program = 0; // id, 0: none
+struct Attachment {
+    Descriptor link; // ours, pinned; none: nothing is attached
     bool native = false;
 };
 
-Attached attached_to(std::uint32_t ifindex) {
+// What is attached to the device: our pinned link or nothing. Anything else is an error.
+Result<Attachment> attachment_of(const std::string& pin, const Device& device) {
     bpf_xdp_query_opts query{};
     query.sz = sizeof(query);
-    if (bpf_xdp_query(static_cast<int>(ifindex), 0, &query) != 0) return {};
-    if (query.attach_mode == XDP_ATTACHED_MULTI)
-        return {.program = std::max(query.drv_prog_id, query.skb_prog_id), .native = query.drv_prog_id != 0};
-    return {.program = query.prog_id, .native = query.attach_mode == XDP_ATTACHED_DRV || query.attach_mode == XDP_ATTACHED_HW};
+    if (const int error = bpf_xdp_query(static_cast<int>(device.ifindex), 0, &query); error != 0)
+        return std::unexpected(system_error(-error, "The kernel does not say which XDP program is attached", device.name));
+    const std::uint32_t id = std::max({query.prog_id, query.drv_prog_id, query.skb_prog_id, query.hw_prog_id});
+    if (id == 0) return Attachment{};
+    Descriptor link(bpf_obj_get(pin.c_str()));
+    bpf_link_info info{};
+    std::uint32_t size = sizeof(info);
+    if (link && bpf_link_get_info_by_fd(link.get(), &info, &size) == 0 && info.type == BPF_LINK_TYPE_XDP &&
+        info.xdp.ifindex == device.ifindex && info.prog_id == id && query.attach_mode != XDP_ATTACHED_MULTI)
+        return Attachment{.link = std::move(link), .native = query.attach_mode == XDP_ATTACHED_DRV};
+    return std::unexpected(Error{ErrorCode::conflict,
+                                 "Another XDP program is attached: " + name_of_program(id) + ", and it is not pinned by us.", device.name,
+                                 "Detach it, for instance by: ip link set dev " + device.name + " xdp off"});
 }
 
 } // namespace
@@ -86,24 +99,16 @@ PortProgram::~PortProgram() = default;
 // True: our pinned link is attached to this device, and its program is ours now.
 Result<bool> PortProgram::take_over(const std::string& folder) {
     const std::string path = folder + "/link";
-    Descriptor link(bpf_obj_get(path.c_str()));
-    const Attached there = attached_to(device_.ifindex);
-    bpf_link_info info{};
-    std::uint32_t size = sizeof(info);
-    const bool ours = link && bpf_link_get_info_by_fd(link.get(), &info, &size) == 0 && info.type == BPF_LINK_TYPE_XDP &&
-                      info.xdp.ifindex == device_.ifindex && info.prog_id == there.program;
-    if (!ours && there.program != 0)
-        return std::unexpected(Error{ErrorCode::conflict,
-                                     "Another XDP program is attached: " + name_of_program(there.program) + ", and it is not pinned by us.",
-                                     device_.name, "Detach it, for instance by: ip link set dev " + device_.name + " xdp off"});
-    if (!ours) { // of a device that is gone
+    auto there = attachment_of(path, device_);
+    if (!there) return std::unexpected(there.error());
+    if (!there->link) { // of a device that is gone
         unlink(path.c_str());
         return false;
     }
-    if (bpf_link_update(link.get(), bpf_program__fd(loaded_->skeleton->progs.sallyport_port), nullptr) != 0)
+    if (bpf_link_update(there->link.get(), bpf_program__fd(loaded_->skeleton->progs.sallyport_port), nullptr) != 0)
         return std::unexpected(system_error(errno, "The pinned link cannot be given the new program", path));
-    link_ = std::move(link);
-    native_ = there.native;
+    link_ = std::move(there->link);
+    native_ = there->native;
     notes_.push_back("The program of " + device_.name + " was still attached and is taken over.");
     return true;
 }
@@ -132,29 +137,23 @@ Result<void> PortProgram::attach(const std::string& folder, bool generic) {
     return {};
 }
 
-Result<PortProgram> PortProgram::start(const std::string& directory, const PortSpec& port, const Device& device, const SharedMaps& maps,
-                                       const ProgramOptions& options) {
-    const std::string folder = directory + "/" + device.name;
-    if (auto checked = check_pin_directory(folder); !checked) return std::unexpected(checked.error());
-    LibbpfLog log;
-    PortProgram program;
-    program.device_ = device;
-    program.loaded_ = std::make_unique<Loaded>(Skeleton(port_bpf::open()));
-    port_bpf* skeleton = program.loaded_->skeleton.get();
-    if (!skeleton) return std::unexpected(system_error(errno, "The BPF program cannot be opened: " + log.tail(), device.name));
-    const sp_port settings = settings_of(port, device, options);
-    std::memcpy(const_cast<sp_port*>(&skeleton->rodata->port), &settings, sizeof(settings)); // .rodata: constant only once it is loaded
+Result<void> PortProgram::check(const std::string& directory, const PortSpec& port, const Device& device) {
+    if (has_vlans(port) && device.tags_beside) return std::unexpected(tags_beside_error(device));
+    auto there = attachment_of(directory + "/" + device.name + "/link", device);
+    return there ? Result<void>{} : std::unexpected(there.error());
+}
 
-    if (auto lent = maps.lend(*skeleton); !lent) return std::unexpected(lent.error());
+// The maps of this port alone: those that are pinned, where they may be taken over, else new ones.
+Result<void> PortProgram::use_own_maps(const std::string& folder, bool pinned) {
     struct Own {
         const char* name;
         bpf_map* map;
         Descriptor& descriptor;
     };
-    for (auto& [name, map, descriptor] :
-         {Own{"xsks", skeleton->maps.xsks, program.xsks_}, Own{"counters", skeleton->maps.counters, program.counters_}}) {
+    const auto& maps = loaded_->skeleton->maps;
+    for (auto& [name, map, descriptor] : {Own{"xsks", maps.xsks, xsks_}, Own{"counters", maps.counters, counters_}}) {
         const std::string path = folder + "/" + name;
-        if (!maps.taken_over()) unlink(path.c_str());
+        if (!pinned) unlink(path.c_str());
         descriptor = open_pinned_map(path, map);
         if (!descriptor) {
             auto made = make_pinned_map(path, map);
@@ -163,6 +162,33 @@ Result<PortProgram> PortProgram::start(const std::string& directory, const PortS
         }
         if (bpf_map__reuse_fd(map, descriptor.get()) != 0) return std::unexpected(system_error(errno, "A pinned map cannot be used", path));
     }
+    return {};
+}
+
+Result<void> PortProgram::prepare(bool generic, bool vlans) {
+    auto notes = prepare_device(device_, generic, vlans);
+    if (!notes) return std::unexpected(notes.error());
+    for (auto& note : *notes)
+        if (std::ranges::find(notes_, note) == notes_.end()) notes_.push_back(std::move(note));
+    return {};
+}
+
+Result<PortProgram> PortProgram::start(const std::string& directory, const PortSpec& port, const Device& device, const SharedMaps& maps,
+                                       const ProgramOptions& options) {
+    const std::string folder = directory + "/" + device.name;
+    if (auto checked = check_pin_directory(folder); !checked) return std::unexpected(checked.error());
+    PortProgram program;
+    program.device_ = device;
+    if (auto prepared = program.prepare(options.generic, has_vlans(port)); !prepared) return std::unexpected(prepared.error());
+
+    LibbpfLog log;
+    program.loaded_ = std::make_unique<Loaded>(Skeleton(port_bpf::open()));
+    port_bpf* skeleton = program.loaded_->skeleton.get();
+    if (!skeleton) return std::unexpected(system_error(errno, "The BPF program cannot be opened: " + log.tail(), device.name));
+    const sp_port settings = settings_of(port, device, options);
+    std::memcpy(const_cast<sp_port*>(&skeleton->rodata->port), &settings, sizeof(settings)); // .rodata: constant only once it is loaded
+    if (auto lent = maps.lend(*skeleton); !lent) return std::unexpected(lent.error());
+    if (auto used = program.use_own_maps(folder, maps.taken_over()); !used) return std::unexpected(used.error());
     if (port_bpf::load(skeleton) != 0)
         return std::unexpected(system_error(errno, "The BPF program cannot be loaded: " + log.tail(), device.name));
     program.set_macs({&device.mac, 1});
@@ -171,10 +197,8 @@ Result<PortProgram> PortProgram::start(const std::string& directory, const PortS
     if (!taken) return std::unexpected(taken.error());
     if (!*taken)
         if (auto attached = program.attach(folder, options.generic); !attached) return std::unexpected(attached.error());
-    const bool vlans = settings.tagged != 0;
-    auto prepared = prepare_device(device, !program.native_, vlans);
-    if (!prepared) return std::unexpected(prepared.error());
-    program.notes_.insert(program.notes_.end(), prepared->notes.begin(), prepared->notes.end());
+    if (!program.native_ && !options.generic)
+        if (auto prepared = program.prepare(true, has_vlans(port)); !prepared) return std::unexpected(prepared.error());
     return program;
 }
 

@@ -32,6 +32,8 @@ struct ProgramOptions {
 
 class PortProgram {
 public:
+    /// Would start() refuse the device, because of another program or of what cannot be seen on it? Changes nothing.
+    [[nodiscard]] static Result<void> check(const std::string& directory, const PortSpec& port, const Device& device);
     /// Loads the program for this port, and attaches it or takes over the pinned link; from then on no frame of the port reaches the
     /// kernel's stack past our rules. Fails with the program's name and id if another program than ours is attached. The VLANs of the port
     /// must be in `maps` already.
@@ -57,6 +59,8 @@ private:
     PortProgram();
     Result<void> attach(const std::string& folder, bool generic);
     Result<bool> take_over(const std::string& folder);
+    Result<void> use_own_maps(const std::string& folder, bool pinned);
+    Result<void> prepare(bool generic, bool vlans);
     Result<void> attach_mode(std::uint32_t flags);
 
     struct Loaded; // the skeleton: kept out of the header

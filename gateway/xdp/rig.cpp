@@ -12,10 +12,13 @@
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
+#include <sys/capability.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 namespace sallyport::xdp::rig {
 
@@ -42,7 +45,19 @@ bool enter() {
         return false;
     }
     return shell(
-        "ip link set lo up; echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6; echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6");
+        "/bin/ip link set lo up; echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6; echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6");
+}
+
+bool become_daemon() {
+    constexpr uid_t user = 1000;
+    const cap_value_t four[] = {CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_IPC_LOCK};
+    cap_t caps = cap_init();
+    const bool done = chown(run_directory().c_str(), user, user) == 0 && chown((run_directory() + "/bpf").c_str(), user, user) == 0 &&
+                      prctl(PR_SET_KEEPCAPS, 1) == 0 && setresgid(user, user, user) == 0 && setresuid(user, user, user) == 0 &&
+                      cap_set_flag(caps, CAP_PERMITTED, 4, four, CAP_SET) == 0 &&
+                      cap_set_flag(caps, CAP_EFFECTIVE, 4, four, CAP_SET) == 0 && cap_set_proc(caps) == 0;
+    cap_free(caps);
+    return done;
 }
 
 Wire::Wire(const std::string& device) : socket_(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ALL))) {

@@ -20,6 +20,9 @@ bool shell(const std::string& command);
 
 [[nodiscard]] const std::string& run_directory();
 
+/// Becomes user 1000 with the daemon's four capabilities and no other, the run directory its own.
+bool become_daemon();
+
 /// A packet socket on a device: sends frames as they are, and receives what comes in.
 class Wire {
 public:

@@ -14,10 +14,10 @@ namespace {
 constexpr unsigned bind_retry_microseconds = 10'000;
 constexpr unsigned bind_tries = 200; // two seconds in all
 
-// In copy mode one sendto() sends so many frames at most: 32, unless XDP_MAX_TX_SKB_BUDGET (Linux 6.17) says otherwise.
+// In copy mode one sendto() sends 32 frames at most, unless XDP_MAX_TX_SKB_BUDGET (Linux 6.17) says otherwise.
+constexpr unsigned least_budget = 32;
 constexpr int option_transmit_budget = 9;
 constexpr int transmit_budget = 256;
-constexpr unsigned send_calls = 64; // more than a full ring takes
 
 } // namespace
 
@@ -92,19 +92,18 @@ void XskQueue::complete(Chunks& free) {
     transmit_held_ -= count;
 }
 
-// True: the kernel has taken what it would; false: ask again now.
-bool XskQueue::wake_transmit() {
-    if (sendto(xsk_socket__fd(socket_), nullptr, 0, MSG_DONTWAIT, nullptr, 0) >= 0) return true;
-    // EAGAIN: it has sent one budget's worth. All else (a full device queue, a link that is down) passes; the frames stay on the ring.
-    return errno != EAGAIN;
-}
+// One call: 0, or why the kernel has left frames on the ring. EAGAIN: it has sent one budget's worth, or the socket's send buffer is full;
+// EBUSY: the device dropped one. A link that is down says ENETDOWN.
+int XskQueue::wake_transmit() { return sendto(xsk_socket__fd(socket_), nullptr, 0, MSG_DONTWAIT, nullptr, 0) >= 0 ? 0 : errno; }
 
 void XskQueue::flush() {
-    if (transmit_pending_) {
-        for (unsigned i = 0; i < send_calls && xsk_ring_prod__needs_wakeup(&transmit_); i++) {
-            const std::uint32_t before = __atomic_load_n(transmit_.consumer, __ATOMIC_ACQUIRE);
-            if (wake_transmit() || __atomic_load_n(transmit_.consumer, __ATOMIC_ACQUIRE) == before) break;
-        }
+    if (transmit_pending_ && xsk_ring_prod__needs_wakeup(&transmit_)) {
+        // The consumer's index tells nothing in between: until Linux 6.17 it moves only when the kernel looks for more than it has seen.
+        unsigned calls = transmit_held_ / least_budget + 1;
+        int error = EAGAIN;
+        while (calls-- > 0 && (error == EAGAIN || error == EBUSY)) error = wake_transmit();
+        transmit_pending_ = error != 0;
+    } else if (transmit_pending_) {
         transmit_pending_ = __atomic_load_n(transmit_.consumer, __ATOMIC_ACQUIRE) != transmit_.cached_prod;
     }
     if (xsk_ring_prod__needs_wakeup(&fill_)) recvfrom(xsk_socket__fd(socket_), nullptr, 0, MSG_DONTWAIT, nullptr, nullptr);

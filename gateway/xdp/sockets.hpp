@@ -43,7 +43,7 @@ public:
 
 private:
     friend class Sockets;
-    bool wake_transmit();
+    int wake_transmit();
 
     PacketMemory memory_;
     std::uint32_t most_receive_;

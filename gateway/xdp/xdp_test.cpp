@@ -85,15 +85,16 @@ protected:
         ports_.reset();
         auto detached = detach(pins);
         EXPECT_TRUE(detached) << to_string(detached.error());
-        shell("for device in black0 red0 bridge0; do ip link del $device 2>/dev/null; done; true");
+        shell("for device in black0 red0 bridge0; do /bin/ip link del $device 2>/dev/null; done; true");
     }
 
     static void make_wires(unsigned queues) {
         const std::string count = std::to_string(queues);
         const std::string many = " numrxqueues " + count + " numtxqueues " + count;
         for (const auto& [near, far] : {std::pair{"black0", "wan0"}, {"red0", "lan0"}})
-            ASSERT_TRUE(shell("ip link del " + std::string(near) + " 2>/dev/null; ip link add " + near + many + " type veth peer name " +
-                              far + many + " && ip link set " + near + " up && ip link set " + far + " up"));
+            ASSERT_TRUE(shell("/bin/ip link del " + std::string(near) + " 2>/dev/null; /bin/ip link add " + near + many +
+                              " type veth peer name " + far + many + " && /bin/ip link set " + near + " up && /bin/ip link set " + far +
+                              " up"));
     }
 
     void start(const Desired& desired = two_ports()) {
@@ -170,7 +171,7 @@ TEST_F(XdpPorts, LargestFrameStillHasItsRoom) {
     const std::string mtu = std::to_string(largest_mtu());
     Desired desired = two_ports();
     // Native veth takes no frame over one page with its own overhead; generic mode takes what fits into a buffer.
-    ASSERT_TRUE(shell("ip link set black0 mtu " + mtu + " && ip link set wan0 mtu " + mtu));
+    ASSERT_TRUE(shell("/bin/ip link set black0 mtu " + mtu + " && /bin/ip link set wan0 mtu " + mtu));
     start(desired);
     Wire wan("wan0");
     const Octets sent = to_black("ip4 198.51.100.7 192.0.2.1 / esp / octets " + std::to_string(largest_mtu() - 20 - 48));
@@ -185,7 +186,7 @@ TEST_F(XdpPorts, LargestFrameStillHasItsRoom) {
 
 TEST_F(XdpPorts, WhatIsForTheKernelGoesThereAndTheRestIsDropped) {
     start();
-    ASSERT_TRUE(shell("ip addr add 192.0.2.1/24 dev black0"));
+    ASSERT_TRUE(shell("/bin/ip addr add 192.0.2.1/24 dev black0"));
     Wire wan("wan0"), kernel("black0");
     ASSERT_TRUE(wan.send(to_black("ip4 203.0.113.1 10.1.0.5 / udp 1 2"))); // clear transit
     const Octets local = to_black("ip4 203.0.113.1 192.0.2.1 proto=6 / octets 20");
@@ -228,7 +229,7 @@ TEST_F(XdpPorts, AFullTransmitRingTakesWhatFits) {
     desired.settings.frames = 8192;
     start(desired);
     const std::uint32_t receive_side = ports_->queue(0, 0).held();
-    ASSERT_TRUE(shell("ip link set wan0 down")); // no carrier: nothing leaves
+    ASSERT_TRUE(shell("/bin/ip link set wan0 down")); // no carrier: nothing leaves
     std::vector<Frame> frames(ring_entries + 100);
     for (auto& frame : frames) {
         ASSERT_TRUE(chunks_->take(frame.index));
@@ -240,7 +241,7 @@ TEST_F(XdpPorts, AFullTransmitRingTakesWhatFits) {
     expect_no_chunk_lost(100);
     for (std::size_t i = ring_entries; i < frames.size(); i++) chunks_->give(frames[i]);
     ports_->queue(0, 0).flush();
-    ASSERT_TRUE(shell("ip link set wan0 up"));
+    ASSERT_TRUE(shell("/bin/ip link set wan0 up"));
     for (int i = 0; i < 1000 && ports_->queue(0, 0).held() > receive_side; i++) {
         ports_->queue(0, 0).flush();
         ports_->queue(0, 0).complete(*chunks_);
@@ -317,14 +318,20 @@ TEST_F(XdpPorts, FullReceiveRingIsTheKernelsToCount) {
 // Starts in a child, which is then killed in mid-traffic.
 class XdpTakeOver : public XdpPorts {
 protected:
-    void start_in_child_and_kill() {
+    void start_in_child_and_kill(bool as_daemon = false) {
         int ready[2];
         ASSERT_EQ(pipe(ready), 0);
         std::fflush(nullptr);
         const pid_t child = fork();
         ASSERT_GE(child, 0);
         if (child == 0) {
-            start();
+            if (as_daemon && !rig::become_daemon()) _exit(1);
+            try {
+                start();
+            } catch (const std::exception& error) {
+                std::fprintf(stderr, "%s\n", error.what());
+                _exit(1);
+            }
             (void)!write(ready[1], "r", 1);
             pause();
             _exit(0);
@@ -377,6 +384,16 @@ TEST_F(XdpTakeOver, AgainAndAgain) {
     EXPECT_EQ(receive(ports_->queue(1, 0)).size(), 1U);
 }
 
+// All of it by user 1000 with CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_IPC_LOCK, and again over what that one left.
+TEST_F(XdpTakeOver, FourCapabilitiesAreEnough) {
+    for (int i = 0; i < 2; i++) {
+        start_in_child_and_kill(true);
+        if (HasFatalFailure()) return;
+    }
+    start();
+    EXPECT_THAT(ports_->notes(), testing::Contains(HasSubstr("taken over")));
+}
+
 TEST_F(XdpTakeOver, PinsOfADeviceThatIsGone) {
     start_in_child_and_kill();
     make_wires(1); // the same names, other devices
@@ -427,6 +444,7 @@ TEST_F(XdpPorts, AStrangersProgramIsNotReplaced) {
     EXPECT_EQ(started.error().code, ErrorCode::conflict);
     EXPECT_EQ(started.error().place, "red0");
     EXPECT_THAT(started.error().sentence, HasSubstr("\"stranger\" (id " + std::to_string(info.id) + ")"));
+    EXPECT_FALSE(std::filesystem::exists(pins + "/black0")) << "the other port is left alone";
     std::uint32_t id = 0;
     ASSERT_EQ(bpf_xdp_query_id(red, 0, &id), 0);
     EXPECT_EQ(id, info.id);
@@ -453,7 +471,7 @@ TEST_F(XdpPorts, DetachOpensThePorts) {
 }
 
 TEST_F(XdpPorts, GenericWhereTheDriverHasNoNativeMode) {
-    ASSERT_TRUE(shell("ip link add bridge0 type bridge && ip link set bridge0 up"));
+    ASSERT_TRUE(shell("/bin/ip link add bridge0 type bridge && /bin/ip link set bridge0 up"));
     const PortSpec port{.interface = "bridge0", .role = Role::red, .vlans = {{.id = 0, .vpn = 1}}, .listen = {}};
     SharedMaps maps = filled_maps();
     PortProgram program = must(PortProgram::start(pins, port, must(find_device("bridge0")), maps, {}));
@@ -483,7 +501,7 @@ TEST_F(XdpPorts, RefusedDevices) {
     auto loopback = find_device("lo");
     ASSERT_FALSE(loopback);
     EXPECT_THAT(loopback.error().sentence, HasSubstr("no Ethernet"));
-    ASSERT_TRUE(shell("ip link set black0 mtu 9000"));
+    ASSERT_TRUE(shell("/bin/ip link set black0 mtu 9000"));
     auto jumbo = find_device("black0");
     ASSERT_FALSE(jumbo);
     EXPECT_THAT(to_string(jumbo.error()), HasSubstr("9000"));

@@ -22,7 +22,7 @@ BIN = TOP / "build/test/bin"
 BINARIES = ["bpf_test", "gateway_xdp_test"]
 FIXTURES = ["bpf/fixtures"]
 # What the tests touch and Debian builds as modules; those that a kernel has built in are not looked for.
-MODULES = ["veth", "tun", "sch_ingress", "cls_bpf", "act_mirred"]
+MODULES = ["veth", "tun", "bridge", "sch_ingress", "cls_bpf", "act_mirred"]
 TOOLS = ["ip", "tc", "ethtool", "setpriv"]
 LIMIT = 300  # seconds of a guest
 MARK = "@@test"
@@ -117,6 +117,7 @@ def depends(data):
 
 def make_initramfs(root, tests, path):
     with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)  # it becomes the guest's root, and a test goes on as another user
         image = Initramfs(folder)
         for name in ("proc", "sys", "dev", "run", "tmp", "root", "src", "etc", "lib64"):
             (image.folder / name).mkdir()
