@@ -54,19 +54,11 @@ inline void decrement_hop_limit(std::uint8_t* header, std::uint8_t family) {
         --header[ipv6_hop_limit];
         return;
     }
-<<<<<<< HEAD
-    // TTL, protocol and checksum in one load and one store: a wide load behind a narrow store would wait for it.
-    const std::uint32_t word = load32(header + ipv4_ttl);
-    const auto before = static_cast<std::uint16_t>(word >> 16);
-    const auto after = static_cast<std::uint16_t>(before - 0x100);
-    store32(header + ipv4_ttl, std::uint32_t{after} << 16 | update_checksum(static_cast<std::uint16_t>(word), before, after));
-=======
     // TTL and protocol as one field, put together in a register: a load that follows a narrower store waits for it.
     const std::uint16_t before = load16(header + ipv4_ttl);
     const auto after = static_cast<std::uint16_t>(before - 0x100U);
     store16(header + ipv4_ttl, after);
     store16(header + ipv4_checksum, update_checksum(load16(header + ipv4_checksum), before, after));
->>>>>>> main
 }
 
 } // namespace sallyport::wire
