@@ -16,8 +16,8 @@ bool same_table(const VpnSpec& a, const VpnSpec& b) { return a.number == b.numbe
 Result<void> Gateway::apply(Desired desired) { return inside_->apply(std::move(desired)); }
 
 /// Each for itself, so that one that is refused does not hinder the others.
-void Gateway::Inside::install_one_by_one(std::vector<SaSpec> sas) {
-    for (SaSpec& sa : sas) {
+void Gateway::Inside::install_one_by_one(const std::vector<SaSpec>& sas) {
+    for (const SaSpec& sa : sas) {
         const SaName name{sa.name, sa.direction};
         store::Transaction transaction;
         transaction.install.push_back(sa);
@@ -30,8 +30,8 @@ void Gateway::Inside::install_one_by_one(std::vector<SaSpec> sas) {
         Error error = std::move(applied.error());
         error.place = sa.name + (sa.direction == Direction::outbound ? " outbound" : " inbound");
         const auto at = refused.find(name);
-        if (at == refused.end() || at->second.error.sentence != error.sentence) note(Level::error, error);
-        refused.insert_or_assign(name, RefusedSa{std::move(error), std::move(sa)});
+        if (at == refused.end() || at->second.sentence != error.sentence) note(Level::error, error);
+        refused.insert_or_assign(name, std::move(error));
     }
 }
 
@@ -100,7 +100,7 @@ Result<void> Gateway::Inside::apply(Desired wanted) {
     desired = std::move(wanted);
     ++generation;
     if (!again.empty()) {
-        install_one_by_one(std::move(again));
+        install_one_by_one(again);
         if (auto policies = build_spd(desired.policies)) publish_policies(std::move(*policies));
     }
     settle_boundary();

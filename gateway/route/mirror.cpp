@@ -281,8 +281,7 @@ void Mirror::dispatch() {
     if (take_expiry(tick_timer_)) reask();
     if (take_expiry(flush_timer_)) {
         armed_ = false;
-        catch_up();
-        flush();
+        if (catch_up()) flush();
     }
     if (neighbours_changed_) {
         neighbours_changed_ = false;
@@ -303,14 +302,19 @@ void Mirror::read_notifications() {
     }
 }
 
-void Mirror::catch_up() {
-    // What fails here (no memory) is tried again at the next flush.
-    if (lost_) {
-        if (!resync().has_value()) lost_ = true;
-    } else {
-        if (routes_stale_) routes_stale_ = !resync_routes().has_value();
-        if (links_generation_ != picture_.links_generation() && !resync_neighbours().has_value()) lost_ = true;
+// What fails here (no memory) is tried again with the next timer; until then the last Fib stands.
+bool Mirror::catch_up() {
+    if (!lost_) {
+        if (routes_stale_ && !resync_routes()) {
+            routes_stale_ = true;
+            return false;
+        }
+        if (links_generation_ == picture_.links_generation() || resync_neighbours()) return true;
+    } else if (resync()) {
+        return true;
     }
+    lost_ = true;
+    return false;
 }
 
 void Mirror::arm() {

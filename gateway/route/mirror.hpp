@@ -87,7 +87,7 @@ private:
     void handle_route(nlmsghdr* message, bool dumped);
     void handle_neighbour(nlmsghdr* message, bool dumped);
     void read_notifications();
-    void catch_up();
+    bool catch_up();
     void flush();
     void arm();
     void reask();
