@@ -58,7 +58,8 @@ std::string name_of_program(std::uint32_t id) {
         if (bpf_prog_get_info_by_fd(program.get(), &info, &size) == 0)
             name = "\"" + std::string(info.name, strnlen(info.name, sizeof(info.name))) + "\" ";
     }
-    return name + "(id " + std::to_string(id) + ")";
+    const std::string number = std::to_string(id);
+    return name + "(id " + number + (name.empty() ? "; its name: bpftool prog show id " + number : "") + ")";
 }
 
 struct Attachment {
