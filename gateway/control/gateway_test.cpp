@@ -360,6 +360,7 @@ TEST_F(GatewayTest, TwoQueuesAndALinkThatGoes) {
     ASSERT_TRUE(shell("ip link set wan0 down"));
     pump(100);
     EXPECT_FALSE(gateway->status().ports[0].up);
+    EXPECT_TRUE(notes.has("link of the port is down"));
     ASSERT_TRUE(lan.send(make(packet)));
     pump(100);
     EXPECT_EQ(dropped(DropReason::link_down), 1U);

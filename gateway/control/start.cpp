@@ -80,6 +80,7 @@ Result<void> Gateway::Inside::start(Desired wanted) {
     prints = take_keys(wanted.sas);
     desired = std::move(wanted);
     told_missing.assign(desired.ports.size(), false);
+    told_down.assign(desired.ports.size(), false);
 
     if (auto done = open_state(); !done) return done;
     auto opened = route::Mirror::open(desired.vpns, desired.ports, *this);
@@ -97,7 +98,7 @@ Result<void> Gateway::Inside::start(Desired wanted) {
     sad = std::make_unique<tables::Sad>(audience);
     spd = std::make_unique<tables::Published<tables::Spd>>(std::make_unique<const tables::Spd>());
     dummies = std::make_unique<tables::Published<tables::Dummies>>(std::make_unique<const tables::Dummies>());
-    install_one_by_one(std::move(sas));
+    install_one_by_one(sas);
     units->forget_survivors();
     auto policies = build_spd(desired.policies);
     if (!policies) return std::unexpected(std::move(policies.error()));
@@ -223,11 +224,25 @@ void Gateway::Inside::addresses_changed(const route::Picture& picture) {
         if (itself != picture.kernel_links().end() && std::ranges::find(macs, itself->second.mac) == macs.end())
             macs.push_back(itself->second.mac);
         if (!macs.empty() && macs.size() <= SP_MAX_PORT_MACS) ports->program(port).set_macs(macs);
+    }
+    look_at_ports();
+}
+
+void Gateway::Inside::look_at_ports() {
+    const auto& links = mirror->picture().kernel_links();
+    const std::vector<std::uint32_t> numbers = interfaces();
+    for (std::size_t port = 0; port < ports->count(); ++port) {
+        const std::string& name = desired.ports[port].interface;
         const bool missing = numbers[port] != ports->program(port).device().ifindex;
         if (missing && !told_missing[port])
-            note(Level::error, "The interface of the port is gone, or another one has its name: the port carries nothing",
-                 desired.ports[port].interface, "restart the gateway when the interface is there");
+            note(Level::error, "The interface of the port is gone, or another one has its name: the port carries nothing", name,
+                 "restart the gateway when the interface is there");
         told_missing[port] = missing;
+        if (missing) continue;
+        const bool down = !links.at(numbers[port]).up;
+        if (down != told_down[port])
+            note(down ? Level::warning : Level::information, down ? "The link of the port is down" : "The link of the port is up", name);
+        told_down[port] = down;
     }
 }
 
