@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/control/boundary.hpp"
 #include "gateway/control/inside.hpp"
+#include "gateway/tables/rcu.hpp"
 
 #include <algorithm>
 #include <ctime>
@@ -119,6 +120,7 @@ Result<void> Gateway::Inside::open_state() {
     if (!opened) return std::unexpected(std::move(opened.error()));
     units = std::move(*opened);
     marks = state::Marks::open(desired.settings.state_directory, units->instance());
+    marks->set_grace_period([] { rcu::synchronize(); });
     return {};
 }
 
