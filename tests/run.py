@@ -224,8 +224,10 @@ def kernels(score):
         if match:
             passed = int(match[1])
             continue
-        failed += re.findall(r"^failed: (.*)", line)
-        print(line, end="", flush=True)
+        found = re.findall(r"^failed: (.*)", line)
+        failed += found
+        if not found:
+            print(line, end="", flush=True)
     if process.wait() != 0 and not failed:
         failed = [f"exit status {process.returncode}"]
     score.add(passed, [f"kernels: {name}" for name in failed])

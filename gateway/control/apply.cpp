@@ -3,11 +3,29 @@
 #include "gateway/control/inside.hpp"
 
 #include <algorithm>
+#include <map>
+#include <set>
+#include <tuple>
+#include <unordered_map>
 #include <utility>
 
 namespace sallyport::control {
 
 namespace {
+
+using PrefixKey = std::tuple<VpnNumber, Address, std::uint8_t>;
+
+template <class Entry>
+PrefixKey key_of(const Entry& entry) {
+    return {entry.vpn, entry.prefix.address, entry.prefix.length};
+}
+
+void join(std::vector<xdp::VpnPrefix>& list, const std::vector<xdp::VpnPrefix>& more) {
+    std::set<PrefixKey> known;
+    for (const xdp::VpnPrefix& entry : list) known.insert(key_of(entry));
+    for (const xdp::VpnPrefix& entry : more)
+        if (known.insert(key_of(entry)).second) list.push_back(entry);
+}
 
 bool same_table(const VpnSpec& a, const VpnSpec& b) { return a.number == b.number && a.table == b.table; }
 
@@ -16,8 +34,8 @@ bool same_table(const VpnSpec& a, const VpnSpec& b) { return a.number == b.numbe
 Result<void> Gateway::apply(Desired desired) { return inside_->apply(std::move(desired)); }
 
 /// Each for itself, so that one that is refused does not hinder the others.
-void Gateway::Inside::install_one_by_one(std::vector<SaSpec> sas) {
-    for (SaSpec& sa : sas) {
+void Gateway::Inside::install_one_by_one(const std::vector<SaSpec>& sas) {
+    for (const SaSpec& sa : sas) {
         const SaName name{sa.name, sa.direction};
         store::Transaction transaction;
         transaction.install.push_back(sa);
@@ -30,22 +48,26 @@ void Gateway::Inside::install_one_by_one(std::vector<SaSpec> sas) {
         Error error = std::move(applied.error());
         error.place = sa.name + (sa.direction == Direction::outbound ? " outbound" : " inbound");
         const auto at = refused.find(name);
-        if (at == refused.end() || at->second.error.sentence != error.sentence) note(Level::error, error);
-        refused.insert_or_assign(name, RefusedSa{std::move(error), std::move(sa)});
+        if (at == refused.end() || at->second.sentence != error.sentence) note(Level::error, error);
+        refused.insert_or_assign(name, std::move(error));
     }
 }
 
 /// What is gone leaves the SAD, what is new enters it. An update has the same key there, so it must leave first; frames that come between
 /// are dropped with unknown_spi, for less than a microsecond.
 void Gateway::Inside::into_tables(const store::Applied& applied) {
+    std::unordered_map<std::uint32_t, const transform::InboundSa*> next; // by number, which an update keeps
+    for (const store::Sa* sa : applied.added)
+        if (sa->inbound != nullptr) next.emplace(sa->number, sa->inbound);
     for (const store::Sa* sa : applied.gone) {
         if (sa->inbound == nullptr) continue;
         sad->remove(*sa->inbound);
-        for (const store::Sa* next : applied.added)
-            if (next->number == sa->number && next->inbound != nullptr) (void)sad->add(*next->inbound);
+        const auto at = next.find(sa->number);
+        if (at == next.end()) continue;
+        (void)sad->add(*at->second);
+        next.erase(at);
     }
-    for (const store::Sa* sa : applied.added)
-        if (sa->inbound != nullptr) (void)sad->add(*sa->inbound); // false: entered above
+    for (const auto& [number, sa] : next) (void)sad->add(*sa);
 }
 
 Result<std::unique_ptr<const tables::Spd>> Gateway::Inside::build_spd(const std::vector<PolicySpec>& policies) const {
@@ -100,7 +122,7 @@ Result<void> Gateway::Inside::apply(Desired wanted) {
     desired = std::move(wanted);
     ++generation;
     if (!again.empty()) {
-        install_one_by_one(std::move(again));
+        install_one_by_one(again);
         if (auto policies = build_spd(desired.policies)) publish_policies(std::move(*policies));
     }
     settle_boundary();
@@ -133,24 +155,22 @@ Result<void> Gateway::Inside::change(const Desired& wanted, SaDifference differe
 
 /// While both configurations are about: the sources that either protects, the bypasses of both.
 Result<void> Gateway::Inside::prepare_boundary(const Desired& wanted) {
-    xdp::SharedMaps& all = shared_maps();
-    std::vector<xdp::ProtectedSource> sources = protected_sources(wanted);
-    for (const xdp::ProtectedSource& old : protected_sources(desired)) {
-        const auto same = std::ranges::find_if(sources, [&](const auto& s) { return s.vpn == old.vpn && s.prefix == old.prefix; });
-        if (same != sources.end())
-            same->exempt = same->exempt && old.exempt;
-        else if (!old.exempt)
-            sources.push_back(old);
-    }
-    if (auto set = all.set_protected_sources(sources); !set) return set;
+    std::map<PrefixKey, xdp::ProtectedSource> sources;
+    for (const Desired* one : {&wanted, &std::as_const(desired)})
+        for (const xdp::ProtectedSource& source : protected_sources(*one)) {
+            if (source.exempt && one == &desired) continue;
+            const auto [at, fresh] = sources.try_emplace(key_of(source), source);
+            if (!fresh) at->second.exempt = false;
+        }
     BypassPrefixes bypass = bypass_prefixes(wanted);
     const BypassPrefixes before = bypass_prefixes(desired);
-    const auto join = [](std::vector<xdp::VpnPrefix>& list, const std::vector<xdp::VpnPrefix>& more) {
-        for (const xdp::VpnPrefix& old : more)
-            if (std::ranges::none_of(list, [&](const auto& p) { return p.vpn == old.vpn && p.prefix == old.prefix; })) list.push_back(old);
-    };
     join(bypass.sources, before.sources);
     join(bypass.destinations, before.destinations);
+
+    std::vector<xdp::ProtectedSource> list;
+    for (const auto& [key, source] : sources) list.push_back(source);
+    xdp::SharedMaps& all = shared_maps();
+    if (auto set = all.set_protected_sources(list); !set) return set;
     if (auto set = all.set_bypass(bypass.sources, bypass.destinations); !set) return set;
     return all.set_ike_peers(ike_peers(wanted));
 }

@@ -26,11 +26,6 @@
 
 namespace sallyport::control {
 
-struct RefusedSa {
-    Error error;
-    SaSpec spec; // with its key: it is tried again with every apply()
-};
-
 struct Gateway::Inside final : route::MirrorListener {
     Inside(Observer& told, const Options& given) : observer(told), options(given) {}
     ~Inside() override;
@@ -50,7 +45,7 @@ struct Gateway::Inside final : route::MirrorListener {
     void stop_threads();
 
     // apply.cpp
-    void install_one_by_one(std::vector<SaSpec> sas);
+    void install_one_by_one(const std::vector<SaSpec>& sas);
     Result<void> apply(Desired wanted);
     Result<void> change(const Desired& wanted, SaDifference difference);
     Result<void> prepare_boundary(const Desired& wanted);
@@ -60,6 +55,7 @@ struct Gateway::Inside final : route::MirrorListener {
     void publish_policies(std::unique_ptr<const tables::Spd> next);
 
     [[nodiscard]] std::vector<std::uint32_t> interfaces() const; // kernel's numbers of the ports, 0: not there
+    void look_at_ports();
     void look_at_marks();
     void note(Level level, std::string sentence, std::string place = {}, std::string remedy = {});
     void note(Level level, const Error& error);
@@ -68,13 +64,14 @@ struct Gateway::Inside final : route::MirrorListener {
     Options options;
     Desired desired; // without keys
     KeyPrints prints;
-    std::map<SaName, RefusedSa> refused;
+    std::map<SaName, Error> refused; // SAs that are wanted and not in use; apply() tries them again
     std::uint64_t generation = 0;
     std::uint64_t started = 0; // seconds since 1970
     std::vector<std::vector<unsigned>> cores;
     bool stopped = false;
     std::string told_trouble;       // of the marks, as it was noted last
     std::vector<bool> told_missing; // by port: its interface is another one than at start
+    std::vector<bool> told_down;    // by port
 
     // In the order in which they come to be; each stands on those before it.
     std::unique_ptr<state::Units> units;

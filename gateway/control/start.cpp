@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/control/boundary.hpp"
 #include "gateway/control/inside.hpp"
+#include "gateway/tables/rcu.hpp"
 
 #include <algorithm>
 #include <ctime>
@@ -80,6 +81,7 @@ Result<void> Gateway::Inside::start(Desired wanted) {
     prints = take_keys(wanted.sas);
     desired = std::move(wanted);
     told_missing.assign(desired.ports.size(), false);
+    told_down.assign(desired.ports.size(), false);
 
     if (auto done = open_state(); !done) return done;
     auto opened = route::Mirror::open(desired.vpns, desired.ports, *this);
@@ -97,7 +99,7 @@ Result<void> Gateway::Inside::start(Desired wanted) {
     sad = std::make_unique<tables::Sad>(audience);
     spd = std::make_unique<tables::Published<tables::Spd>>(std::make_unique<const tables::Spd>());
     dummies = std::make_unique<tables::Published<tables::Dummies>>(std::make_unique<const tables::Dummies>());
-    install_one_by_one(std::move(sas));
+    install_one_by_one(sas);
     units->forget_survivors();
     auto policies = build_spd(desired.policies);
     if (!policies) return std::unexpected(std::move(policies.error()));
@@ -118,6 +120,7 @@ Result<void> Gateway::Inside::open_state() {
     if (!opened) return std::unexpected(std::move(opened.error()));
     units = std::move(*opened);
     marks = state::Marks::open(desired.settings.state_directory, units->instance());
+    marks->set_grace_period([] { rcu::synchronize(); });
     return {};
 }
 
@@ -169,6 +172,9 @@ Result<void> Gateway::Inside::start_threads() {
     }
     for (worker::Worker* worker : all) worker->meet(all);
     stage->meet(std::move(inboxes));
+    // A round before there are threads gives the sockets chunks to receive into: from now on no frame is lost, whenever a thread gets its
+    // core.
+    for (worker::Worker* worker : all) worker->run_once();
 
     if (auto begun = threads.begin(std::make_unique<StageJob>(*stage), "sp-exception", {}); !begun) return begun;
     cores = cores_of_workers(ports->queues(), desired.settings.cores, allowed_cores());
@@ -220,11 +226,25 @@ void Gateway::Inside::addresses_changed(const route::Picture& picture) {
         if (itself != picture.kernel_links().end() && std::ranges::find(macs, itself->second.mac) == macs.end())
             macs.push_back(itself->second.mac);
         if (!macs.empty() && macs.size() <= SP_MAX_PORT_MACS) ports->program(port).set_macs(macs);
+    }
+    look_at_ports();
+}
+
+void Gateway::Inside::look_at_ports() {
+    const auto& links = mirror->picture().kernel_links();
+    const std::vector<std::uint32_t> numbers = interfaces();
+    for (std::size_t port = 0; port < ports->count(); ++port) {
+        const std::string& name = desired.ports[port].interface;
         const bool missing = numbers[port] != ports->program(port).device().ifindex;
         if (missing && !told_missing[port])
-            note(Level::error, "The interface of the port is gone, or another one has its name: the port carries nothing",
-                 desired.ports[port].interface, "restart the gateway when the interface is there");
+            note(Level::error, "The interface of the port is gone, or another one has its name: the port carries nothing", name,
+                 "restart the gateway when the interface is there");
         told_missing[port] = missing;
+        if (missing) continue;
+        const bool down = !links.at(numbers[port]).up;
+        if (down != told_down[port])
+            note(down ? Level::warning : Level::information, down ? "The link of the port is down" : "The link of the port is up", name);
+        told_down[port] = down;
     }
 }
 

@@ -142,8 +142,8 @@ std::vector<SaStatus> Gateway::sas() const {
             status.marked = sa->series->mark != nullptr && !in.stopped;
             if (status.marked) status.mark = std::atomic_ref(*sa->series->mark).load(std::memory_order_relaxed);
         } else if (const auto at = in.refused.find({spec.name, spec.direction}); at != in.refused.end()) {
-            status.refused = at->second.error.sentence;
-            status.remedy = at->second.error.remedy;
+            status.refused = at->second.sentence;
+            status.remedy = at->second.remedy;
         }
         result.push_back(std::move(status));
     }

@@ -57,6 +57,11 @@ public:
 
     /// A new lap; the caller has put the octets back as they were.
     void rewind() { next_ = 0; }
+    /// Another list, all of it given out already until rewind().
+    void give(std::span<const Frame> lap) {
+        lap_ = lap;
+        next_ = lap.size();
+    }
     [[nodiscard]] bool over() const { return next_ == lap_.size(); }
     [[nodiscard]] std::uint64_t transmitted() const { return transmitted_; }
     /// Where each frame that was transmitted in this lap lies, in order, if `into` is not null (its room must suffice).

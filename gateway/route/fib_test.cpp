@@ -34,7 +34,7 @@ void compare_with_brute_force(Family family, unsigned count, unsigned seed) {
     std::vector<Trie::Entry> entries;
     for (const auto& [key, value] : routes) entries.push_back({{key.first, key.second}, value});
     const Trie trie(entries);
-    for (unsigned i = 0; i < 4000; ++i) {
+    for (unsigned i = 0; i < 1500; ++i) {
         Address address = random_address(random, family);
         if (i % 2 == 0) { // near the edge of a route
             address = entries[random() % entries.size()].prefix.address;

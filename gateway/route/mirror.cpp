@@ -29,9 +29,10 @@ constexpr std::uint64_t shortest_pause = 5'000'000;  // ns from a change to the 
 constexpr std::uint64_t longest_pause = 500'000'000; // ns, where Fibs take long
 constexpr unsigned reads_a_dispatch = 512;
 
-std::uint64_t monotonic() {
+// Time that this thread has had a processor.
+std::uint64_t worked() {
     timespec now{};
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
     return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
 }
 
@@ -281,8 +282,7 @@ void Mirror::dispatch() {
     if (take_expiry(tick_timer_)) reask();
     if (take_expiry(flush_timer_)) {
         armed_ = false;
-        catch_up();
-        flush();
+        if (catch_up()) flush();
     }
     if (neighbours_changed_) {
         neighbours_changed_ = false;
@@ -303,14 +303,19 @@ void Mirror::read_notifications() {
     }
 }
 
-void Mirror::catch_up() {
-    // What fails here (no memory) is tried again at the next flush.
-    if (lost_) {
-        if (!resync().has_value()) lost_ = true;
-    } else {
-        if (routes_stale_) routes_stale_ = !resync_routes().has_value();
-        if (links_generation_ != picture_.links_generation() && !resync_neighbours().has_value()) lost_ = true;
+// What fails here (no memory) is tried again with the next timer; until then the last Fib stands.
+bool Mirror::catch_up() {
+    if (!lost_) {
+        if (routes_stale_ && !resync_routes()) {
+            routes_stale_ = true;
+            return false;
+        }
+        if (links_generation_ == picture_.links_generation() || resync_neighbours()) return true;
+    } else if (resync()) {
+        return true;
     }
+    lost_ = true;
+    return false;
 }
 
 void Mirror::arm() {
@@ -321,9 +326,9 @@ void Mirror::arm() {
 
 void Mirror::flush() {
     if (picture_.changed()) {
-        const std::uint64_t begin = monotonic();
+        const std::uint64_t begin = worked();
         std::unique_ptr<const Fib> fib = picture_.build();
-        counters_.last_build_ns = monotonic() - begin;
+        counters_.last_build_ns = worked() - begin;
         ++counters_.published;
         listener_.publish(std::move(fib));
     }

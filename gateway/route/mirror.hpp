@@ -36,7 +36,7 @@ struct MirrorCounters {
     std::uint64_t resyncs = 0;   // whole dumps because notifications were lost
     std::uint64_t asked = 0;     // neighbours asked to be confirmed
     std::uint64_t routes = 0, neighbours = 0;
-    std::uint64_t last_build_ns = 0; // what the last Fib took
+    std::uint64_t last_build_ns = 0; // of processor, for the last Fib
 };
 
 /// Asks the kernel to look for a neighbour, or to confirm it: as if a packet were sent to it (NTF_USE). Never blocks. Threads: one each.
@@ -87,7 +87,7 @@ private:
     void handle_route(nlmsghdr* message, bool dumped);
     void handle_neighbour(nlmsghdr* message, bool dumped);
     void read_notifications();
-    void catch_up();
+    bool catch_up();
     void flush();
     void arm();
     void reask();

@@ -46,7 +46,9 @@ public:
     }
 
     void add(Family family, std::vector<Candidate>& candidates) {
-        std::ranges::sort(candidates, {}, [](const Candidate& c) { return std::tuple(c.prefix.address, c.prefix.length, c.rank); });
+        std::ranges::sort(candidates, [](const Candidate& a, const Candidate& b) {
+            return std::tie(a.prefix.address, a.prefix.length, a.rank) < std::tie(b.prefix.address, b.prefix.length, b.rank);
+        });
         std::vector<Trie::Entry> entries;
         for (const Candidate& candidate : candidates) {
             if (!entries.empty() && entries.back().prefix == candidate.prefix) continue;
@@ -69,6 +71,9 @@ private:
             if (fresh) table_->groups.push_back({reason, 0, 0});
             return at->second;
         }
+        // Routes that follow each other often lead to the same place.
+        const KernelRoute& route = *candidate.route;
+        if (last_ != nullptr && last_->mtu == route.mtu && last_->hops == route.hops) return last_group_;
         std::vector<HopKey> key;
         const bool all_dead = std::ranges::all_of(candidate.route->hops, &KernelHop::dead);
         for (const KernelHop& hop : candidate.route->hops)
@@ -77,6 +82,8 @@ private:
                                  candidate.route->mtu);
         const auto [at, fresh] = known_.try_emplace(std::move(key), static_cast<std::uint32_t>(table_->groups.size()));
         if (fresh) add_hops(at->first);
+        last_ = &route;
+        last_group_ = at->second;
         return at->second;
     }
 
@@ -104,6 +111,8 @@ private:
     std::shared_ptr<Table> table_ = std::make_shared<Table>();
     std::map<DropReason, std::uint32_t> refused_;
     std::map<std::vector<HopKey>, std::uint32_t> known_; // routes to the same places share a group
+    const KernelRoute* last_ = nullptr;
+    std::uint32_t last_group_ = 0;
     bool full_ = false;
 };
 

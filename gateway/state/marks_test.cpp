@@ -10,6 +10,7 @@
 #include <chrono>
 #include <deque>
 #include <filesystem>
+#include <future>
 #include <random>
 #include <thread>
 
@@ -240,8 +241,8 @@ TEST(Marks, MemoryThatDoesNotBelongToTheFileIsNotBelieved) {
         bool clean;
         std::uint64_t first;
     };
-    for (const Try& given : {Try{elsewhere, 50, false, 101}, Try{here, 101, false, 101}, Try{here, ~std::uint64_t{0}, false, 101},
-                             Try{here, 50, true, 101}, Try{here, 50, false, 51}, Try{here, 100, true, 101}}) {
+    for (const Try& given : {Try{elsewhere, 50, false, 101}, Try{here, ~std::uint64_t{0}, false, 101}, Try{here, 50, true, 101},
+                             Try{here, 50, false, 51}, Try{here, 100, true, 101}}) {
         MemoryDisk disk;
         disk.boot({{"marks", file_of({&spec, 1}, 100, here, given.clean)}});
         const auto marks = marks_on(disk, given.units);
@@ -251,6 +252,18 @@ TEST(Marks, MemoryThatDoesNotBelongToTheFileIsNotBelieved) {
         ASSERT_TRUE(marks->settle(5000));
         EXPECT_EQ(sequence::take(used.space, 1).first, given.first) << given.left << given.clean;
     }
+}
+
+TEST(Refusal, AFileThatWasPutBackIsFoundOut) {
+    MemoryDisk disk;
+    const SaSpec spec = sa(Direction::outbound);
+    disk.boot({{"marks", file_of({&spec, 1}, 100)}});
+    const auto marks = marks_on(disk);
+    Used used(spec);
+    used.memory[0].words[number_word] = 101;
+    const auto admitted = used.admit(*marks, spec, true);
+    ASSERT_FALSE(admitted);
+    EXPECT_NE(admitted.error().sentence.find("an old file was put back"), std::string::npos);
 }
 
 TEST(Marks, ManyPowerCutsNeverRepeatANumberNorAcceptOneTwice) {
@@ -319,6 +332,36 @@ TEST(Marks, AFullDiskStopsSendingAndIsGotOver) {
     ASSERT_TRUE(soon([&] { return sequence::take(used.space, 1).count == 1; }));
     EXPECT_EQ(used.number(), 65537U);
     EXPECT_FALSE(marks->trouble());
+}
+
+TEST(Marks, NobodyWaitsForAStuckDisk) {
+    MemoryDisk disk;
+    const SaSpec both[] = {sa(Direction::outbound), sa(Direction::inbound)};
+    disk.boot({{"marks", file_of(both)}});
+    const auto marks = marks_on(disk);
+    Used first(both[0]), second(both[1]);
+    ASSERT_TRUE(first.admit(*marks, both[0]));
+    ASSERT_TRUE(marks->settle(5000));
+    disk.stuck = true;
+    for (int i = 0; i < 1000; ++i) EXPECT_EQ(sequence::take(first.space, 60).count, 60U);
+    ASSERT_TRUE(soon([&] { return disk.waiting.load(); }));
+    auto control = std::async(std::launch::async, [&] {
+        const bool admitted = second.admit(*marks, both[1]).has_value();
+        (void)marks->trouble();
+        (void)marks->writes();
+        marks->release(first.followed);
+        return admitted;
+    });
+    const bool returned = control.wait_for(10s) == std::future_status::ready;
+    EXPECT_TRUE(disk.waiting) << "the write is still on its way";
+    EXPECT_FALSE(marks->settle(20));
+    EXPECT_EQ(second.mark(), 0U);
+    disk.stuck = false;
+    ASSERT_TRUE(returned);
+    EXPECT_TRUE(control.get());
+    ASSERT_TRUE(marks->settle(5000));
+    EXPECT_EQ(second.mark(), 4096U);
+    EXPECT_TRUE(soon([&] { return on_disk(disk).records[0].mark == 60'000; })) << "what was released keeps its exact number";
 }
 
 TEST(Marks, APeerThatJumpedAheadIsFollowed) {

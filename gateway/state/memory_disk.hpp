@@ -4,11 +4,13 @@
 
 #include "gateway/state/files.hpp"
 
+#include <atomic>
 #include <cerrno>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <unistd.h>
 #include <vector>
 
 namespace sallyport::state {
@@ -29,6 +31,8 @@ public:
     int write_error = 0; // negative errno of every write
     int create_error = 0;
     int sync_error = 0;
+    std::atomic<bool> stuck = false; // sync() does not return
+    std::atomic<bool> waiting = false;
 
     [[nodiscard]] bool off() { return cut_at >= 0 && calls >= cut_at; }
     /// One more call; true: no power.
@@ -88,6 +92,8 @@ public:
     }
 
     int sync(int handle) override {
+        for (; disk_.stuck; usleep(1000)) disk_.waiting = true;
+        disk_.waiting = false;
         const std::lock_guard lock(disk_.mutex);
         if (disk_.step()) return -EIO;
         if (disk_.sync_error != 0) return disk_.sync_error;

@@ -170,7 +170,7 @@ void Units::find_survivors() {
             ++i;
             continue;
         }
-        survivors_.emplace(key, i);
+        survivors_.emplace(key, Survivor{i, false});
         mark_taken(i, units_of_head(window), true);
         i += units_of_head(window);
     }
@@ -196,7 +196,7 @@ std::uint32_t Units::find_free(unsigned wanted) const {
 Result<Units::Claim> Units::claim(const Fingerprint& key, Direction direction, std::uint32_t window) {
     const auto [first, last] = survivors_.equal_range(key);
     for (auto found = first; found != last; ++found) {
-        Unit& head = units_[found->second];
+        Unit& head = units_[found->second.place];
         if (head.words[sequence::tag_word] != tag_of(direction, window)) continue;
         survivors_.erase(found);
         return Claim{&head, true};
@@ -228,9 +228,15 @@ void Units::release(Unit* memory) {
     mark_taken(place, units, false);
 }
 
+void Units::put_back(Unit* memory, const Fingerprint& key) {
+    survivors_.emplace(key, Survivor{static_cast<std::uint32_t>(memory - units_), true});
+}
+
 void Units::forget_survivors() {
-    for (const auto& [key, place] : survivors_) release(&units_[place]);
-    survivors_.clear();
+    std::erase_if(survivors_, [this](const auto& item) {
+        if (!item.second.kept) release(&units_[item.second.place]);
+        return !item.second.kept;
+    });
 }
 
 } // namespace sallyport::state

@@ -43,7 +43,9 @@ public:
     [[nodiscard]] Result<Claim> claim(const Fingerprint& key, Direction direction, std::uint32_t window);
     /// Nobody uses the space any more: it is free from now on.
     void release(sequence::Unit* memory);
-    /// Frees what survived and nobody claimed.
+    /// A claim that survived is not used after all; it lies there for the next claim, in this process or a later one.
+    void put_back(sequence::Unit* memory, const Fingerprint& key);
+    /// Frees what survived and nobody ever claimed.
     void forget_survivors();
 
 private:
@@ -62,7 +64,11 @@ private:
     std::uint32_t next_ = 1; // where the search for free units begins
     std::vector<bool> taken_;
     Instance instance_{};
-    std::multimap<Fingerprint, std::uint32_t> survivors_; // index of the head unit
+    struct Survivor {
+        std::uint32_t place; // of the head unit
+        bool kept;           // put back
+    };
+    std::multimap<Fingerprint, Survivor> survivors_;
 };
 
 } // namespace sallyport::state

@@ -136,7 +136,13 @@ TEST_F(PinnedUnits, SurvivorsThatNobodyClaimsAreFreedWhenToldSo) {
     }
     auto units = Units::pinned(path(), 200).value();
     EXPECT_EQ(units->used(), 1U + 1 + 129);
+    const auto claim = units->claim(key(1), Direction::outbound, 0).value();
+    ASSERT_TRUE(claim.survived);
+    units->put_back(claim.memory, key(1));
     units->forget_survivors();
+    EXPECT_EQ(units->used(), 1U + 1) << "what was put back stays";
+    EXPECT_TRUE(units->claim(key(1), Direction::outbound, 0).value().survived);
+    units->release(claim.memory);
     EXPECT_EQ(units->used(), 1U);
 }
 

@@ -234,7 +234,12 @@ Result<std::shared_ptr<Series>> Store::make_series(const SaSpec& spec, const Fin
     }
     auto admission = marks_->admit(spec, fingerprint, series->memory, claim->survived);
     if (!admission) {
-        leave(*series);
+        // What survived may be why: it is there to be found again.
+        if (claim->survived)
+            units_.put_back(series->memory, fingerprint);
+        else
+            units_.release(series->memory);
+        memory_.release(series->counters, sizeof(transform::SaCounters));
         admission.error().place.clear(); // the entry's place says it
         return std::unexpected(std::move(admission.error()));
     }

@@ -36,15 +36,6 @@ void fail(Frame& frame, SaCounters& counters, DropReason reason) {
     add(counters.errors, reason == DropReason::dummy ? 0 : 1);
 }
 
-/// Both lines of every SA at once, then what it points to: with many SAs each of them would be a miss of its own.
-template <class Sa>
-void prefetch(std::span<Frame* const> frames, const Sa* Frame::* sa) {
-    for (const Frame* frame : frames) {
-        __builtin_prefetch(frame->*sa);
-        __builtin_prefetch(reinterpret_cast<const char*>(frame->*sa) + 64);
-    }
-}
-
 constexpr std::array<std::uint8_t, 16> padding_octets{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0};
 
 /// What may stop a packet before it gets a number, and its padding and trailer (RFC 4303 2.4, 3.3.2).
@@ -152,8 +143,7 @@ void seal(std::span<Frame* const> frames, const crypto::Suite& suite) {
     std::array<Frame*, batch_size> ready;
     std::array<Packet, batch_size> packets;
     unsigned count = 0;
-    prefetch(frames, &Frame::outbound);
-    for (const Frame* frame : frames) {
+    for (const Frame* frame : frames) { // look-up has fetched the SAs
         __builtin_prefetch(frame->outbound->space.memory, 1);
         __builtin_prefetch(frame->outbound->counters, 1);
     }
@@ -236,8 +226,7 @@ void open(std::span<Frame* const> frames, const crypto::Suite& suite) {
     std::array<Frame*, batch_size> ready;
     std::array<Packet, batch_size> packets;
     unsigned count = 0;
-    prefetch(frames, &Frame::inbound);
-    for (const Frame* frame : frames) {
+    for (const Frame* frame : frames) { // look-up has fetched the SAs
         if (frame->end - frame->transport >= static_cast<int>(wire::esp_size)) [[likely]]
             sequence::prefetch(frame->inbound->space, wire::load32(frame->at(frame->transport) + wire::esp_sequence));
         __builtin_prefetch(frame->inbound->counters, 1);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/xdp/program.hpp"
 
+#include "gateway/xdp/names.hpp"
 #include "gateway/xdp/pins.hpp"
 #include "gateway/xdp/skeleton.hpp"
 
@@ -49,16 +50,10 @@ sp_port settings_of(const PortSpec& port, const Device& device, const ProgramOpt
     return settings;
 }
 
-// "name (id N)" as far as we may know: the name wants CAP_SYS_ADMIN.
+// "name (id N)" as far as we may know it.
 std::string name_of_program(std::uint32_t id) {
-    std::string name;
-    if (Descriptor program(bpf_prog_get_fd_by_id(id)); program) {
-        bpf_prog_info info{};
-        std::uint32_t size = sizeof(info);
-        if (bpf_prog_get_info_by_fd(program.get(), &info, &size) == 0)
-            name = "\"" + std::string(info.name, strnlen(info.name, sizeof(info.name))) + "\" ";
-    }
-    return name + "(id " + std::to_string(id) + ")";
+    const std::string name = program_name(id);
+    return (name.empty() ? "" : "\"" + name + "\" ") + "(id " + std::to_string(id) + ")";
 }
 
 struct Attachment {

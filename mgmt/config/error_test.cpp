@@ -51,6 +51,22 @@ TEST(Errors, SyntaxHasItsPlace) {
                 testing::StartsWith("test.toml:2:5: while parsing key-value pair: cannot redefine existing integer 'a'"));
 }
 
+TEST(Errors, WhatTomlPlusPlusOnlyAsserts) {
+    EXPECT_THAT(errors(ports_text + "[.lan0]\nrole = \"red\"\n"),
+                ElementsAre("test.toml:7:1: this line is malformed; expected a name after [ or ."));
+    EXPECT_THAT(errors("[[.a]]"), ElementsAre("test.toml:1:1: this line is malformed; expected a name after [ or ."));
+}
+
+TEST(Errors, LettersOutsideAscii) {
+    const std::string good = "# \u00e9 \"\n" + ports_text +
+                             "[gateway]\nrun-directory = \"/\u00e9\\\"\" # \u00e9\nstate-directory = \"\"\"/\\\n  \u00e9\"\"\"\n";
+    EXPECT_THAT(errors(good), ElementsAre());
+    EXPECT_THAT(errors(good + "spin\u00e9 = true\n"), ElementsAre(HasSubstr("test.toml:12:5: ")));
+    EXPECT_THAT(errors("\u00e9\n"), ElementsAre(HasSubstr("test.toml:1:1: ")));
+    EXPECT_THAT(errors("a\u00a0= 1\n"), ElementsAre(HasSubstr("test.toml:1:2: ")));
+    EXPECT_THAT(errors("a = \"\"\"\\\u00e9\"\"\"\n"), ElementsAre(HasSubstr("test.toml:1:")));
+}
+
 TEST(Errors, UnknownSections) {
     EXPECT_THAT(errors(ports_text + "[conection.a]\n"),
                 ElementsAre("test.toml:7:2: conection: no section has this name; did you mean [connection]?"));

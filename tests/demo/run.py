@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """./dev demo: two gateways carry real traffic between two networks, and a capture between them shows that nothing of it is in clear.
 
-Called inside the development root, in the repository's root. Exit status 1 if a packet was lost or anything in clear was seen."""
+Called inside the development root, when the programs are built. Exit status 1 if a packet was lost or anything in clear was seen."""
 
 import argparse
 import collections
@@ -38,17 +38,6 @@ PICTURE = """
 
 def say(text=""):
     print(text, flush=True)
-
-
-def build():
-    say("Building the programs (the first time takes some minutes) ...")
-    start = time.monotonic()
-    for command in (["cmake", "--preset", "release"], ["cmake", "--build", "--preset", "release", "--", f"-j{os.cpu_count() or 2}"]):
-        result = subprocess.run(command, cwd=TOP, stdout=subprocess.PIPE if "--build" not in command else None, stderr=subprocess.STDOUT,
-                                text=True, check=False)
-        if result.returncode != 0:
-            sys.exit(f"{result.stdout or ''}\ndemo: the programs do not build")
-    say(f"Built in {time.monotonic() - start:.0f} s.")
 
 
 class Traffic:
@@ -191,7 +180,7 @@ def show(rig, before, after, proof):
 
 def keep(rig):
     say("\nEverything stays until you press Ctrl-C here. One command, in another terminal, enters host A:\n")
-    say('    sudo nsenter --all --target "$(pgrep -of "python3 tests/demo/run.py")" ip netns exec hostA bash\n')
+    say('    sudo nsenter --all --target "$(pgrep -of "^python3 tests/demo/run.py")" ip netns exec hostA bash\n')
     say("There: ping 10.2.0.2. The other namespaces are gwA, wan, gwB and hostB; on wan, tcpdump -ni toA shows what the Internet sees.")
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -206,7 +195,6 @@ def main():
     parser = argparse.ArgumentParser(prog="./dev demo", description="Two gateways carry real traffic between two networks.")
     parser.add_argument("--keep", action="store_true", help="leave it running and print the command that enters it")
     options = parser.parse_args()
-    build()
     begin = time.monotonic()
     say(PICTURE)
     try:

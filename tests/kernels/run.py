@@ -23,11 +23,12 @@ BINARIES = ["bpf_test", "gateway_xdp_test"]
 FIXTURES = ["bpf/fixtures"]
 # What the tests touch and Debian builds as modules; those that a kernel has built in are not looked for.
 MODULES = ["veth", "tun", "bridge", "sch_ingress", "cls_bpf", "act_mirred"]
-TOOLS = ["ip", "tc", "ethtool", "setpriv"]
-LIMIT = 300  # seconds of a guest
+# The shell of busybox would call its own ip.
+TOOLS = ["dash", "ip", "tc", "ethtool", "setpriv"]
+LIMIT = 480  # seconds of a guest
 MARK = "@@test"
 
-INIT = f"""#!/bin/sh
+INIT = f"""#!/bin/busybox sh
 export PATH=/bin HOME=/root LD_LIBRARY_PATH=/lib64
 mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev; mount -t tmpfs tmpfs /run; mount -t tmpfs tmpfs /tmp
 mkdir -p /dev/net; [ -e /dev/net/tun ] || mknod /dev/net/tun c 10 200
@@ -123,8 +124,9 @@ def make_initramfs(root, tests, path):
             (image.folder / name).mkdir()
         image.add(shutil.which("busybox"), "bin/busybox")
         for applet in output("busybox", "--list").split():
-            if applet not in ("busybox", *TOOLS):
+            if applet not in ("busybox", "sh", *TOOLS):
                 (image.folder / "bin" / applet).symlink_to("busybox")
+        (image.folder / "bin/sh").symlink_to("dash")
         for program in [shutil.which(tool) for tool in TOOLS] + [BIN / test for test in tests]:
             image.program(program)
         for fixtures in FIXTURES:

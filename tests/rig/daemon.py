@@ -4,6 +4,7 @@
 import contextlib
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -167,11 +168,31 @@ class Gateway:
         return json.loads(self.sallyport(command, "--json", *words, "--socket", self.control).stdout)
 
     def counters(self):
-        return Counters(self.ask("counters"))
+        return Counters(self.ask("counters")["counters"], self.ask("status")["workers"])
+
+
+def _dropping_verdicts():
+    """Names of the kernel program's verdicts that drop, from the header that it and the gateway share."""
+    text = (TOP / "bpf/shared.h").read_text()
+    return set(re.findall(r'X\(SP_\w+, "(\w+)", SP_DROP,', text))
 
 
 class Counters:
-    """What `sallyport counters --json` said: sums by name."""
+    """What `sallyport counters --json` said, and how often the workers slept."""
 
-    def __init__(self, data):
-        self.data = data
+    DROPPING = _dropping_verdicts()
+
+    def __init__(self, rows, workers):
+        values = {(row["group"], row.get("port"), row["name"]): row["value"] for row in rows}
+        self.values = values
+        self.drops = {name: value for (group, _, name), value in values.items() if group == "drop" and value}
+        self.drops |= {f"{port}.{name}": value for (group, port, name), value in values.items()
+                       if group == "kernel" and name in self.DROPPING and value}
+        for name in ("sealed", "opened", "bypassed", "handed_over"):
+            setattr(self, name, values[("packets", None, name)])
+        self.rounds = sum(worker["rounds"] for worker in workers)
+        self.sleeps = sum(worker["sleeps"] for worker in workers)
+
+    def drops_since(self, before):
+        """name -> by how much it rose."""
+        return {name: value - before.drops.get(name, 0) for name, value in self.drops.items() if value != before.drops.get(name, 0)}

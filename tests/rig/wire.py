@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Frames on an interface: sent and received by AF_PACKET (Tap), recorded by tcpdump (Recorder)."""
 
+import errno
 import os
 import re
 import select
@@ -55,14 +56,21 @@ class Tap:
                 self.socket.send(frame)
                 return
             except BlockingIOError:
-                if time.monotonic() > end:
-                    raise RigError(f"{self.interface} takes no frames") from None
                 select.select([], [self.socket], [], 0.1)
+            except OSError as fault:  # the link went down since the last call: said once
+                if fault.errno != errno.ENETDOWN:
+                    raise
+            if time.monotonic() > end:
+                raise RigError(f"{self.interface} takes no frames")
 
     def _next(self):
         try:
             frame, ancillary, _, _ = self.socket.recvmsg(65536, 256)
         except BlockingIOError:
+            return None
+        except OSError as fault:  # the link went down since the last call: said once
+            if fault.errno != errno.ENETDOWN:
+                raise
             return None
         for level, kind, data in ancillary:
             if level == SOL_PACKET and kind == PACKET_AUXDATA and len(data) >= 20:
@@ -122,6 +130,10 @@ class Recorded:
     @property
     def packet(self):
         return self.frame[14:]
+
+    def clear(self):
+        """It is neither ESP nor the links' own housekeeping."""
+        return self.what() not in ("esp", "arp", "nd")
 
     def what(self):
         """One word for the frame: esp, arp, nd, other IPv6 housekeeping, or the clear protocol that it carries."""

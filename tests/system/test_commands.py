@@ -49,7 +49,7 @@ def test_status_names_ports_and_workers(single):
 
 def test_sa_shows_both_directions(single):
     text = json.dumps(single.daemon.ask("sa"))
-    for word in ("branch", "aes-128-gcm", "aes-256-cbc-hmac-sha2-256", "inbound", "outbound"):
+    for word in ("branch", "aes-128-gcm", "aes-256-cbc-hmac-sha2-256", '"inbound"', '"outbound"'):
         assert word in text
 
 

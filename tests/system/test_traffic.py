@@ -3,6 +3,7 @@
 
 import pytest
 
+from tests.rig.daemon import TOP
 from tests.rig.topology import Pair
 from tests.rig.wire import Recorder
 
@@ -88,3 +89,15 @@ def test_traceroute_shows_the_hop_limit_counting(pair):
     before = pair.daemon["A"].counters()
     assert pair.ping("4in4", 2, 0.01, 56, "A", 10, "-t", 1)[1] == 0
     assert pair.daemon["A"].counters().drops_since(before) == {"ttl_expired": 2}
+
+
+def test_the_worked_examples():
+    """etc/demo/gw-a.toml and gw-b.toml as they stand carry traffic of both families."""
+    with Pair() as rig:
+        for side in "AB":
+            name = f"gw-{side.lower()}"
+            rig.daemon[side] = rig.gateway(rig.gw[side], name, (TOP / f"etc/demo/{name}.toml").read_text(),
+                                           run_directory=f"/run/sallyport/{name}", state_directory=f"/var/lib/sallyport/{name}")
+            rig.daemon[side].first_start()
+        for kind in ("4in4", "6in4"):
+            assert rig.ping(kind, 20) == (20, 20)

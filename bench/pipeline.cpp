@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the gateway's own code costs: the worker's whole loop over ports in memory, against the library's bare calls on the same text, keys
+// and order.
+//     bench-pipeline [--algorithms NAME,...] [--sizes OCTETS,...] [--sas COUNT,...] [--engine openssl] [--no-stages]
+//                    [--pairs N] [--series N] [--core N] [--json FILE]
+// Without options: AES-128-GCM at every size with 1, 1,000 and 100,000 SAs, its stages, and the other algorithms at 64 and 1420 octets.
+#include "bench/bare.hpp"
+#include "bench/gateway.hpp"
+#include "bench/measure.hpp"
+#include "gateway/wire/esp.hpp"
+#include "gateway/wire/parse.hpp"
+
+#include <charconv>
+#include <cstdio>
+#include <cstring>
+#include <sstream>
+#include <string>
+#include <vector>
+
+namespace {
+
+using namespace sallyport;
+using namespace sallyport::bench;
+
+constexpr unsigned lap = MemoryGateway::lap;
+
+struct Options {
+    std::vector<Algorithm> algorithms;
+    std::vector<unsigned> sizes{64, 128, 512, 1420}, counts{1, 1000, 100000};
+    bool stages = true;
+    bool everything = true; // no list was given
+};
+
+std::vector<unsigned> numbers_of(const std::string& list) {
+    std::vector<unsigned> numbers;
+    std::istringstream words(list);
+    for (std::string word; std::getline(words, word, ',');) {
+        unsigned value = 0;
+        const auto end = std::from_chars(word.data(), word.data() + word.size(), value);
+        if (end.ptr != word.data() + word.size() || value == 0) return {};
+        numbers.push_back(value);
+    }
+    return numbers;
+}
+
+std::vector<Algorithm> algorithms_of(const std::string& list) {
+    std::vector<Algorithm> found;
+    std::istringstream words(list);
+    for (std::string word; std::getline(words, word, ',');) {
+        const auto algorithm = parse_algorithm(word);
+        if (!algorithm) return {};
+        found.push_back(*algorithm);
+    }
+    return found;
+}
+
+std::optional<Options> options_from(const std::vector<std::string>& arguments) {
+    Options options;
+    for (std::size_t i = 0; i < arguments.size(); ++i) {
+        const std::string& name = arguments[i];
+        if (name == "--no-stages") {
+            options.stages = false;
+            continue;
+        }
+        const std::string value = i + 1 < arguments.size() ? arguments[++i] : std::string();
+        bool good = false;
+        if (name == "--algorithms")
+            good = !(options.algorithms = algorithms_of(value)).empty();
+        else if (name == "--sizes")
+            good = !(options.sizes = numbers_of(value)).empty();
+        else if (name == "--sas")
+            good = !(options.counts = numbers_of(value)).empty();
+        else if (name == "--engine" && (value == "openssl" || value == "ipsec-mb")) {
+            const auto engine = value == "openssl" ? crypto::Engine::openssl : crypto::Engine::ipsec_mb;
+            good = crypto::available(engine);
+            if (good) transform::use(engine);
+        }
+        if (!good) {
+            std::fprintf(stderr, "%s '%s'?\n", name.c_str(), value.c_str());
+            return std::nullopt;
+        }
+        options.everything = options.everything && name == "--engine";
+    }
+    for (const unsigned size : options.sizes)
+        if (size < 28 || size > 1420) {
+            std::fprintf(stderr, "sizes are from 28 to 1420 octets\n");
+            return std::nullopt;
+        }
+    if (options.algorithms.empty()) options.algorithms = {Algorithm::aes_128_gcm_16};
+    return options;
+}
+
+/// Ready-made packets for the bare library over the gateway's own frames: same text, same keys in the same order.
+class BarePackets {
+public:
+    BarePackets(const SaPairs& pairs, MemoryGateway& gateway, unsigned inner) : pairs_(pairs), order_(pairs.count()), packets_(lap) {
+        const AlgorithmInfo& row = info(pairs.algorithm());
+        const unsigned plain = (inner + wire::esp_trailer_size + row.block - 1) & ~(row.block - 1U);
+        for (unsigned i = 0; i < lap; ++i) {
+            crypto::Packet& packet = packets_[i];
+            packet = {};
+            packet.text = gateway.red()[i].chunk + frame_headroom + ethernet;
+            packet.length = plain;
+            packet.icv = packet.text + plain;
+            packet.aad = row.aead ? packet.extra.data() : packet.text - row.iv - wire::esp_size;
+            packet.aad_length = static_cast<std::uint16_t>(row.aead ? 12 : wire::esp_size + row.iv); // ESN
+            packet.tail_length = row.aead ? 0 : 4;
+        }
+    }
+    std::uint64_t seal(const Bare& call) {
+        for (crypto::Packet& packet : packets_) packet.key = pairs_.outbound()[order_.next()].space.key;
+        return call(packets_);
+    }
+    std::uint64_t open(const Bare& call) {
+        std::array<unsigned, lap> who;
+        for (unsigned i = 0; i < lap; ++i) {
+            who[i] = order_.next();
+            packets_[i].key = pairs_.outbound()[who[i]].space.key;
+        }
+        const crypto::Suite& suite = crypto::suite(transform::engine_in_use(), pairs_.algorithm());
+        for (unsigned i = 0; i < lap; i += crypto::batch_size) suite.seal(&packets_[i], crypto::batch_size);
+        for (unsigned i = 0; i < lap; ++i) packets_[i].key = pairs_.inbound()[who[i]].space.key;
+        return call(packets_);
+    }
+
+private:
+    const SaPairs& pairs_;
+    Order order_;
+    std::vector<crypto::Packet> packets_;
+};
+
+/// One algorithm, size and number of SAs.
+class Pipeline {
+public:
+    Pipeline(const SaPairs& pairs, unsigned inner)
+        : pairs_(pairs), gateway_(pairs, inner), bare_(pairs, gateway_, inner),
+          tail_(std::string(info(pairs.algorithm()).name) + "/" + std::to_string(inner) + "/" + std::to_string(pairs.count())),
+          bare_seal_(bare(transform::engine_in_use(), pairs.algorithm(), Direction::outbound)),
+          bare_open_(bare(transform::engine_in_use(), pairs.algorithm(), Direction::inbound)) {}
+
+    Work seal() {
+        return work([this] {
+            gateway_.prepare_seal();
+            return gateway_.seal();
+        });
+    }
+    Work open() {
+        return work([this] {
+            gateway_.prepare_open();
+            return gateway_.open();
+        });
+    }
+    Work bare_seal() {
+        return work([this] { return bare_.seal(bare_seal_); });
+    }
+    Work bare_open() {
+        return work([this] { return bare_.open(bare_open_); });
+    }
+    Work wasteful_seal() {
+        return work([this] {
+            gateway_.prepare_seal();
+            gateway_.waste(wasted_cycles);
+            const std::uint64_t cycles = gateway_.seal();
+            gateway_.waste(0);
+            return cycles;
+        });
+    }
+    bool measure(const Pace& pace, std::vector<Row>& results) {
+        return add(compare(seal(), bare_seal(), pace), "seal/", results) && add(compare(open(), bare_open(), pace), "open/", results);
+    }
+    bool measure_stages(const Pace& pace, std::vector<Row>& results);
+
+private:
+    static Work work(std::function<std::uint64_t()> run) { return {std::move(run), lap}; }
+    template <class Measured>
+    bool add(const std::optional<Measured>& measured, const std::string& head, std::vector<Row>& results) {
+        if (!measured) return false;
+        results.push_back(row_of_table(head + tail_, *measured));
+        print(results.back());
+        return true;
+    }
+    template <class Stage>
+    Work stage(bool sealing, unsigned done, Stage run);
+
+    const SaPairs& pairs_;
+    MemoryGateway gateway_;
+    BarePackets bare_;
+    std::string tail_;
+    Bare bare_seal_, bare_open_;
+    std::vector<Frame> frames_;
+    std::vector<Frame*> at_;
+};
+
+/// A stage by itself: the lap's frames have gone through the stages before it, `done` of them, in batches of 64 as in the worker.
+template <class Stage>
+Work Pipeline::stage(bool sealing, unsigned done, Stage run) {
+    return work([this, sealing, done, run] {
+        sealing ? gateway_.prepare_seal() : gateway_.prepare_open();
+        const std::span<Frame> lap_frames = sealing ? gateway_.red() : gateway_.black();
+        frames_.assign(lap_frames.begin(), lap_frames.end());
+        at_.clear();
+        for (Frame& frame : frames_) at_.push_back(&frame);
+        for (unsigned i = 0; i < lap && done >= 1; ++i) {
+            wire::parse(frames_[i]);
+            frames_[i].vpn = sealing ? red_vpn : wan_vpn;
+            if (done >= 2 && sealing)
+                frames_[i].outbound = &pairs_.outbound()[gateway_.who()[i]];
+            else if (done >= 2)
+                frames_[i].inbound = &pairs_.inbound()[gateway_.who()[i]];
+        }
+        const std::uint64_t begin = now();
+        for (unsigned i = 0; i < lap; i += transform::batch_size) run(std::span<Frame* const>(at_.data() + i, transform::batch_size));
+        return now() - begin;
+    });
+}
+
+bool Pipeline::measure_stages(const Pace& pace, std::vector<Row>& results) {
+    const transform::Transform& calls = transform::transform(pairs_.row());
+    const auto parse = [](std::span<Frame* const> frames) {
+        for (Frame* frame : frames) wire::parse(*frame);
+    };
+    const auto spd = [this](std::span<Frame* const> frames) { gateway_.tables().spd->read().decide_outbound(frames); };
+    const auto sad = [this](std::span<Frame* const> frames) { gateway_.tables().sad.find(frames); };
+    return add(alone(stage(true, 0, parse), pace), "stage/parse/seal/", results) &&
+           add(alone(stage(true, 1, spd), pace), "stage/lookup/seal/", results) &&
+           add(alone(stage(true, 2, calls.seal), pace), "stage/transform/seal/", results) &&
+           add(alone(bare_seal(), pace), "stage/crypto/seal/", results) &&
+           add(alone(stage(false, 0, parse), pace), "stage/parse/open/", results) &&
+           add(alone(stage(false, 1, sad), pace), "stage/lookup/open/", results) &&
+           add(alone(stage(false, 2, calls.open), pace), "stage/transform/open/", results) &&
+           add(alone(bare_open(), pace), "stage/crypto/open/", results);
+}
+
+void print_bars(const std::vector<Row>& results) {
+    struct Bar {
+        const char* name;
+        double most;
+    };
+    for (const Bar& bar : {Bar{"seal/aes-128-gcm/64/1", 150}, Bar{"open/aes-128-gcm/64/1", 150}, Bar{"seal/aes-128-gcm/1420/1", 170},
+                           Bar{"open/aes-128-gcm/1420/1", 170}})
+        for (const Row& result : results)
+            if (result.name == bar.name && result.baseline)
+                std::printf("bar: %s at most %.0f over bare: %.1f, %s\n", bar.name, bar.most, result.median - *result.baseline,
+                            result.median - *result.baseline <= bar.most ? "met" : "not met");
+}
+
+bool run(const Options& options, const Pace& pace, std::vector<Row>& results) {
+    {
+        const SaPairs pairs(Algorithm::aes_128_gcm_16, 1);
+        Pipeline pipeline(pairs, 64);
+        if (!self_test(pipeline.seal(), pipeline.wasteful_seal(), pace)) return false;
+    }
+    print_head();
+    for (const Algorithm algorithm : options.algorithms)
+        for (const unsigned count : options.counts) {
+            const SaPairs pairs(algorithm, count);
+            for (const unsigned size : options.sizes) {
+                Pipeline pipeline(pairs, size);
+                if (!pipeline.measure(pace, results)) return false;
+                if (options.stages && count == 1 && (size == 64 || size == 1420) && !pipeline.measure_stages(pace, results)) return false;
+            }
+        }
+    for (const AlgorithmInfo& row : algorithms) {
+        if (!options.everything || row.algorithm == Algorithm::aes_128_gcm_16) continue;
+        const SaPairs pairs(row.algorithm, 1);
+        for (const unsigned size : {64U, 1420U}) {
+            Pipeline pipeline(pairs, size);
+            if (!pipeline.measure(pace, results)) return false;
+        }
+    }
+    return true;
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    std::vector<std::string> arguments(argv + 1, argv + argc);
+    const auto pace = pace_from(arguments);
+    if (!pace) return 2;
+    const auto options = options_from(arguments);
+    if (!options) return 2;
+    std::printf("%s, core %d, %u pairs a series, %u series\n", crypto::describe(transform::engine_in_use()).c_str(), pace->core,
+                pace->pairs, pace->series);
+    std::vector<Row> results;
+    if (!run(*options, *pace, results)) return 1;
+    print_bars(results);
+    return pace->json.empty() || write_json(results, pace->json) ? 0 : 1;
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/control/boundary.hpp"
+
+#include "gateway/control/difference.hpp"
+#include "gateway/control/threads.hpp"
+
+#include <algorithm>
+#include <string>
+
+namespace sallyport::control {
+namespace {
+
+Selector selector(const char* local, const char* remote) { return {*parse_range(local), *parse_range(remote), 0, {}, {}}; }
+
+PolicySpec policy(const char* name, std::uint32_t priority, PolicyAction action, const char* local, const char* remote,
+                  const char* sa = "") {
+    return {name, 1, priority, action, {selector(local, remote)}, sa};
+}
+
+SaSpec sa(const char* name, VpnNumber outer_vpn) {
+    SaSpec result;
+    result.name = name;
+    result.outer_vpn = outer_vpn;
+    result.key.size = 64;
+    return result;
+}
+
+// Two black VPNs (0 on the port itself, 5 on its VLAN 50) and a red port.
+Desired two_worlds() {
+    Desired desired;
+    desired.ports = {{"wan", Role::black, {{0, 0}, {50, 5}}, {}}, {"lan", Role::red, {{0, 1}}, {}}};
+    desired.sas = {sa("office", 0), sa("far", 5)};
+    return desired;
+}
+
+std::vector<std::string> texts(const std::vector<xdp::ProtectedSource>& sources) {
+    std::vector<std::string> result;
+    for (const auto& s : sources) result.push_back(std::to_string(s.vpn) + " " + to_string(s.prefix) + (s.exempt ? " exempt" : ""));
+    std::ranges::sort(result);
+    return result;
+}
+
+using Texts = std::vector<std::string>;
+
+TEST(Boundary, ProtectedSourcesAreThoseOfTheSasVpn) {
+    Desired desired = two_worlds();
+    desired.policies = {policy("a", 10, PolicyAction::protect, "10.1.0.0/16", "10.2.0.0/16", "office"),
+                        policy("b", 20, PolicyAction::protect, "10.1.0.0/16", "10.3.0.0/16", "far"),
+                        policy("c", 30, PolicyAction::protect, "10.1.0.0/16", "10.4.0.0/16", "not there"),
+                        policy("d", 40, PolicyAction::discard, "10.1.0.0/16", "10.5.0.0/16")};
+    EXPECT_EQ(texts(protected_sources(desired)), (Texts{"0 10.2.0.0/16", "0 10.4.0.0/16", "5 10.3.0.0/16", "5 10.4.0.0/16"}));
+}
+
+TEST(Boundary, EverythingIsNoProtectedSource) {
+    Desired desired = two_worlds();
+    desired.policies = {policy("a", 10, PolicyAction::protect, "10.1.0.0/16", "0.0.0.0/0", "office"),
+                        policy("b", 10, PolicyAction::protect, "2001:db8:1::/48", "::/0", "office"),
+                        policy("c", 10, PolicyAction::protect, "10.1.0.0/16", "10.2.0.0/31", "office")};
+    EXPECT_EQ(texts(protected_sources(desired)), (Texts{"0 10.2.0.0/31"}));
+}
+
+TEST(Boundary, BypassExemptsWhereNoProtectStandsBefore) {
+    Desired desired = two_worlds();
+    desired.ports[0].vlans.pop_back();
+    desired.policies = {policy("first", 5, PolicyAction::bypass, "10.1.0.0/16", "10.2.7.0/24"),
+                        policy("net", 10, PolicyAction::protect, "10.1.0.0/16", "10.2.0.0/16", "office"),
+                        policy("late", 20, PolicyAction::bypass, "10.1.0.0/16", "10.2.8.0/24"),
+                        policy("equal", 20, PolicyAction::bypass, "10.1.0.0/16", "10.2.0.0/16")};
+    EXPECT_EQ(texts(protected_sources(desired)), (Texts{"0 10.2.0.0/16", "0 10.2.7.0/24 exempt"}));
+    desired.policies[0].selectors[0].protocol = 6;
+    EXPECT_EQ(texts(protected_sources(desired)), (Texts{"0 10.2.0.0/16"})) << "TCP only exempts nobody from the rest";
+    const BypassPrefixes prefixes = bypass_prefixes(desired);
+    EXPECT_EQ(prefixes.sources.size(), 3U);
+    ASSERT_EQ(prefixes.destinations.size(), 1U);
+    EXPECT_EQ(to_string(prefixes.destinations[0].prefix), "10.1.0.0/16");
+}
+
+TEST(Boundary, LocalAddressesByVpnAndPort) {
+    const Desired desired = two_worlds();
+    const route::Link wan{.interface = 2, .port = 0, .role = Role::black, .up = true, .vpn = 0};
+    const route::Link lan{.interface = 3, .port = 1, .role = Role::red, .up = true, .vpn = 1};
+    const auto at = [](std::uint32_t interface, const char* address) {
+        return route::KernelAddress{interface, *parse_address(address), 24, std::nullopt};
+    };
+    std::vector<route::LocalAddress> addresses{{at(2, "192.0.2.1"), &wan}, {at(3, "10.1.0.1"), &lan}, {at(1, "127.0.0.1"), nullptr}};
+    addresses[0].address.broadcast = parse_address("192.0.2.255");
+    const auto find = [&](const std::vector<xdp::LocalAddress>& list, std::uint32_t interface, VpnNumber vpn, const char* address) {
+        for (const xdp::LocalAddress& a : list)
+            if (a.ifindex == interface && a.vpn == vpn && a.address == *parse_address(address)) return a.ipsec ? 2 : 1;
+        return 0;
+    };
+    auto list = local_addresses(desired.ports, {2, 3}, addresses);
+    EXPECT_EQ(find(list, 2, 0, "192.0.2.1"), 2);
+    EXPECT_EQ(find(list, 2, 0, "192.0.2.255"), 1) << "broadcast: for the gateway, no IPsec";
+    EXPECT_EQ(find(list, 2, 0, "127.0.0.1"), 1) << "of no port of ours: wan's";
+    EXPECT_EQ(find(list, 3, 1, "10.1.0.1"), 1);
+    EXPECT_EQ(find(list, 2, 0, "10.1.0.1"), 0) << "an address of a red VPN is none of wan's";
+    EXPECT_EQ(find(list, 3, 1, "192.0.2.1"), 0);
+    EXPECT_EQ(find(list, 2, 5, "192.0.2.1"), 0) << "another VPN on the same port";
+    std::vector<PortSpec> ports = desired.ports;
+    ports[0].listen = {*parse_address("127.0.0.1")};
+    list = local_addresses(ports, {2, 3}, addresses);
+    EXPECT_EQ(find(list, 2, 0, "192.0.2.1"), 1) << "listen leaves it out";
+    EXPECT_EQ(find(list, 2, 0, "127.0.0.1"), 2);
+}
+
+TEST(Difference, OnlyWhatDiffers) {
+    Desired now = two_worlds();
+    now.sas[0].key.octets.fill(1);
+    now.sas[1].key.octets.fill(2);
+    Desired wanted = now;
+    const KeyPrints prints = take_keys(now.sas);
+    EXPECT_TRUE(std::ranges::all_of(now.sas[0].key.octets, [](auto octet) { return octet == 0; })) << "no key is kept";
+    SaDifference none = difference(now.sas, prints, wanted.sas);
+    EXPECT_TRUE(none.install.empty() && none.update.empty() && none.remove.empty());
+    wanted.sas[0].key.octets[5] = 9;
+    wanted.sas[1].name = "farther";
+    const SaDifference some = difference(now.sas, prints, wanted.sas);
+    ASSERT_EQ(some.update.size(), 1U);
+    EXPECT_EQ(some.update[0].name, "office");
+    ASSERT_EQ(some.install.size(), 1U);
+    EXPECT_EQ(some.install[0].name, "farther");
+    ASSERT_EQ(some.remove.size(), 1U);
+    EXPECT_EQ(some.remove[0].first, "far");
+    wanted = now;
+    wanted.sas[0].selectors.push_back(selector("10.1.0.0/16", "10.2.0.0/16"));
+    for (std::size_t i = 0; i < 2; ++i) {
+        wanted.sas[i].key.size = 64;
+        wanted.sas[i].key.octets.fill(static_cast<std::uint8_t>(i + 1));
+    }
+    EXPECT_EQ(difference(now.sas, prints, wanted.sas).update.size(), 1U);
+}
+
+TEST(Difference, NeedsRestart) {
+    const Desired now = two_worlds();
+    Desired wanted = now;
+    wanted.ports[0].listen = {*parse_address("192.0.2.1")};
+    EXPECT_FALSE(needs_restart(now, wanted));
+    wanted.ports[0].vlans[1].id = 51;
+    EXPECT_EQ(needs_restart(now, wanted), "ports");
+    wanted = now;
+    wanted.settings.spin = true;
+    EXPECT_EQ(needs_restart(now, wanted), "settings");
+}
+
+TEST(Cores, SpreadAndGiven) {
+    using Lists = std::vector<std::vector<unsigned>>;
+    EXPECT_EQ(cores_of_workers(2, {}, {0, 1, 2, 3}), (Lists{{0, 2}, {1, 3}}));
+    EXPECT_EQ(cores_of_workers(2, {}, {4, 5}), (Lists{{4}, {5}}));
+    EXPECT_EQ(cores_of_workers(3, {}, {0, 1}), (Lists{{}, {}, {}})) << "more workers than cores";
+    EXPECT_EQ(cores_of_workers(2, {7, 3}, {0}), (Lists{{7}, {3}}));
+}
+
+} // namespace
+} // namespace sallyport::control

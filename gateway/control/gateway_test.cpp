@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: Apache-2.0
+// The whole gateway on real veth pairs, in namespaces of this process's own: wan0 - black0 [gateway] red0 - lan0. The test is the stations
+// at wan0 and lan0. What the gateway seals comes back to it as the peer's: outer addresses swapped, under an inbound SA with the same SPI
+// and key.
+#include "gateway/control/gateway.hpp"
+
+#include "bpf/fixture.hpp"
+#include "gateway/state/marks.hpp"
+#include "gateway/xdp/rig.hpp"
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <cstring>
+#include <ctime>
+#include <filesystem>
+#include <poll.h>
+#include <string>
+
+namespace sallyport::control {
+namespace {
+
+using testing::HasSubstr;
+using xdp::rig::Octets;
+using xdp::rig::shell;
+using xdp::rig::Wire;
+
+class Namespaces : public testing::Environment {
+public:
+    void SetUp() override { ASSERT_TRUE(xdp::rig::enter()); }
+};
+
+[[maybe_unused]] const auto* const namespaces = testing::AddGlobalTestEnvironment(new Namespaces);
+
+const char* const black_mac = "02:00:00:00:00:b1";
+const char* const red_mac = "02:00:00:00:00:a1";
+
+Selector everything_of_ten() { return {*parse_range("10.0.0.0/8"), *parse_range("10.0.0.0/8"), 0, {}, {}}; }
+
+SaSpec make_sa(Direction direction) {
+    SaSpec sa;
+    sa.name = "loop";
+    sa.direction = direction;
+    sa.spi = 0x1000;
+    sa.outer_local = *parse_address("192.0.2.1");
+    sa.outer_remote = *parse_address("192.0.2.2");
+    sa.red_vpn = 1;
+    sa.algorithm = Algorithm::aes_128_cbc_hmac_sha2_256_128;
+    sa.key.size = static_cast<std::uint8_t>(info(sa.algorithm).material());
+    sa.key.octets.fill(7);
+    sa.selectors = {everything_of_ten()};
+    return sa;
+}
+
+Desired loop(unsigned queues = 1) {
+    Desired desired;
+    desired.settings.queues = queues;
+    desired.settings.frames = 4096;
+    desired.settings.run_directory = xdp::rig::run_directory();
+    desired.settings.state_directory = "/run/marks";
+    desired.vpns = {{"wan", 0, 254}, {"lab", 1, 101}};
+    desired.ports = {{"black0", Role::black, {{0, 0}}, {}}, {"red0", Role::red, {{0, 1}}, {}}};
+    desired.sas = {make_sa(Direction::outbound), make_sa(Direction::inbound)};
+    desired.policies = {{"through", 1, 10, PolicyAction::protect, {everything_of_ten()}, "loop"}};
+    return desired;
+}
+
+struct Notes : Observer {
+    void note(const Note& note) override { all.push_back(note); }
+    [[nodiscard]] bool has(const std::string& part) const {
+        return std::ranges::any_of(all, [&](const Note& n) { return n.sentence.find(part) != std::string::npos; });
+    }
+    std::vector<Note> all;
+};
+
+const std::string packet = "eth / ip4 10.1.0.2 10.9.0.2 / udp 1000 2000 / octets 64 value=7";
+
+// From the fixture language, with the IPv4 header checksum (RFC 791 3.1) that it leaves out.
+Octets make(const std::string& layers) {
+    Octets frame = fixture::make_frame(layers, red_mac);
+    unsigned sum = 0;
+    frame[24] = frame[25] = 0;
+    for (unsigned i = 14; i < 34; i += 2) sum += static_cast<unsigned>(frame[i] << 8 | frame[i + 1]);
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = ~(sum + (sum >> 16)) & 0xffff;
+    frame[24] = static_cast<std::uint8_t>(sum >> 8);
+    frame[25] = static_cast<std::uint8_t>(sum);
+    return frame;
+}
+
+// The outer header's addresses and the Ethernet addresses the other way round; the header checksum stays right.
+Octets turned(Octets frame) {
+    std::swap_ranges(frame.begin(), frame.begin() + 6, frame.begin() + 6);
+    std::swap_ranges(frame.begin() + 26, frame.begin() + 30, frame.begin() + 30);
+    return frame;
+}
+
+class GatewayTest : public testing::Test {
+protected:
+    void SetUp() override {
+        std::filesystem::remove_all("/run/marks");
+        make_wires(1);
+    }
+
+    void TearDown() override {
+        if (gateway && HasFailure()) show();
+        gateway.reset();
+        Settings settings;
+        settings.run_directory = xdp::rig::run_directory();
+        const auto detached = detach(settings);
+        EXPECT_TRUE(detached) << to_string(detached.error());
+        shell("ip link del black0 2>/dev/null; ip link del red0 2>/dev/null; true");
+    }
+
+    static void make_wires(unsigned queues) {
+        const std::string many = " numrxqueues " + std::to_string(queues) + " numtxqueues " + std::to_string(queues);
+        for (const auto& [near, far, mac] : {std::tuple{"black0", "wan0", black_mac}, {"red0", "lan0", red_mac}})
+            ASSERT_TRUE(shell("ip link del " + std::string(near) + " 2>/dev/null; ip link add " + near + many + " address " + mac +
+                              " type veth peer name " + far + many + " && ip link set " + near + " up && ip link set " + far + " up"));
+        ASSERT_TRUE(shell("ip addr add 192.0.2.1/24 dev black0; ip addr add 10.1.0.1/24 dev red0; ip route add 10.9.0.0/16 via "
+                          "10.1.0.2 dev red0 table 101"));
+    }
+
+    static void make_neighbours() {
+        ASSERT_TRUE(shell("ip neigh replace 192.0.2.2 lladdr 02:00:00:00:00:02 dev black0; ip neigh replace 10.1.0.2 lladdr "
+                          "02:00:00:00:00:03 dev red0"));
+    }
+
+    void start(const Desired& desired, bool with_marks = true) {
+        if (with_marks) {
+            ASSERT_TRUE(state::create_marks(desired.settings.state_directory, desired.sas));
+        }
+        auto started = Gateway::start(desired, notes);
+        ASSERT_TRUE(started) << to_string(started.error());
+        gateway = std::move(*started);
+    }
+
+    void pump(int milliseconds) {
+        timespec begin{}, now{};
+        clock_gettime(CLOCK_MONOTONIC, &begin);
+        do {
+            pollfd wait{gateway->descriptor(), POLLIN, 0};
+            if (poll(&wait, 1, 5) == 1) gateway->dispatch();
+            clock_gettime(CLOCK_MONOTONIC, &now);
+        } while ((now.tv_sec - begin.tv_sec) * 1000 + (now.tv_nsec - begin.tv_nsec) / 1'000'000 < milliseconds);
+    }
+
+    // What was counted, to be read where a test fails.
+    void show() {
+        const Counters counters = gateway->counters();
+        for (std::size_t i = 0; i < drop_reason_count; ++i)
+            if (counters.drops[i] != 0) std::fprintf(stderr, "dropped %s: %lu\n", drop_reasons[i].name.data(), counters.drops[i]);
+        for (const PortCounters& port : counters.ports) {
+            std::fprintf(stderr, "%s: kernel dropped %lu, ring full %lu, fill empty %lu\n", port.interface.c_str(), port.kernel_dropped,
+                         port.kernel_ring_full, port.kernel_fill_empty);
+            for (const VerdictCount& verdict : port.verdicts)
+                if (verdict.packets != 0)
+                    std::fprintf(stderr, "%s %s: %lu\n", port.interface.c_str(), verdict.name.data(), verdict.packets);
+        }
+        for (const Note& note : notes.all) std::fprintf(stderr, "note: %s (%s)\n", note.sentence.c_str(), note.place.c_str());
+    }
+
+    // The next frame with this IP protocol within two seconds, while the control thread works.
+    Octets next(Wire& wire, std::uint8_t protocol) {
+        for (int i = 0; i < 200; ++i) {
+            Octets frame = wire.receive(10);
+            if (frame.size() > 34 && frame[12] == 8 && frame[13] == 0 && frame[23] == protocol) return frame;
+            pump(0);
+        }
+        return {};
+    }
+
+    std::uint64_t dropped(DropReason reason) { return gateway->counters().drops[static_cast<std::size_t>(reason)]; }
+
+    Notes notes;
+    std::unique_ptr<Gateway> gateway;
+};
+
+TEST_F(GatewayTest, SealsAndOpens) {
+    make_neighbours();
+    start(loop());
+    Wire wan("wan0"), lan("lan0");
+    for (int i = 0; i < 3; ++i) {
+        const Octets sent = make(packet);
+        ASSERT_TRUE(lan.send(sent));
+        const Octets sealed = next(wan, 50);
+        ASSERT_FALSE(sealed.empty());
+        EXPECT_EQ(sealed[5], 2) << "to the neighbour's MAC";
+        ASSERT_TRUE(wan.send(turned(sealed)));
+        const Octets opened = next(lan, 17);
+        ASSERT_EQ(opened.size(), sent.size());
+        EXPECT_EQ(opened[5], 3);
+        EXPECT_TRUE(std::equal(opened.begin() + 26, opened.end(), sent.begin() + 26)) << "addresses, ports and data as they were";
+        ASSERT_TRUE(wan.send(turned(sealed))) << "a replay";
+    }
+    pump(50);
+    EXPECT_EQ(dropped(DropReason::replayed), 3U);
+    const std::vector<SaStatus> sas = gateway->sas();
+    ASSERT_EQ(sas.size(), 2U);
+    for (const SaStatus& sa : sas) {
+        EXPECT_EQ(sa.refused, "");
+        EXPECT_EQ(sa.packets, 3U);
+        EXPECT_EQ(sa.number, 3U);
+        EXPECT_TRUE(sa.marked);
+        EXPECT_GE(sa.mark, 3U);
+    }
+    const Status status = gateway->status();
+    EXPECT_EQ(status.sas, 2U);
+    EXPECT_EQ(status.generation, 1U);
+    ASSERT_EQ(status.workers.size(), 1U);
+    EXPECT_EQ(status.workers[0].sealed, 3U);
+    EXPECT_EQ(status.workers[0].opened, 3U);
+    EXPECT_TRUE(status.ports[0].up);
+    const Counters counters = gateway->counters();
+    EXPECT_EQ(counters.ports[1].received, 3U);
+    EXPECT_EQ(counters.ports[0].transmitted, 3U);
+    EXPECT_TRUE(gateway->policies().at(0).sa_usable);
+    EXPECT_TRUE(gateway->stop());
+}
+
+// Nobody has told the kernel the neighbours: frames wait while it asks, and the stations answer.
+TEST_F(GatewayTest, FramesWaitForTheNeighbour) {
+    start(loop());
+    Wire wan("wan0"), lan("lan0");
+    for (int i = 0; i < 3; ++i) ASSERT_TRUE(lan.send(make(packet)));
+    bool asked = false;
+    for (int i = 0; i < 300 && !asked; ++i) {
+        const Octets frame = wan.receive(10);
+        asked = frame.size() >= 42 && frame[12] == 8 && frame[13] == 6 && frame[21] == 1;
+        pump(0);
+        if (!asked) continue;
+        Octets answer = frame; // ARP (RFC 826): who asks becomes the target, and we are 02:00:00:00:00:77
+        const std::uint8_t mac[] = {2, 0, 0, 0, 0, 0x77};
+        std::copy_n(frame.begin() + 6, 6, answer.begin());
+        std::copy_n(mac, 6, answer.begin() + 6);
+        answer[21] = 2;
+        std::copy_n(mac, 6, answer.begin() + 22);
+        std::copy_n(frame.begin() + 38, 4, answer.begin() + 28);
+        std::copy_n(frame.begin() + 22, 10, answer.begin() + 32);
+        ASSERT_TRUE(wan.send(answer));
+    }
+    EXPECT_TRUE(asked) << "the kernel must ask for 192.0.2.2";
+    for (int i = 0; i < 3; ++i) {
+        const Octets sealed = next(wan, 50);
+        ASSERT_FALSE(sealed.empty()) << i;
+        EXPECT_EQ(sealed[5], 0x77);
+    }
+    EXPECT_EQ(gateway->counters().waited, 3U);
+}
+
+TEST_F(GatewayTest, WithoutMarksTheSaIsRefusedAndNothingLeaks) {
+    make_neighbours();
+    start(loop(), false);
+    EXPECT_EQ(gateway->status().sas_refused, 2U);
+    for (const SaStatus& sa : gateway->sas()) {
+        EXPECT_NE(sa.refused, "");
+        EXPECT_NE(sa.remedy, "");
+    }
+    EXPECT_FALSE(gateway->policies().at(0).sa_usable);
+    Wire wan("wan0"), lan("lan0");
+    ASSERT_TRUE(lan.send(make(packet)));
+    pump(100);
+    EXPECT_EQ(dropped(DropReason::no_sa), 1U);
+    for (Octets frame = wan.receive(10); !frame.empty(); frame = wan.receive(10))
+        EXPECT_FALSE(frame[12] == 8 && frame[13] == 0) << "an IP packet on the wan";
+}
+
+TEST_F(GatewayTest, ApplyBringsAboutTheDifference) {
+    make_neighbours();
+    Desired desired = loop();
+    start(desired);
+    Wire wan("wan0"), lan("lan0");
+    const auto send = [&] { ASSERT_TRUE(lan.send(make(packet))); };
+    send();
+    ASSERT_FALSE(next(wan, 50).empty());
+
+    Desired other = desired;
+    other.settings.spin = true;
+    const auto refused = gateway->apply(other);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::unsupported);
+
+    // A policy before the other one: discard.
+    other = desired;
+    other.policies.insert(other.policies.begin(), {"stop", 1, 5, PolicyAction::discard, {everything_of_ten()}, ""});
+    ASSERT_TRUE(gateway->apply(other));
+    send();
+    pump(100);
+    EXPECT_EQ(dropped(DropReason::policy_discard), 1U);
+
+    // The SA's selectors change under its key: its numbers go on.
+    desired.sas[1].selectors.push_back(desired.sas[1].selectors[0]);
+    desired.sas[0].hop_limit = 33;
+    const auto applied = gateway->apply(desired);
+    ASSERT_TRUE(applied) << to_string(applied.error());
+    send();
+    const Octets sealed = next(wan, 50);
+    ASSERT_FALSE(sealed.empty());
+    EXPECT_EQ(sealed[22], 33);
+    EXPECT_EQ(gateway->sas()[0].number, 2U);
+    ASSERT_TRUE(wan.send(turned(sealed)));
+    EXPECT_FALSE(next(lan, 17).empty());
+
+    // All gone: nothing goes through, and nothing in clear.
+    other = desired;
+    other.sas.clear();
+    other.policies.clear();
+    ASSERT_TRUE(gateway->apply(other));
+    send();
+    ASSERT_TRUE(wan.send(turned(sealed)));
+    pump(100);
+    EXPECT_EQ(dropped(DropReason::no_policy), 1U);
+    EXPECT_EQ(dropped(DropReason::unknown_spi), 1U);
+    EXPECT_EQ(gateway->status().sas, 0U);
+    EXPECT_EQ(gateway->status().generation, 4U);
+
+    // An SA that cannot be: all is as before.
+    other.sas = {make_sa(Direction::outbound)};
+    other.sas[0].spi = 5;
+    const auto wrong = gateway->apply(other);
+    ASSERT_FALSE(wrong);
+    EXPECT_EQ(gateway->status().generation, 4U);
+    ASSERT_TRUE(gateway->apply(desired));
+    send();
+    EXPECT_FALSE(next(wan, 50).empty());
+    EXPECT_EQ(gateway->sas()[0].number, 3U) << "the marks know the key from before";
+}
+
+TEST_F(GatewayTest, StoppedItDropsAndTheNextGoesOn) {
+    make_neighbours();
+    start(loop());
+    Wire wan("wan0"), lan("lan0");
+    ASSERT_TRUE(lan.send(make(packet)));
+    ASSERT_FALSE(next(wan, 50).empty());
+    ASSERT_TRUE(gateway->stop());
+    gateway.reset();
+    ASSERT_TRUE(lan.send(make(packet)));
+    for (Octets frame = wan.receive(100); !frame.empty(); frame = wan.receive(10))
+        EXPECT_FALSE(frame[12] == 8 && frame[13] == 0) << "an IP packet on the wan, though no gateway lives";
+    auto started = Gateway::start(loop(), notes);
+    ASSERT_TRUE(started) << to_string(started.error());
+    gateway = std::move(*started);
+    EXPECT_EQ(gateway->sas()[0].number, 1U) << "exact, after an orderly stop";
+    ASSERT_TRUE(lan.send(make(packet)));
+    EXPECT_FALSE(next(wan, 50).empty());
+    EXPECT_EQ(gateway->sas()[0].number, 2U);
+}
+
+TEST_F(GatewayTest, TwoQueuesAndALinkThatGoes) {
+    make_wires(2);
+    make_neighbours();
+    start(loop(2));
+    EXPECT_EQ(gateway->status().workers.size(), 2U);
+    Wire wan("wan0"), lan("lan0");
+    for (int port = 0; port < 20; ++port) {
+        ASSERT_TRUE(lan.send(make("eth / ip4 10.1.0.2 10.9.0.2 / udp " + std::to_string(1000 + port) + " 2000 / octets 20")));
+        EXPECT_FALSE(next(wan, 50).empty()) << port;
+    }
+    EXPECT_EQ(gateway->sas()[0].number, 20U);
+    ASSERT_TRUE(shell("ip link set wan0 down"));
+    pump(100);
+    EXPECT_FALSE(gateway->status().ports[0].up);
+    EXPECT_TRUE(notes.has("link of the port is down"));
+    ASSERT_TRUE(lan.send(make(packet)));
+    pump(100);
+    EXPECT_EQ(dropped(DropReason::link_down), 1U);
+    ASSERT_TRUE(shell("ip link set wan0 up"));
+    pump(200);
+    ASSERT_TRUE(lan.send(make(packet)));
+    EXPECT_FALSE(next(wan, 50).empty());
+    ASSERT_TRUE(shell("ip link del black0"));
+    pump(200);
+    EXPECT_TRUE(notes.has("is gone"));
+    EXPECT_FALSE(gateway->status().ports[0].present);
+}
+
+TEST_F(GatewayTest, WhatIsNotThereIsNamed) {
+    Desired desired = loop();
+    desired.ports[0].interface = "nowhere0";
+    auto started = Gateway::start(desired, notes);
+    ASSERT_FALSE(started);
+    EXPECT_THAT(to_string(started.error()), HasSubstr("nowhere0"));
+}
+
+} // namespace
+} // namespace sallyport::control

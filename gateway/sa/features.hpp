@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// What Sallyport can do, one line a feature: `sallyport features` and the table in README.md are printed from it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+namespace sallyport {
+
+enum class FeatureState : std::uint8_t {
+    complete, // what the document asks for is there
+    partial,  // `note` says what is missing
+};
+
+struct Feature {
+    std::string_view name;
+    std::string_view source; // RFC, or draft with its revision
+    FeatureState state;
+    std::string_view room; // folder where it lives
+    std::string_view note; // limits; may be empty
+};
+
+inline constexpr std::array features{
+    Feature{"ESP, tunnel mode, IPv4 and IPv6 in either", "RFC 4303", FeatureState::partial, "gateway/transform",
+            "no reassembly of fragments, no packets for the gateway itself, no UDP encapsulation"},
+    Feature{"AES-GCM-16, 128, 192 and 256 bits", "RFC 4106", FeatureState::complete, "gateway/transform",
+            "with manual keys only for tests (RFC 8221)"},
+    Feature{"ChaCha20-Poly1305", "RFC 7634", FeatureState::complete, "gateway/transform", "with manual keys only for tests (RFC 8221)"},
+    Feature{"AES-CBC, 128, 192 and 256 bits", "RFC 3602", FeatureState::complete, "gateway/transform", "always with HMAC-SHA2-256-128"},
+    Feature{"HMAC-SHA2-256-128", "RFC 4868", FeatureState::complete, "gateway/transform", "always with AES-CBC"},
+    Feature{"Sequence numbers of 32 bits, anti-replay windows to 65536", "RFC 4303 section 3.4.3", FeatureState::complete,
+            "gateway/sequence", ""},
+    Feature{"Extended sequence numbers", "RFC 4303 section 2.2.1, appendix A", FeatureState::complete, "gateway/sequence", ""},
+    Feature{"Dummy packets", "RFC 4303 section 2.6", FeatureState::complete, "gateway/mode", ""},
+    Feature{"ECN in tunnels", "RFC 6040", FeatureState::complete, "gateway/mode", ""},
+    Feature{"Security policies: protect, bypass, discard; selector check on receipt", "RFC 4301", FeatureState::partial, "gateway/tables",
+            "addresses, protocol and ports; no ICMP types, no names"},
+    Feature{"Keys given by hand with durable marks", "RFC 4301 section 4.5.1", FeatureState::complete, "gateway/state", ""},
+    Feature{"VPNs: a routing table of the kernel each, by port or VLAN", "", FeatureState::complete, "gateway/route", ""},
+    Feature{"AF_XDP ports, native and generic", "", FeatureState::complete, "gateway/xdp", ""},
+};
+
+} // namespace sallyport

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one file that includes CLI11.
+#include "mgmt/cli/arguments.hpp"
+
+#include "mgmt/cli/commands.hpp"
+
+#include <map>
+#include <sstream>
+
+#include <CLI/CLI.hpp>
+
+namespace sallyport::cli {
+namespace {
+
+CLI::App* add(CLI::App& app, const char* name, const char* description, Arguments& to) {
+    CLI::App* command = app.add_subcommand(name, description);
+    command->add_flag("--json", to.json, "print JSON instead of a table");
+    return command;
+}
+
+void add_socket(CLI::App* command, Arguments& to) {
+    command->add_option("--socket", to.socket, "the gateway's control socket")->type_name("PATH")->capture_default_str();
+}
+
+} // namespace
+
+std::optional<Arguments> parse(int argc, const char* const* argv, std::string& out, std::string& err, int& status) {
+    Arguments result;
+    CLI::App app("The command line of the Sallyport VPN gateway.", "sallyport");
+    app.require_subcommand(1);
+    app.set_version_flag("--version", "sallyport " SALLYPORT_VERSION);
+    app.footer("Exit status: 0 it is done, 1 it did not work or the file has mistakes, 2 the words make no sense, 3 no gateway runs.");
+
+    std::map<CLI::App*, Command> commands;
+    CLI::App* check = add(app, "check", "say what is wrong with a configuration file, without touching anything", result);
+    check->add_option("FILE", result.file, "sallyport.toml; conf.d/*.toml beside it are read too")->required();
+    commands[check] = Command::check;
+    CLI::App* show = add(app, "status", "show the gateway, its ports, workers and connections", result);
+    commands[show] = Command::status;
+    CLI::App* sa = add(app, "sa", "show the security associations, never their keys", result);
+    sa->add_option("NAME", result.name, "only those of this connection");
+    commands[sa] = Command::sa;
+    CLI::App* policy = add(app, "policy", "show the security policies in the order in which they decide", result);
+    policy->add_option("NAME", result.name, "only this one");
+    commands[policy] = Command::policy;
+    CLI::App* counters = add(app, "counters", "show what was counted, and why packets were dropped", result);
+    counters->add_flag("--all", result.all, "also what is zero");
+    commands[counters] = Command::counters;
+    CLI::App* reload = add(app, "reload", "let the gateway read its configuration again; a bad one changes nothing", result);
+    reload->add_option("FILE", result.file, "another file than before");
+    commands[reload] = Command::reload;
+    CLI::App* marks = add(app, "marks", "begin the durable marks of keys that were never used before", result);
+    marks->add_option("--create", result.file, "for the connections of this configuration file")->type_name("FILE")->required();
+    commands[marks] = Command::marks;
+    CLI::App* detach = add(app, "detach", "open the locks: packets pass the machine without the gateway, which ends", result);
+    detach->add_option("--run-directory", result.run_directory, "of a gateway that does not run any more")
+        ->type_name("DIR")
+        ->capture_default_str();
+    commands[detach] = Command::detach;
+    commands[add(app, "features", "show what this version can do", result)] = Command::features;
+    for (CLI::App* command : {show, sa, policy, counters, reload, detach}) add_socket(command, result);
+
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        std::ostringstream to_out, to_err;
+        const int code = app.exit(error, to_out, to_err);
+        out += to_out.str();
+        err += to_err.str();
+        status = code == 0 ? done : bad_words;
+        return std::nullopt;
+    }
+    for (const auto& [command, which] : commands)
+        if (command->parsed()) result.command = which;
+    if (detach->parsed() && detach->count("--run-directory") != 0 && detach->count("--socket") == 0)
+        result.socket = result.run_directory + "/gateway.varlink";
+    return result;
+}
+
+} // namespace sallyport::cli

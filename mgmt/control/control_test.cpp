@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mgmt/control/client.hpp"
+#include "mgmt/control/definitions.h"
+#include "mgmt/control/fake_handlers.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <systemd/sd-varlink.h>
+
+namespace sallyport::varlink {
+namespace {
+
+using testing::HasSubstr;
+
+using Control = ServedHandlers;
+
+Json call(Client& client, const std::string& method, const Json& parameters = {}) {
+    auto answer = client.call(method, parameters);
+    if (!answer) {
+        ADD_FAILURE() << answer.error().error.sentence;
+        return {};
+    }
+    return *answer;
+}
+
+std::string error_of(Client& client, const std::string& method, const Json& parameters = {}) {
+    const auto answer = client.call(method, parameters);
+    return answer ? "no error" : to_string(answer.error().error);
+}
+
+TEST(Json, ValuesComeBack) {
+    const Json json = Json::object(
+        {{"a", 1U}, {"b", -1}, {"c", true}, {"d", "x\n\"y"}, {"e", Json{}}, {"f", Json::array({1, 2})}, {"g", ~std::uint64_t{0}}});
+    EXPECT_EQ(json["a"].number(), 1U);
+    EXPECT_EQ(json["b"].integer(), -1);
+    EXPECT_TRUE(json["c"].flag());
+    EXPECT_EQ(json["d"].text(), "x\n\"y");
+    EXPECT_FALSE(json["e"].has_value());
+    EXPECT_EQ(json["f"].items().size(), 2U);
+    EXPECT_EQ(json["g"].number(), ~std::uint64_t{0});
+    EXPECT_EQ(Json::parse(json.print())["d"].text(), "x\n\"y");
+    EXPECT_EQ(Json("a\xff").text(), "a?");
+    EXPECT_FALSE(Json::parse("{").has_value());
+    EXPECT_EQ(Json::parse("[1]")["a"].text(), "");
+}
+
+TEST_F(Control, StatusIsWhole) {
+    auto client = Client::connect(path);
+    ASSERT_TRUE(client);
+    const Json status = call(*client, "Status");
+    EXPECT_EQ(status["version"].text(), "9.9");
+    EXPECT_EQ(status["pid"].number(), 77U);
+    EXPECT_EQ(status["workers"].items()[0]["core"].number(), 2U);
+    EXPECT_FALSE(status["workers"].items()[1]["core"].has_value());
+    EXPECT_EQ(status["ports"].items()[1]["vlans"].items()[0]["vpn"].text(), "office");
+    EXPECT_EQ(status["connections"].items()[1]["reason"].text(), "the link of lan0 is down");
+}
+
+TEST_F(Control, ListsComeInParts) {
+    handlers.sa_count = 1203;
+    auto client = Client::connect(path);
+    ASSERT_TRUE(client);
+    EXPECT_EQ(call(*client, "Sas")["sas"].items().size(), 500U);
+    EXPECT_EQ(call(*client, "Sas")["total"].number(), 1203U);
+    EXPECT_EQ(call(*client, "Sas", Json::object({{"first", 1200}}))["sas"].items().size(), 3U);
+    EXPECT_EQ(call(*client, "Sas", Json::object({{"first", ~std::uint64_t{0}}}))["sas"].items().size(), 0U);
+    const auto all = client->call_all("Sas", "sas");
+    ASSERT_TRUE(all);
+    ASSERT_EQ((*all)["sas"].items().size(), 1203U);
+    EXPECT_EQ((*all)["sas"].items()[1202]["spi"].number(), 0x1000U + 1202);
+    EXPECT_EQ((*all)["sas"].items()[0]["sequence"].number(), 1ULL << 40);
+}
+
+TEST_F(Control, PoliciesAndCounters) {
+    auto client = Client::connect(path);
+    ASSERT_TRUE(client);
+    const Json policies = call(*client, "Policies");
+    EXPECT_EQ(policies["policies"].items()[0]["sa"].text(), "branch");
+    EXPECT_FALSE(policies["policies"].items()[1]["sa"].has_value());
+    const Json counters = call(*client, "Counters");
+    ASSERT_EQ(counters["counters"].items().size(), 4U);
+    EXPECT_EQ(counters["counters"].items()[2]["port"].text(), "wan0");
+}
+
+TEST_F(Control, ReloadAndDetach) {
+    auto client = Client::connect(path);
+    ASSERT_TRUE(client);
+    EXPECT_EQ(call(*client, "Reload")["generation"].number(), 2U);
+    EXPECT_EQ(handlers.asked, std::nullopt);
+    EXPECT_EQ(call(*client, "Reload", Json::object({{"file", "/x"}}))["generation"].number(), 3U);
+    EXPECT_EQ(handlers.asked, "/x");
+    call(*client, "Detach");
+    EXPECT_TRUE(handlers.detached);
+}
+
+TEST_F(Control, FailuresSaySo) {
+    handlers.broken = true;
+    auto client = Client::connect(path);
+    ASSERT_TRUE(client);
+    EXPECT_EQ(error_of(*client, "Detach"), "wan0: the link cannot be removed; do it by hand");
+    EXPECT_THAT(error_of(*client, "Counters"), HasSubstr("the call failed: no memory"));
+    const auto reload = client->call("Reload");
+    ASSERT_FALSE(reload);
+    EXPECT_EQ(reload.error().problems, (std::vector<std::string>{"f:1:2: one", "f:3:4: two"}));
+    handlers.broken = false;
+    EXPECT_EQ(call(*client, "Reload")["generation"].number(), 2U) << "the connection lives on";
+}
+
+TEST_F(Control, BadInputIsAnsweredClearly) {
+    auto client = Client::connect(path);
+    ASSERT_TRUE(client);
+    EXPECT_THAT(error_of(*client, "Sas", Json::object({{"first", "x"}})), HasSubstr("the gateway does not take the parameter first"));
+    EXPECT_THAT(error_of(*client, "Sas", Json::object({{"first", -1}})), HasSubstr("first"));
+    EXPECT_THAT(error_of(*client, "Status", Json::object({{"y", 1}})), HasSubstr("the gateway does not take the parameter y"));
+    EXPECT_THAT(error_of(*client, "Reload", Json::object({{"file", "relative"}})),
+                HasSubstr("the gateway does not take the parameter file"));
+    EXPECT_THAT(error_of(*client, "Reload", Json::object({{"file", 7}})), HasSubstr("the gateway does not take the parameter file"));
+    EXPECT_THAT(error_of(*client, "Nonsense"), HasSubstr("the gateway does not know this call"));
+    EXPECT_EQ(call(*client, "Status")["pid"].number(), 77U) << "the connection lives on";
+}
+
+TEST_F(Control, NonsenseOnTheSocketClosesOnlyThatConnection) {
+    for (const std::string& text :
+         {std::string("GET / HTTP/1.0\r\n\r\n\0", 19), std::string("{\"method\":\0", 11), std::string(1, '\0'), std::string("[]\0", 3),
+          std::string("{\"method\":\"io.sallyport.Gateway.Status\",\"parameters\":[1]}\0", 58),
+          std::string(100000, '[') + std::string(1, '\0')}) {
+        const int raw = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        path.copy(address.sun_path, sizeof address.sun_path - 1);
+        ASSERT_EQ(connect(raw, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+        EXPECT_EQ(send(raw, text.data(), text.size(), MSG_NOSIGNAL), static_cast<ssize_t>(text.size()));
+        timeval patience{2, 0};
+        setsockopt(raw, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+        char octet = 0;
+        while (recv(raw, &octet, 1, 0) == 1)
+            if (octet == '\0') break;
+        close(raw);
+    }
+    auto client = Client::connect(path);
+    ASSERT_TRUE(client);
+    EXPECT_EQ(call(*client, "Status")["pid"].number(), 77U);
+}
+
+TEST_F(Control, TheSocketIsForItsGroupOnly) {
+    struct stat status{};
+    ASSERT_EQ(stat(path.c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 0777U, 0660U);
+}
+
+TEST_F(Control, ConnectionsAreLimited) {
+    std::vector<Client> clients;
+    unsigned refused = 0;
+    for (int i = 0; i < 80; ++i) {
+        auto client = Client::connect(path);
+        if (client && client->call("Status"))
+            clients.push_back(std::move(*client));
+        else
+            ++refused;
+    }
+    EXPECT_LE(clients.size(), 64U);
+    EXPECT_GE(clients.size(), 16U);
+    EXPECT_GE(refused, 16U);
+    clients.clear();
+    bool again = false;
+    for (int i = 0; i < 50 && !again; ++i) {
+        usleep(20000);
+        auto client = Client::connect(path);
+        again = client && client->call("Status");
+    }
+    EXPECT_TRUE(again);
+}
+
+TEST(Connecting, NobodyThere) {
+    const auto client = Client::connect("/nonexistent/gateway.varlink");
+    ASSERT_FALSE(client);
+    EXPECT_TRUE(client.error().not_running);
+    EXPECT_EQ(client.error().error.sentence, "no gateway listens at /nonexistent/gateway.varlink");
+    EXPECT_FALSE(Client::connect("relative"));
+    EXPECT_FALSE(Client::connect("/" + std::string(200, 'x')));
+}
+
+TEST(Definitions, TheInterfaceIsValidAndCommented) {
+    char* text = nullptr;
+    ASSERT_GE(sd_varlink_idl_format(&vl_interface_sallyport_gateway, &text), 0);
+    const std::string idl = text;
+    free(text);
+    EXPECT_THAT(idl, HasSubstr("interface io.sallyport.Gateway"));
+    for (const char* name : {"method Status", "method Sas", "method Policies", "method Counters", "method Detach", "method Reload"})
+        EXPECT_THAT(idl, HasSubstr(name));
+    EXPECT_THAT(idl, HasSubstr("# Everything that is counted, of the gateway and of the kernel\nmethod Counters"));
+}
+
+} // namespace
+} // namespace sallyport::varlink

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The comments are the reference: `varlinkctl introspect /run/sallyport/gateway.varlink` shows them. */
+#define _GNU_SOURCE /* for the macros with __VA_OPT__ */
+#include "mgmt/control/definitions.h"
+
+#define NONE ((sd_varlink_field_flags_t)0)
+#define OPTIONAL SD_VARLINK_NULLABLE
+
+static SD_VARLINK_DEFINE_STRUCT_TYPE(
+    Worker,
+    SD_VARLINK_FIELD_COMMENT("Its number"), SD_VARLINK_DEFINE_FIELD(index, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("The core it is pinned to"), SD_VARLINK_DEFINE_FIELD(core, SD_VARLINK_INT, OPTIONAL),
+    SD_VARLINK_FIELD_COMMENT("Packets"), SD_VARLINK_DEFINE_FIELD(sealed, SD_VARLINK_INT, NONE),
+    SD_VARLINK_DEFINE_FIELD(opened, SD_VARLINK_INT, NONE),
+    SD_VARLINK_DEFINE_FIELD(bypassed, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("Frames given to the worker that owns their SA"), SD_VARLINK_DEFINE_FIELD(handedOver, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("Rounds of its loop"), SD_VARLINK_DEFINE_FIELD(rounds, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("How often it went to sleep"), SD_VARLINK_DEFINE_FIELD(sleeps, SD_VARLINK_INT, NONE));
+
+static SD_VARLINK_DEFINE_STRUCT_TYPE(
+    Vlan,
+    SD_VARLINK_FIELD_COMMENT("VLAN, 0: frames without a tag"), SD_VARLINK_DEFINE_FIELD(id, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("Its VPN"), SD_VARLINK_DEFINE_FIELD(vpn, SD_VARLINK_STRING, NONE));
+
+static SD_VARLINK_DEFINE_STRUCT_TYPE(
+    Port,
+    SD_VARLINK_FIELD_COMMENT("Network device"), SD_VARLINK_DEFINE_FIELD(interface, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_FIELD_COMMENT("black or red"), SD_VARLINK_DEFINE_FIELD(role, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_FIELD_COMMENT("Whether the device is there"), SD_VARLINK_DEFINE_FIELD(present, SD_VARLINK_BOOL, NONE),
+    SD_VARLINK_FIELD_COMMENT("Whether its link is up"), SD_VARLINK_DEFINE_FIELD(up, SD_VARLINK_BOOL, NONE),
+    SD_VARLINK_FIELD_COMMENT("How XDP is attached: native or generic"), SD_VARLINK_DEFINE_FIELD(mode, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_DEFINE_FIELD(driver, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_DEFINE_FIELD(mac, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_DEFINE_FIELD(mtu, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("VLANs and their VPNs"), SD_VARLINK_DEFINE_FIELD_BY_TYPE(vlans, Vlan, SD_VARLINK_ARRAY));
+
+static SD_VARLINK_DEFINE_STRUCT_TYPE(
+    Connection,
+    SD_VARLINK_FIELD_COMMENT("Name in the configuration"), SD_VARLINK_DEFINE_FIELD(name, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_FIELD_COMMENT("Outer address of the peer"), SD_VARLINK_DEFINE_FIELD(peer, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_FIELD_COMMENT("VPN of the protected networks"), SD_VARLINK_DEFINE_FIELD(vpn, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_FIELD_COMMENT("Whether it can carry traffic"), SD_VARLINK_DEFINE_FIELD(up, SD_VARLINK_BOOL, NONE),
+    SD_VARLINK_FIELD_COMMENT("Why it cannot"), SD_VARLINK_DEFINE_FIELD(reason, SD_VARLINK_STRING, NONE));
+
+static SD_VARLINK_DEFINE_STRUCT_TYPE(
+    Sa,
+    SD_VARLINK_FIELD_COMMENT("Name of its connection"), SD_VARLINK_DEFINE_FIELD(name, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_FIELD_COMMENT("inbound or outbound"), SD_VARLINK_DEFINE_FIELD(direction, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_DEFINE_FIELD(spi, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("Outer addresses"), SD_VARLINK_DEFINE_FIELD(local, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_DEFINE_FIELD(remote, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_FIELD_COMMENT("VPN of the way to the peer"), SD_VARLINK_DEFINE_FIELD(outerVpn, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_FIELD_COMMENT("VPN of the protected networks"), SD_VARLINK_DEFINE_FIELD(vpn, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_DEFINE_FIELD(algorithm, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_FIELD_COMMENT("Extended sequence numbers"), SD_VARLINK_DEFINE_FIELD(esn, SD_VARLINK_BOOL, NONE),
+    SD_VARLINK_FIELD_COMMENT("Last number given out, or highest accepted"), SD_VARLINK_DEFINE_FIELD(sequence, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("Durable mark, where it has one"), SD_VARLINK_DEFINE_FIELD(mark, SD_VARLINK_INT, OPTIONAL),
+    SD_VARLINK_FIELD_COMMENT("Replay window in packets, inbound"), SD_VARLINK_DEFINE_FIELD(window, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("The worker that owns it"), SD_VARLINK_DEFINE_FIELD(worker, SD_VARLINK_INT, NONE),
+    SD_VARLINK_DEFINE_FIELD(packets, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("Octets of inner packets"), SD_VARLINK_DEFINE_FIELD(octets, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("Packets of this SA that were dropped"), SD_VARLINK_DEFINE_FIELD(errors, SD_VARLINK_INT, NONE),
+    SD_VARLINK_DEFINE_FIELD(selectors, SD_VARLINK_STRING, SD_VARLINK_ARRAY),
+    SD_VARLINK_FIELD_COMMENT("Why it is not in use; empty: it is"), SD_VARLINK_DEFINE_FIELD(refused, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_FIELD_COMMENT("What to do about it"), SD_VARLINK_DEFINE_FIELD(remedy, SD_VARLINK_STRING, NONE));
+
+static SD_VARLINK_DEFINE_STRUCT_TYPE(
+    Policy,
+    SD_VARLINK_DEFINE_FIELD(name, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_DEFINE_FIELD(vpn, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_FIELD_COMMENT("The lowest that matches decides"), SD_VARLINK_DEFINE_FIELD(priority, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("protect, bypass or discard"), SD_VARLINK_DEFINE_FIELD(action, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_FIELD_COMMENT("With protect: the connection"), SD_VARLINK_DEFINE_FIELD(sa, SD_VARLINK_STRING, OPTIONAL),
+    SD_VARLINK_FIELD_COMMENT("With protect: its outbound SA is in use"), SD_VARLINK_DEFINE_FIELD(usable, SD_VARLINK_BOOL, NONE),
+    SD_VARLINK_DEFINE_FIELD(selectors, SD_VARLINK_STRING, SD_VARLINK_ARRAY));
+
+static SD_VARLINK_DEFINE_STRUCT_TYPE(
+    Counter,
+    SD_VARLINK_FIELD_COMMENT("packets; drop: by the gateway; kernel: by the BPF program; socket: AF_XDP (XDP_STATISTICS)"),
+    SD_VARLINK_DEFINE_FIELD(group, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_FIELD_COMMENT("Network device, where it belongs to one"), SD_VARLINK_DEFINE_FIELD(port, SD_VARLINK_STRING, OPTIONAL),
+    SD_VARLINK_DEFINE_FIELD(name, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_DEFINE_FIELD(value, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("What was counted"), SD_VARLINK_DEFINE_FIELD(meaning, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_FIELD_COMMENT("What the operator can do"), SD_VARLINK_DEFINE_FIELD(remedy, SD_VARLINK_STRING, NONE));
+
+static SD_VARLINK_DEFINE_METHOD(
+    Status,
+    SD_VARLINK_DEFINE_OUTPUT(version, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_DEFINE_OUTPUT(pid, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("Seconds since 1970"), SD_VARLINK_DEFINE_OUTPUT(started, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("The file that is in force"), SD_VARLINK_DEFINE_OUTPUT(configuration, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_FIELD_COMMENT("1 after start, one more with each reload"), SD_VARLINK_DEFINE_OUTPUT(generation, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("The library of cryptography"), SD_VARLINK_DEFINE_OUTPUT(engine, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_FIELD_COMMENT("Frames are not copied between device and gateway"), SD_VARLINK_DEFINE_OUTPUT(zeroCopy, SD_VARLINK_BOOL, NONE),
+    SD_VARLINK_DEFINE_OUTPUT(hugePages, SD_VARLINK_BOOL, NONE),
+    SD_VARLINK_FIELD_COMMENT("Of packet memory"), SD_VARLINK_DEFINE_OUTPUT(chunks, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("In the depot; workers and rings hold others"), SD_VARLINK_DEFINE_OUTPUT(chunksFree, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("Both directions counted"), SD_VARLINK_DEFINE_OUTPUT(sas, SD_VARLINK_INT, NONE),
+    SD_VARLINK_DEFINE_OUTPUT(sasRefused, SD_VARLINK_INT, NONE),
+    SD_VARLINK_DEFINE_OUTPUT(policies, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("Mirrored from the kernel"), SD_VARLINK_DEFINE_OUTPUT(routes, SD_VARLINK_INT, NONE),
+    SD_VARLINK_DEFINE_OUTPUT(neighbours, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("How often the mirror was made anew after notifications were lost"), SD_VARLINK_DEFINE_OUTPUT(resyncs, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("What the operator must know now; empty: nothing"), SD_VARLINK_DEFINE_OUTPUT(trouble, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(workers, Worker, SD_VARLINK_ARRAY),
+    SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(ports, Port, SD_VARLINK_ARRAY),
+    SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(connections, Connection, SD_VARLINK_ARRAY));
+
+static SD_VARLINK_DEFINE_METHOD(
+    Sas,
+    SD_VARLINK_FIELD_COMMENT("How many to leave out at the beginning; at most 500 come in one answer"),
+    SD_VARLINK_DEFINE_INPUT(first, SD_VARLINK_INT, OPTIONAL),
+    SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(sas, Sa, SD_VARLINK_ARRAY),
+    SD_VARLINK_FIELD_COMMENT("How many there are in all"), SD_VARLINK_DEFINE_OUTPUT(total, SD_VARLINK_INT, NONE));
+
+static SD_VARLINK_DEFINE_METHOD(
+    Policies,
+    SD_VARLINK_FIELD_COMMENT("How many to leave out at the beginning; at most 500 come in one answer"),
+    SD_VARLINK_DEFINE_INPUT(first, SD_VARLINK_INT, OPTIONAL),
+    SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(policies, Policy, SD_VARLINK_ARRAY),
+    SD_VARLINK_FIELD_COMMENT("How many there are in all"), SD_VARLINK_DEFINE_OUTPUT(total, SD_VARLINK_INT, NONE));
+
+static SD_VARLINK_DEFINE_METHOD(Counters, SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(counters, Counter, SD_VARLINK_ARRAY));
+
+static SD_VARLINK_DEFINE_METHOD(Detach);
+
+static SD_VARLINK_DEFINE_METHOD(
+    Reload,
+    SD_VARLINK_FIELD_COMMENT("Absolute path; without it the file of before"), SD_VARLINK_DEFINE_INPUT(file, SD_VARLINK_STRING, OPTIONAL),
+    SD_VARLINK_DEFINE_OUTPUT(generation, SD_VARLINK_INT, NONE));
+
+static SD_VARLINK_DEFINE_ERROR(
+    Failed,
+    SD_VARLINK_FIELD_COMMENT("What went wrong"), SD_VARLINK_DEFINE_FIELD(sentence, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_FIELD_COMMENT("Where"), SD_VARLINK_DEFINE_FIELD(place, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_FIELD_COMMENT("What to do"), SD_VARLINK_DEFINE_FIELD(remedy, SD_VARLINK_STRING, NONE));
+
+static SD_VARLINK_DEFINE_ERROR(
+    ConfigurationRefused,
+    SD_VARLINK_DEFINE_FIELD(sentence, SD_VARLINK_STRING, NONE), SD_VARLINK_DEFINE_FIELD(place, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_DEFINE_FIELD(remedy, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_FIELD_COMMENT("FILE:LINE:COLUMN: KEY: sentence; remedy"), SD_VARLINK_DEFINE_FIELD(problems, SD_VARLINK_STRING, SD_VARLINK_ARRAY));
+
+SD_VARLINK_DEFINE_INTERFACE(
+    sallyport_gateway, "io.sallyport.Gateway",
+    SD_VARLINK_INTERFACE_COMMENT("The data plane of Sallyport: what it does, and the few things it can be told."),
+    &vl_type_Worker, &vl_type_Vlan, &vl_type_Port, &vl_type_Connection, &vl_type_Sa, &vl_type_Policy, &vl_type_Counter,
+    SD_VARLINK_SYMBOL_COMMENT("The gateway, its ports, workers and connections"), &vl_method_Status,
+    SD_VARLINK_SYMBOL_COMMENT("Security associations, never their keys"), &vl_method_Sas,
+    SD_VARLINK_SYMBOL_COMMENT("The security policy database; behind the last entry everything is discarded"), &vl_method_Policies,
+    SD_VARLINK_SYMBOL_COMMENT("Everything that is counted, of the gateway and of the kernel"), &vl_method_Counters,
+    SD_VARLINK_SYMBOL_COMMENT("Takes the BPF programs off all ports: packets then pass without the gateway. For root and the gateway's user"),
+    &vl_method_Detach,
+    SD_VARLINK_SYMBOL_COMMENT("Reads the configuration again; a bad one changes nothing. For root and the gateway's user"), &vl_method_Reload,
+    SD_VARLINK_SYMBOL_COMMENT("It did not work, and the gateway goes on as before"), &vl_error_Failed,
+    SD_VARLINK_SYMBOL_COMMENT("The configuration has mistakes; the gateway goes on with the one of before"), &vl_error_ConfigurationRefused);

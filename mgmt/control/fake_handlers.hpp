@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+// A gateway that is none, and its control socket served by a thread: for tests of the socket and of the command line.
+#pragma once
+
+#include "mgmt/control/server.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <sys/eventfd.h>
+#include <thread>
+#include <unistd.h>
+
+#include <systemd/sd-event.h>
+
+namespace sallyport::varlink {
+
+class FakeHandlers : public Handlers {
+public:
+    StatusView status() override {
+        StatusView view;
+        view.version = "9.9";
+        view.pid = 77;
+        view.started = 1700000000;
+        view.configuration = "/etc/sallyport/sallyport.toml";
+        view.generation = generation;
+        view.engine = "ipsec-mb";
+        view.chunks = 16384;
+        view.chunks_free = 12000;
+        view.sas = sa_count;
+        view.workers = {{0, 2, 10, 20, 3, 4, 100, 50}, {1, std::nullopt, 0, 0, 0, 0, 0, 0}};
+        view.ports = {{"wan0", "black", true, true, "native", "veth", "02:00:00:00:00:01", 1500, {{0, "wan"}}},
+                      {"lan0", "red", true, false, "generic", "veth", "02:00:00:00:00:02", 1500, {{7, "office"}}}};
+        view.connections = {{"branch", "198.51.100.1", "office", true, ""},
+                            {"lab", "198.51.100.2", "wan", false, "the link of lan0 is down"}};
+        return view;
+    }
+
+    std::vector<SaView> sas() override {
+        std::vector<SaView> all;
+        for (std::size_t i = 0; i < sa_count; ++i)
+            all.push_back({.name = "c" + std::to_string(i / 2),
+                           .direction = i % 2 == 0 ? "outbound" : "inbound",
+                           .spi = static_cast<std::uint32_t>(0x1000 + i),
+                           .local = "192.0.2.1",
+                           .remote = "198.51.100.1",
+                           .outer_vpn = "wan",
+                           .vpn = "office",
+                           .algorithm = "aes-256-gcm",
+                           .esn = true,
+                           .refused = i % 2 == 0 ? "" : "there is no durable mark",
+                           .remedy = i % 2 == 0 ? "" : "sallyport marks --create",
+                           .sequence = 1ULL << 40,
+                           .mark = 1ULL << 41,
+                           .window = 1024,
+                           .worker = 1,
+                           .packets = 5,
+                           .octets = 6,
+                           .errors = 7,
+                           .selectors = {"10.1.0.0/16 - 10.2.0.0/16"}});
+        return all;
+    }
+
+    std::vector<PolicyView> policies() override {
+        return {{"branch", "office", 1000, "protect", "branch", false, {"10.1.0.0/16 - 10.2.0.0/16"}},
+                {"printer", "wan", 2000, "bypass", "", true, {"a", "b"}}};
+    }
+
+    std::vector<CounterView> counters() override {
+        if (broken) throw std::runtime_error("no memory");
+        return {{"drop", "", "bad_icv", 3, "the integrity check failed", "compare the keys"},
+                {"drop", "", "replayed", 0, "seen before", "look"},
+                {"kernel", "wan0", "pass", 12, "to the kernel", ""},
+                {"socket", "lan0", "ring_full", 0, "the receive ring was full", "look"}};
+    }
+
+    Result<void> detach() override {
+        if (broken) return std::unexpected(Error{ErrorCode::system, "the link cannot be removed", "wan0", "do it by hand"});
+        detached = true;
+        return {};
+    }
+
+    std::expected<std::uint64_t, ReloadError> reload(const std::optional<std::string>& file) override {
+        asked = file;
+        if (broken)
+            return std::unexpected(
+                ReloadError{{ErrorCode::invalid, "the configuration has 2 mistakes", {}, {}}, {"f:1:2: one", "f:3:4: two"}});
+        return ++generation;
+    }
+
+    std::size_t sa_count = 2;
+    bool broken = false;
+    bool detached = false;
+    std::uint64_t generation = 1;
+    std::optional<std::string> asked;
+};
+
+class ServedHandlers : public testing::Test {
+protected:
+    void SetUp() override {
+        std::string pattern = (std::filesystem::temp_directory_path() / "sallyport-control-XXXXXX").string();
+        ASSERT_NE(mkdtemp(pattern.data()), nullptr);
+        folder = pattern;
+        path = folder + "/gateway.varlink";
+        ASSERT_GE(sd_event_new(&loop), 0);
+        auto made = Server::listen(path, handlers, loop);
+        ASSERT_TRUE(made) << made.error().sentence;
+        server = std::move(*made);
+        stop = eventfd(0, EFD_CLOEXEC);
+        sd_event_add_io(
+            loop, nullptr, stop, 1 /* EPOLLIN */,
+            [](sd_event_source* source, int, unsigned, void*) { return sd_event_exit(sd_event_source_get_event(source), 0); }, nullptr);
+        thread = std::thread([this] { sd_event_loop(loop); });
+    }
+
+    void TearDown() override {
+        if (thread.joinable()) {
+            eventfd_write(stop, 1);
+            thread.join();
+        }
+        server.reset();
+        sd_event_unref(loop);
+        close(stop);
+        std::filesystem::remove_all(folder);
+    }
+
+    FakeHandlers handlers;
+    std::string folder, path;
+    std::unique_ptr<Server> server;
+
+private:
+    sd_event* loop = nullptr;
+    int stop = -1;
+    std::thread thread;
+};
+
+} // namespace sallyport::varlink

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mgmt/control/server.hpp"
+
+#include "mgmt/control/definitions.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <exception>
+#include <format>
+#include <unistd.h>
+
+#include <systemd/sd-event.h>
+#include <systemd/sd-varlink.h>
+
+namespace sallyport::varlink {
+namespace {
+
+constexpr std::size_t most_in_an_answer = 500;
+constexpr unsigned most_connections = 64;
+constexpr unsigned most_connections_of_a_user = 32;
+
+constexpr auto no_flags = static_cast<sd_json_dispatch_flags_t>(0);
+
+Handlers& handlers_of(void* user) { return *static_cast<Handlers*>(user); }
+
+int answer_error(sd_varlink* link, const char* id, const Error& error, const std::vector<std::string>* problems = nullptr) {
+    Json::Members members{{"sentence", error.sentence}, {"place", error.place}, {"remedy", error.remedy}};
+    if (problems != nullptr)
+        members.emplace_back("problems", Json::array_of(*problems, [](const std::string& text) { return Json(text); }));
+    return sd_varlink_error(link, id, Json::object(members).get());
+}
+
+/// A call with its parameters still to be read; an exception (no memory) is an answer too, not the end of the daemon.
+template <class F>
+int guarded(sd_varlink* link, F call) {
+    try {
+        return call();
+    } catch (const std::exception& error) {
+        return answer_error(link, "io.sallyport.Gateway.Failed",
+                            {ErrorCode::exhausted, std::format("the call failed: {}", error.what()), {}, {}});
+    }
+}
+
+int no_parameters(sd_varlink* link, sd_json_variant* parameters) {
+    static constexpr sd_json_dispatch_field none[] = {{}};
+    return sd_varlink_dispatch(link, parameters, none, nullptr);
+}
+
+int on_status(sd_varlink* link, sd_json_variant* parameters, sd_varlink_method_flags_t, void* user) {
+    if (const int result = no_parameters(link, parameters); result != 0) return result;
+    return guarded(link, [&] { return sd_varlink_reply(link, json_of(handlers_of(user).status()).get()); });
+}
+
+/// One part of a list.
+template <class T>
+int answer_part(sd_varlink* link, sd_json_variant* parameters, const char* list, std::vector<T> (Handlers::*get)(), Handlers& handlers) {
+    std::uint64_t first = 0;
+    static constexpr sd_json_dispatch_field fields[] = {{"first", SD_JSON_VARIANT_UNSIGNED, sd_json_dispatch_uint64, 0, no_flags}, {}};
+    if (const int result = sd_varlink_dispatch(link, parameters, fields, &first); result != 0) return result;
+    return guarded(link, [&] {
+        const std::vector<T> all = (handlers.*get)();
+        std::vector<Json> part;
+        for (std::size_t i = first; i < all.size() && part.size() < most_in_an_answer; ++i) part.push_back(json_of(all[i]));
+        return sd_varlink_reply(link, Json::object({{list, Json::array(part)}, {"total", all.size()}}).get());
+    });
+}
+
+int on_sas(sd_varlink* link, sd_json_variant* parameters, sd_varlink_method_flags_t, void* user) {
+    return answer_part(link, parameters, "sas", &Handlers::sas, handlers_of(user));
+}
+
+int on_policies(sd_varlink* link, sd_json_variant* parameters, sd_varlink_method_flags_t, void* user) {
+    return answer_part(link, parameters, "policies", &Handlers::policies, handlers_of(user));
+}
+
+int on_counters(sd_varlink* link, sd_json_variant* parameters, sd_varlink_method_flags_t, void* user) {
+    if (const int result = no_parameters(link, parameters); result != 0) return result;
+    return guarded(link, [&] {
+        const auto make = [](const CounterView& counter) { return json_of(counter); };
+        return sd_varlink_reply(link, Json::object({{"counters", Json::array_of(handlers_of(user).counters(), make)}}).get());
+    });
+}
+
+/// Seeing is for the socket's group, changing for root and for the user the gateway runs as.
+bool may_change(sd_varlink* link) {
+    uid_t uid = 0;
+    return sd_varlink_get_peer_uid(link, &uid) >= 0 && (uid == 0 || uid == geteuid());
+}
+
+int answer_not_allowed(sd_varlink* link) {
+    return answer_error(link, "io.sallyport.Gateway.Failed",
+                        {ErrorCode::refused, "only root and the gateway's own user may change the gateway", {}, "call it as root"});
+}
+
+int on_detach(sd_varlink* link, sd_json_variant* parameters, sd_varlink_method_flags_t, void* user) {
+    if (const int result = no_parameters(link, parameters); result != 0) return result;
+    if (!may_change(link)) return answer_not_allowed(link);
+    return guarded(link, [&] {
+        const Result<void> done = handlers_of(user).detach();
+        return done ? sd_varlink_reply(link, nullptr) : answer_error(link, "io.sallyport.Gateway.Failed", done.error());
+    });
+}
+
+int on_reload(sd_varlink* link, sd_json_variant* parameters, sd_varlink_method_flags_t, void* user) {
+    const char* file = nullptr;
+    static constexpr sd_json_dispatch_field fields[] = {
+        {"file", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, 0, SD_JSON_NULLABLE}, {}};
+    if (const int result = sd_varlink_dispatch(link, parameters, fields, &file); result != 0) return result;
+    if (!may_change(link)) return answer_not_allowed(link);
+    if (file != nullptr && file[0] != '/') return sd_varlink_error_invalid_parameter_name(link, "file");
+    return guarded(link, [&] {
+        const auto done = handlers_of(user).reload(file == nullptr ? std::nullopt : std::optional<std::string>(file));
+        if (done) return sd_varlink_reply(link, Json::object({{"generation", *done}}).get());
+        const ReloadError& why = done.error();
+        if (why.problems.empty()) return answer_error(link, "io.sallyport.Gateway.Failed", why.error);
+        return answer_error(link, "io.sallyport.Gateway.ConfigurationRefused", why.error, &why.problems);
+    });
+}
+
+Json texts(const std::vector<std::string>& items) {
+    return Json::array_of(items, [](const std::string& text) { return Json(text); });
+}
+
+Json json_of(const WorkerView& worker) {
+    return Json::object({{"index", worker.index},
+                         {"core", worker.core ? Json(*worker.core) : Json{}},
+                         {"sealed", worker.sealed},
+                         {"opened", worker.opened},
+                         {"bypassed", worker.bypassed},
+                         {"handedOver", worker.handed_over},
+                         {"rounds", worker.rounds},
+                         {"sleeps", worker.sleeps}});
+}
+
+Json json_of(const PortView& port) {
+    const auto vlan = [](const VlanView& one) { return Json::object({{"id", one.id}, {"vpn", one.vpn}}); };
+    return Json::object({{"interface", port.interface},
+                         {"role", port.role},
+                         {"present", port.present},
+                         {"up", port.up},
+                         {"mode", port.mode},
+                         {"driver", port.driver},
+                         {"mac", port.mac},
+                         {"mtu", port.mtu},
+                         {"vlans", Json::array_of(port.vlans, vlan)}});
+}
+
+Json json_of(const ConnectionView& one) {
+    return Json::object({{"name", one.name}, {"peer", one.peer}, {"vpn", one.vpn}, {"up", one.up}, {"reason", one.reason}});
+}
+
+} // namespace
+
+Json json_of(const StatusView& status) {
+    return Json::object({{"version", status.version},
+                         {"pid", status.pid},
+                         {"started", status.started},
+                         {"configuration", status.configuration},
+                         {"generation", status.generation},
+                         {"engine", status.engine},
+                         {"zeroCopy", status.zero_copy},
+                         {"hugePages", status.huge_pages},
+                         {"chunks", status.chunks},
+                         {"chunksFree", status.chunks_free},
+                         {"sas", status.sas},
+                         {"sasRefused", status.sas_refused},
+                         {"policies", status.policies},
+                         {"routes", status.routes},
+                         {"neighbours", status.neighbours},
+                         {"resyncs", status.resyncs},
+                         {"trouble", status.trouble},
+                         {"workers", Json::array_of(status.workers, [](const WorkerView& one) { return json_of(one); })},
+                         {"ports", Json::array_of(status.ports, [](const PortView& one) { return json_of(one); })},
+                         {"connections", Json::array_of(status.connections, [](const ConnectionView& one) { return json_of(one); })}});
+}
+
+Json json_of(const SaView& sa) {
+    return Json::object({{"name", sa.name},
+                         {"direction", sa.direction},
+                         {"spi", sa.spi},
+                         {"local", sa.local},
+                         {"remote", sa.remote},
+                         {"outerVpn", sa.outer_vpn},
+                         {"vpn", sa.vpn},
+                         {"algorithm", sa.algorithm},
+                         {"esn", sa.esn},
+                         {"sequence", sa.sequence},
+                         {"mark", sa.mark ? Json(*sa.mark) : Json{}},
+                         {"window", sa.window},
+                         {"worker", sa.worker},
+                         {"packets", sa.packets},
+                         {"octets", sa.octets},
+                         {"errors", sa.errors},
+                         {"selectors", texts(sa.selectors)},
+                         {"refused", sa.refused},
+                         {"remedy", sa.remedy}});
+}
+
+Json json_of(const PolicyView& policy) {
+    return Json::object({{"name", policy.name},
+                         {"vpn", policy.vpn},
+                         {"priority", policy.priority},
+                         {"action", policy.action},
+                         {"sa", policy.sa.empty() ? Json{} : Json(policy.sa)},
+                         {"usable", policy.usable},
+                         {"selectors", texts(policy.selectors)}});
+}
+
+Json json_of(const CounterView& counter) {
+    return Json::object({{"group", counter.group},
+                         {"port", counter.port.empty() ? Json{} : Json(counter.port)},
+                         {"name", counter.name},
+                         {"value", counter.value},
+                         {"meaning", counter.meaning},
+                         {"remedy", counter.remedy}});
+}
+
+Result<std::unique_ptr<Server>> Server::listen(const std::string& path, Handlers& handlers, sd_event* loop) {
+    std::unique_ptr<Server> server(new Server);
+    const auto failed = [&](int result, std::string_view what) {
+        return std::unexpected(
+            system_error(-result, std::format("the control socket {} {}", path, what), path, "look at its folder and who else uses it"));
+    };
+    int result = sd_varlink_server_new(
+        &server->server_, static_cast<sd_varlink_server_flags_t>(SD_VARLINK_SERVER_ACCOUNT_UID | SD_VARLINK_SERVER_INHERIT_USERDATA));
+    if (result < 0) return failed(result, "cannot be made");
+    sd_varlink_server* raw = server->server_;
+    sd_varlink_server_set_userdata(raw, &handlers);
+    (void)sd_varlink_server_set_info(raw, "Sallyport", "sallyport-gateway", SALLYPORT_VERSION, "https://sallyport.invalid/");
+    (void)sd_varlink_server_set_connections_max(raw, most_connections);
+    (void)sd_varlink_server_set_connections_per_uid_max(raw, most_connections_of_a_user);
+    result = sd_varlink_server_add_interface(raw, &vl_interface_sallyport_gateway);
+    if (result >= 0)
+        result = sd_varlink_server_bind_method_many(raw, "io.sallyport.Gateway.Status", on_status, "io.sallyport.Gateway.Sas", on_sas,
+                                                    "io.sallyport.Gateway.Policies", on_policies, "io.sallyport.Gateway.Counters",
+                                                    on_counters, "io.sallyport.Gateway.Detach", on_detach, "io.sallyport.Gateway.Reload",
+                                                    on_reload);
+    if (result < 0) return failed(result, "cannot offer its interface");
+    result = sd_varlink_server_listen_address(raw, path.c_str(), 0660);
+    if (result < 0) return failed(result, "cannot be opened");
+    server->path_ = path;
+    result = sd_varlink_server_attach_event(raw, loop, SD_EVENT_PRIORITY_NORMAL);
+    if (result < 0) return failed(result, "cannot be served");
+    return server;
+}
+
+Server::~Server() {
+    sd_varlink_server_unref(server_);
+    if (!path_.empty()) unlink(path_.c_str());
+}
+
+} // namespace sallyport::varlink

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a gateway shows of itself and does when asked, as the control socket needs it. The daemon fills it from the gateway, a test from
+// nothing.
+#pragma once
+
+#include "gateway/sa/error.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace sallyport::varlink {
+
+struct WorkerView {
+    std::uint64_t index = 0;
+    std::optional<std::uint64_t> core;                  // pinned to it
+    std::uint64_t sealed = 0, opened = 0, bypassed = 0; // packets
+    std::uint64_t handed_over = 0;                      // frames given to the worker that owns their SA
+    std::uint64_t rounds = 0, sleeps = 0;
+};
+
+struct VlanView {
+    std::uint64_t id = 0; // 0: without a tag
+    std::string vpn;
+};
+
+struct PortView {
+    std::string interface;
+    std::string role; // "black", "red"
+    bool present = false;
+    bool up = false;
+    std::string mode; // of XDP: "native", "generic"
+    std::string driver, mac;
+    std::uint64_t mtu = 0;
+    std::vector<VlanView> vlans;
+};
+
+struct ConnectionView {
+    std::string name;
+    std::string peer;
+    std::string vpn;
+    bool up = false;
+    std::string reason; // why it is down and what to do; empty: it is up
+};
+
+struct StatusView {
+    std::string version;
+    std::uint64_t pid = 0;
+    std::uint64_t started = 0;    // seconds since 1970
+    std::string configuration;    // file
+    std::uint64_t generation = 0; // 1 after start, one more with each reload
+    std::string engine;           // of cryptography
+    bool zero_copy = false, huge_pages = false;
+    std::uint64_t chunks = 0, chunks_free = 0; // of packet memory
+    std::uint64_t sas = 0, sas_refused = 0, policies = 0;
+    std::uint64_t routes = 0, neighbours = 0, resyncs = 0;
+    std::string trouble; // what the operator must know now; empty: nothing
+    std::vector<WorkerView> workers;
+    std::vector<PortView> ports;
+    std::vector<ConnectionView> connections;
+};
+
+struct SaView {
+    std::string name;
+    std::string direction; // "inbound", "outbound"
+    std::uint32_t spi = 0;
+    std::string local, remote; // outer addresses
+    std::string outer_vpn, vpn;
+    std::string algorithm;
+    bool esn = false;
+    std::string refused, remedy;       // why it is not in use, and what to do; empty: it is
+    std::uint64_t sequence = 0;        // last given out, or highest accepted
+    std::optional<std::uint64_t> mark; // durable
+    std::uint64_t window = 0;          // inbound
+    std::uint64_t worker = 0;
+    std::uint64_t packets = 0, octets = 0, errors = 0;
+    std::vector<std::string> selectors;
+};
+
+struct PolicyView {
+    std::string name;
+    std::string vpn;
+    std::uint64_t priority = 0;
+    std::string action; // "protect", "bypass", "discard"
+    std::string sa;     // with protect
+    bool usable = true; // with protect: its outbound SA is in use
+    std::vector<std::string> selectors;
+};
+
+struct CounterView {
+    std::string group; // "packets"; "drop": by the gateway; "kernel": by the BPF program; "socket": AF_XDP (XDP_STATISTICS)
+    std::string port;  // interface, where it belongs to one
+    std::string name;
+    std::uint64_t value = 0;
+    std::string meaning, remedy;
+};
+
+/// Why a reload did not happen: the gateway goes on as it was.
+struct ReloadError {
+    Error error;
+    std::vector<std::string> problems; // of the configuration, each with its place
+};
+
+class Handlers {
+public:
+    virtual ~Handlers() = default;
+    [[nodiscard]] virtual StatusView status() = 0;
+    [[nodiscard]] virtual std::vector<SaView> sas() = 0;
+    [[nodiscard]] virtual std::vector<PolicyView> policies() = 0;
+    [[nodiscard]] virtual std::vector<CounterView> counters() = 0;
+    /// Takes the BPF programs off all ports. The gateway carries nothing afterwards.
+    [[nodiscard]] virtual Result<void> detach() = 0;
+    /// Reads the file (nothing: the one of before) and brings it about; gives the new generation.
+    [[nodiscard]] virtual std::expected<std::uint64_t, ReloadError> reload(const std::optional<std::string>& file) = 0;
+};
+
+} // namespace sallyport::varlink

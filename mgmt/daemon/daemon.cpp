@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mgmt/daemon/daemon.hpp"
+
+#include "mgmt/control/client.hpp"
+#include "mgmt/daemon/views.hpp"
+#include "mgmt/journal/journal.hpp"
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <format>
+#include <sys/epoll.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+
+namespace sallyport::daemon {
+namespace {
+
+using journal::Event;
+using journal::say;
+
+constexpr std::uint64_t second = 1'000'000; // microseconds, as sd-event counts
+
+void say(Event event, const Error& error) { say(event, error.sentence, {.place = error.place, .remedy = error.remedy}); }
+
+void say(Event event, const config::Problem& problem) { say(event, config::to_string(problem)); }
+
+std::uint64_t monotonic() {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return static_cast<std::uint64_t>(now.tv_sec) * second + static_cast<std::uint64_t>(now.tv_nsec) / 1000;
+}
+
+void wipe_keys(Desired& desired) {
+    for (SaSpec& sa : desired.sas) sa.key = KeyMaterial{};
+}
+
+} // namespace
+
+void block_signals() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, number);
+    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+Daemon::~Daemon() {
+    server_.reset();
+    gateway_.reset();
+    sd_event_unref(loop_);
+    if (lock_ >= 0) close(lock_);
+}
+
+ExitStatus Daemon::run() {
+    if (!load()) return bad_configuration;
+    if (!claim_run_directory() || !start_gateway() || !start_loop()) return failed;
+    look();
+    say(Event::started,
+        std::format("The gateway runs: {} ports, {} workers, {} SAs, {} policies, {}", gateway_->status().ports.size(),
+                    gateway_->status().workers.size(), gateway_->status().sas, gateway_->status().policies, gateway_->status().crypto));
+    (void)sd_notify(0, "READY=1\nSTATUS=The gateway runs");
+    const int result = sd_event_loop(loop_);
+    if (result < 0) say(Event::gateway_error, std::format("The event loop ended: {}", std::strerror(-result)));
+    const ExitStatus status = stop();
+    return result < 0 ? failed : status;
+}
+
+bool Daemon::load() {
+    config::Outcome outcome = config::load(arguments_.configuration);
+    if (!outcome) {
+        for (const config::Problem& problem : outcome.error()) say(Event::configuration_refused, problem);
+        return false;
+    }
+    for (const config::Problem& warning : outcome->warnings) say(Event::configuration_warning, warning);
+    desired_ = std::move(outcome->desired);
+    return true;
+}
+
+/// One gateway a run directory; the lock goes with the process, however it dies.
+bool Daemon::claim_run_directory() {
+    const std::string& directory = desired_.settings.run_directory;
+    std::error_code error;
+    std::filesystem::create_directories(directory, error);
+    const std::string path = directory + "/gateway.lock";
+    lock_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (lock_ < 0) {
+        say(Event::start_failed,
+            system_error(errno, std::format("{} cannot be made", path), {}, "look at the rights of the run directory"));
+        return false;
+    }
+    // A predecessor that was just killed may still be on its way out.
+    for (int tries = 0; flock(lock_, LOCK_EX | LOCK_NB) != 0; ++tries) {
+        if (tries == 20) {
+            say(Event::start_failed, std::format("Another gateway uses {}", directory),
+                {.remedy = "stop it, or give this one a run-directory of its own"});
+            return false;
+        }
+        usleep(100'000);
+    }
+    return true;
+}
+
+bool Daemon::start_gateway() {
+    auto started = control::Gateway::start(desired_, *this, {.ike_served = false, .generic = arguments_.generic});
+    wipe_keys(desired_);
+    if (!started) {
+        say(Event::start_failed, started.error());
+        return false;
+    }
+    gateway_ = std::move(*started);
+    return true;
+}
+
+bool Daemon::start_loop() {
+    const auto check = [](int result, std::string_view what) {
+        if (result < 0) say(Event::start_failed, std::format("{}: {}", what, std::strerror(-result)));
+        return result >= 0;
+    };
+    if (!check(sd_event_default(&loop_), "The event loop cannot be made")) return false;
+    const auto on_stop = [](sd_event_source* source, const signalfd_siginfo*, void*) {
+        return sd_event_exit(sd_event_source_get_event(source), 0);
+    };
+    const auto on_reload = [](sd_event_source*, const signalfd_siginfo*, void* daemon) {
+        static_cast<Daemon*>(daemon)->reload_by_signal();
+        return 0;
+    };
+    const auto on_gateway = [](sd_event_source*, int, std::uint32_t, void* daemon) {
+        static_cast<Daemon*>(daemon)->gateway_->dispatch();
+        return 0;
+    };
+    const auto on_second = [](sd_event_source* source, std::uint64_t, void* daemon) {
+        static_cast<Daemon*>(daemon)->look();
+        (void)sd_event_source_set_time_relative(source, second);
+        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+    };
+    if (!check(sd_event_add_signal(loop_, nullptr, SIGTERM, on_stop, this), "SIGTERM cannot be taken") ||
+        !check(sd_event_add_signal(loop_, nullptr, SIGINT, on_stop, this), "SIGINT cannot be taken") ||
+        !check(sd_event_add_signal(loop_, nullptr, SIGHUP, on_reload, this), "SIGHUP cannot be taken") ||
+        !check(sd_event_add_io(loop_, nullptr, gateway_->descriptor(), EPOLLIN, on_gateway, this), "The gateway cannot be driven") ||
+        !check(sd_event_add_time_relative(loop_, nullptr, CLOCK_MONOTONIC, second, 0, on_second, this), "The clock cannot be used") ||
+        !check(sd_event_set_watchdog(loop_, 1), "The watchdog cannot be fed"))
+        return false;
+    auto listening = varlink::Server::listen(varlink::socket_path(desired_.settings.run_directory), *this, loop_);
+    if (!listening) {
+        say(Event::start_failed, listening.error());
+        return false;
+    }
+    server_ = std::move(*listening);
+    return true;
+}
+
+ExitStatus Daemon::stop() {
+    (void)sd_notify(0, "STOPPING=1\nSTATUS=The gateway stops");
+    server_.reset();
+    if (!gateway_) return well; // detached
+    say(Event::stopping, "The gateway stops; its ports go on dropping what it protected");
+    const Result<void> stopped = gateway_->stop();
+    if (!stopped) say(Event::gateway_error, stopped.error());
+    gateway_.reset();
+    return stopped ? well : failed;
+}
+
+void Daemon::note(const control::Note& note) {
+    const Event event = note.level == control::Level::error     ? Event::gateway_error
+                        : note.level == control::Level::warning ? Event::gateway_warning
+                                                                : Event::gateway_note;
+    say(event, note.sentence, {.place = note.place, .remedy = note.remedy});
+}
+
+varlink::StatusView Daemon::status() {
+    varlink::StatusView view;
+    if (gateway_) view = view_of(gateway_->status(), gateway_->sas(), gateway_->desired());
+    view.version = SALLYPORT_VERSION;
+    view.pid = static_cast<std::uint64_t>(getpid());
+    return view;
+}
+
+std::vector<varlink::SaView> Daemon::sas() {
+    return gateway_ ? view_of(gateway_->sas(), gateway_->desired()) : std::vector<varlink::SaView>{};
+}
+
+std::vector<varlink::PolicyView> Daemon::policies() {
+    return gateway_ ? view_of(gateway_->policies(), gateway_->desired()) : std::vector<varlink::PolicyView>{};
+}
+
+std::vector<varlink::CounterView> Daemon::counters() {
+    return gateway_ ? view_of(gateway_->counters()) : std::vector<varlink::CounterView>{};
+}
+
+/// The gateway ends, its locks are opened, and so does the process, once the answer is on its way.
+Result<void> Daemon::detach() {
+    const auto on_end = [](sd_event_source* source, std::uint64_t, void*) { return sd_event_exit(sd_event_source_get_event(source), 0); };
+    (void)sd_event_add_time_relative(loop_, nullptr, CLOCK_MONOTONIC, second / 10, 0, on_end, this);
+    if (gateway_) {
+        if (const Result<void> stopped = gateway_->stop(); !stopped) say(Event::gateway_error, stopped.error());
+        gateway_.reset();
+    }
+    const auto opened = control::detach(desired_.settings);
+    if (!opened) return std::unexpected(opened.error());
+    std::string names;
+    for (const std::string& name : *opened) names += (names.empty() ? "" : ", ") + name;
+    say(Event::detached, std::format("Detached by command: packets pass {} without the gateway", names.empty() ? "all ports" : names));
+    return {};
+}
+
+std::expected<std::uint64_t, varlink::ReloadError> Daemon::reload(const std::optional<std::string>& file) {
+    if (!gateway_) return std::unexpected(varlink::ReloadError{{ErrorCode::refused, "The gateway is detached", {}, "start it again"}, {}});
+    const std::string path = file.value_or(arguments_.configuration);
+    config::Outcome outcome = config::load(path);
+    if (!outcome) {
+        varlink::ReloadError why{
+            {ErrorCode::invalid, std::format("{} has mistakes; the gateway goes on as it was", path), {}, "correct them and reload again"},
+            {}};
+        for (const config::Problem& problem : outcome.error()) {
+            say(Event::configuration_refused, problem);
+            why.problems.push_back(config::to_string(problem));
+        }
+        return std::unexpected(std::move(why));
+    }
+    for (const config::Problem& warning : outcome->warnings) say(Event::configuration_warning, warning);
+    Desired wanted = outcome->desired;
+    wipe_keys(wanted);
+    const Result<void> applied = gateway_->apply(std::move(outcome->desired));
+    if (!applied) {
+        say(Event::reload_failed, applied.error());
+        return std::unexpected(varlink::ReloadError{applied.error(), {}});
+    }
+    arguments_.configuration = path;
+    desired_ = std::move(wanted);
+    const std::uint64_t generation = gateway_->status().generation;
+    say(Event::reloaded, std::format("{} is in force, generation {}", path, generation));
+    looks_ = 0;
+    return generation;
+}
+
+void Daemon::reload_by_signal() {
+    (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", static_cast<unsigned long long>(monotonic()));
+    (void)reload(std::nullopt);
+    (void)sd_notify(0, "READY=1");
+}
+
+/// Once a second: what changed since the last look is said once. Connections every ten seconds, for a list of 100,000 SAs costs something.
+void Daemon::look() {
+    if (!gateway_) return;
+    const control::Status status = gateway_->status();
+    look_at_ports(status.ports);
+    if (looks_++ % 10 == 0) look_at_connections(status.ports);
+}
+
+void Daemon::look_at_ports(const std::vector<control::PortStatus>& ports) {
+    for (const control::PortStatus& port : ports) {
+        const auto [at, fresh] = port_up_.try_emplace(port.interface, !port.up);
+        if (!fresh && at->second == port.up) continue;
+        at->second = port.up;
+        looks_ = 0; // connections depend on it
+        const std::string_view role = port.role == Role::red ? "red" : "black";
+        if (port.up)
+            say(Event::port_up,
+                std::format("Port {} ({}) is up, XDP in {} mode, MTU {}", port.interface, role, port.native ? "native" : "generic",
+                            port.mtu),
+                {.port = port.interface});
+        else
+            say(Event::port_down, std::format("Port {} ({}) is {}", port.interface, role, port.present ? "down" : "gone"),
+                {.port = port.interface});
+    }
+}
+
+void Daemon::look_at_connections(const std::vector<control::PortStatus>& ports) {
+    const std::vector<control::SaStatus> sas = gateway_->sas();
+    std::map<std::string, std::string> now;
+    for (const varlink::ConnectionView& connection : connections_of(ports, sas, gateway_->desired())) {
+        const std::string state = connection.up ? "up" : connection.reason;
+        now.emplace(connection.name, state);
+        const auto before = connection_state_.find(connection.name);
+        if (before != connection_state_.end() && before->second == state) continue;
+        const journal::Fields fields{.connection = connection.name, .peer = connection.peer, .vpn = connection.vpn};
+        if (connection.up)
+            say(Event::connection_up, std::format("Connection {} to {} is up", connection.name, connection.peer), fields);
+        else
+            say(Event::connection_down, std::format("Connection {} to {} is down: {}", connection.name, connection.peer, connection.reason),
+                fields);
+    }
+    for (const auto& [name, state] : connection_state_)
+        if (!now.contains(name)) say(Event::sa_removed, std::format("Connection {} is gone", name), {.connection = name});
+    connection_state_ = std::move(now);
+    look_at_numbers(sas);
+}
+
+void Daemon::look_at_numbers(const std::vector<control::SaStatus>& sas) {
+    constexpr std::uint64_t near = 0xf0000000; // of 2^32
+    for (const control::SaStatus& sa : sas)
+        if (sa.sequence == SequenceKind::short_32 && sa.number >= near && near_end_.emplace(sa.name, true).second)
+            say(Event::sequence_near_end, std::format("Connection {} has used {} of 4294967295 sequence numbers", sa.name, sa.number),
+                {.connection = sa.name, .peer = to_string(sa.outer_remote), .spi = sa.spi});
+}
+
+} // namespace sallyport::daemon

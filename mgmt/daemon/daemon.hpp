@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// sallyport-gateway from its configuration to its end: the gateway, its control socket and the loop that drives both.
+#pragma once
+
+#include "gateway/control/gateway.hpp"
+#include "mgmt/config/config.hpp"
+#include "mgmt/control/server.hpp"
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+struct sd_event;
+struct sd_event_source;
+struct signalfd_siginfo;
+
+namespace sallyport::daemon {
+
+/// What main() returns.
+enum ExitStatus : std::uint8_t { well = 0, failed = 1, bad_configuration = 2 };
+
+struct Arguments {
+    std::string configuration = "/etc/sallyport/sallyport.toml";
+    bool generic = false;
+};
+
+class Daemon : public control::Observer, public varlink::Handlers {
+public:
+    explicit Daemon(Arguments arguments) : arguments_(std::move(arguments)) {}
+    ~Daemon() override;
+
+    /// From here to the end of the process. SIGTERM, SIGINT and SIGHUP are blocked by the caller's call of block_signals().
+    [[nodiscard]] ExitStatus run();
+
+    // What the gateway says
+    void note(const control::Note& note) override;
+
+    // What the control socket asks
+    [[nodiscard]] varlink::StatusView status() override;
+    [[nodiscard]] std::vector<varlink::SaView> sas() override;
+    [[nodiscard]] std::vector<varlink::PolicyView> policies() override;
+    [[nodiscard]] std::vector<varlink::CounterView> counters() override;
+    [[nodiscard]] Result<void> detach() override;
+    [[nodiscard]] std::expected<std::uint64_t, varlink::ReloadError> reload(const std::optional<std::string>& file) override;
+
+private:
+    [[nodiscard]] bool load();
+    [[nodiscard]] bool claim_run_directory();
+    [[nodiscard]] bool start_gateway();
+    [[nodiscard]] bool start_loop();
+    [[nodiscard]] ExitStatus stop();
+    void reload_by_signal();
+    void look();
+    void look_at_ports(const std::vector<control::PortStatus>& ports);
+    void look_at_connections(const std::vector<control::PortStatus>& ports);
+    void look_at_numbers(const std::vector<control::SaStatus>& sas);
+
+    Arguments arguments_;
+    Desired desired_; // without keys once the gateway has them
+    std::unique_ptr<control::Gateway> gateway_;
+    std::unique_ptr<varlink::Server> server_;
+    sd_event* loop_ = nullptr;
+    int lock_ = -1;
+    bool detached_ = false;
+    std::uint64_t looks_ = 0;
+    std::map<std::string, bool> port_up_;
+    std::map<std::string, std::string> connection_state_; // "up", or why not
+    std::map<std::string, bool> near_end_;
+};
+
+/// Blocks the signals that the loop takes, in this thread and all that it makes.
+void block_signals();
+
+} // namespace sallyport::daemon

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// sallyport-gateway: the data plane as a process.
+#include "gateway/xdp/names.hpp"
+#include "mgmt/daemon/capabilities.hpp"
+#include "mgmt/daemon/daemon.hpp"
+#include "mgmt/journal/journal.hpp"
+
+#include <cstdio>
+#include <cstring>
+#include <format>
+#include <getopt.h>
+#include <optional>
+
+namespace {
+
+using namespace sallyport;
+using namespace sallyport::daemon;
+
+constexpr const char* usage = "usage: sallyport-gateway [--config FILE] [--generic] [--version] [--help]\n"
+                              "\n"
+                              "  --config FILE  the configuration (default: /etc/sallyport/sallyport.toml)\n"
+                              "  --generic      XDP in generic mode, for devices whose driver has none of its own\n"
+                              "\n"
+                              "SIGTERM stops it in order, SIGHUP reloads the configuration. See sallyport-gateway(8).\n";
+
+/// Nothing: the process ends with `status`.
+std::optional<Arguments> arguments_of(int argc, char** argv, int& status) {
+    static constexpr option options[] = {{"config", required_argument, nullptr, 'c'},
+                                         {"generic", no_argument, nullptr, 'g'},
+                                         {"version", no_argument, nullptr, 'v'},
+                                         {"help", no_argument, nullptr, 'h'},
+                                         {nullptr, 0, nullptr, 0}};
+    Arguments arguments;
+    for (int letter = 0; (letter = getopt_long(argc, argv, "c:h", options, nullptr)) != -1;) {
+        switch (letter) {
+        case 'c': arguments.configuration = optarg; break;
+        case 'g': arguments.generic = true; break;
+        case 'v': std::printf("sallyport-gateway %s\n", SALLYPORT_VERSION); return std::nullopt;
+        case 'h': std::fputs(usage, stdout); return std::nullopt;
+        default:
+            std::fputs(usage, stderr);
+            status = bad_configuration;
+            return std::nullopt;
+        }
+    }
+    if (optind != argc) {
+        std::fprintf(stderr, "sallyport-gateway: it takes no argument \"%s\"\n%s", argv[optind], usage);
+        status = bad_configuration;
+        return std::nullopt;
+    }
+    return arguments;
+}
+
+std::string joined(const std::vector<std::string>& words) {
+    std::string result;
+    for (const std::string& word : words) result += (result.empty() ? "" : ", ") + word;
+    return result;
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    int status = well;
+    const std::optional<Arguments> arguments = arguments_of(argc, argv, status);
+    if (!arguments) return status;
+    block_signals();
+    xdp::learn_program_names(); // a foreign program on a port is refused by name, which only CAP_SYS_ADMIN sees
+    if (const auto dropped = drop_capabilities(); !dropped) {
+        journal::say(journal::Event::privilege_missing, dropped.error().sentence);
+        return failed;
+    }
+    Daemon daemon(*arguments);
+    // The configuration is said first: it is what an operator who tries it by hand wants to hear.
+    if (const auto missing = missing_capabilities(); !missing.empty()) {
+        if (const config::Outcome outcome = config::load(arguments->configuration); !outcome) {
+            for (const config::Problem& problem : outcome.error())
+                journal::say(journal::Event::configuration_refused, config::to_string(problem));
+            return bad_configuration;
+        }
+        journal::say(journal::Event::privilege_missing, std::format("The process lacks {}", joined(missing)),
+                     {.remedy = "start it by its systemd unit, or as root"});
+        return failed;
+    }
+    return daemon.run();
+}

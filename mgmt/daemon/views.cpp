@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mgmt/daemon/views.hpp"
+
+#include <algorithm>
+#include <format>
+#include <map>
+
+namespace sallyport::daemon {
+namespace {
+
+using namespace varlink;
+
+std::string vpn_name(VpnNumber number, const Desired& desired) {
+    for (const VpnSpec& vpn : desired.vpns)
+        if (vpn.number == number) return vpn.name;
+    return std::to_string(number);
+}
+
+std::string_view name_of(Role role) { return role == Role::red ? "red" : "black"; }
+
+std::string_view name_of(Direction direction) { return direction == Direction::outbound ? "outbound" : "inbound"; }
+
+std::string_view name_of(PolicyAction action) {
+    switch (action) {
+    case PolicyAction::protect: return "protect";
+    case PolicyAction::bypass: return "bypass";
+    case PolicyAction::discard: return "discard";
+    }
+    return "discard";
+}
+
+std::vector<std::string> texts(const std::vector<Selector>& selectors) {
+    std::vector<std::string> result;
+    result.reserve(selectors.size());
+    for (const Selector& selector : selectors) result.push_back(to_string(selector));
+    return result;
+}
+
+PortView view_of(const control::PortStatus& port, const Desired& desired) {
+    PortView view;
+    view.interface = port.interface;
+    view.role = name_of(port.role);
+    view.present = port.present;
+    view.up = port.up;
+    view.mode = port.native ? "native" : "generic";
+    view.driver = port.driver;
+    for (const std::uint8_t octet : port.mac) view.mac += std::format("{}{:02x}", view.mac.empty() ? "" : ":", octet);
+    view.mtu = port.mtu;
+    for (const PortSpec& spec : desired.ports)
+        if (spec.interface == port.interface)
+            for (const VlanSpec& vlan : spec.vlans) view.vlans.push_back({vlan.id, vpn_name(vlan.vpn, desired)});
+    return view;
+}
+
+/// Is a port of this role up on which the VPN is?
+bool reachable(Role role, VpnNumber vpn, const std::vector<control::PortStatus>& ports, const Desired& desired) {
+    for (const PortSpec& spec : desired.ports) {
+        if (spec.role != role || std::ranges::none_of(spec.vlans, [&](const VlanSpec& vlan) { return vlan.vpn == vpn; })) continue;
+        for (const control::PortStatus& port : ports)
+            if (port.interface == spec.interface && port.up) return true;
+    }
+    return false;
+}
+
+CounterView packets(std::string_view name, std::uint64_t value, std::string_view meaning) {
+    return {"packets", "", std::string(name), value, std::string(meaning), ""};
+}
+
+void add_port(const control::PortCounters& port, std::vector<CounterView>& to) {
+    const auto socket = [&](std::string_view name, std::uint64_t value, std::string_view meaning, std::string_view remedy = "") {
+        to.push_back({"socket", port.interface, std::string(name), value, std::string(meaning), std::string(remedy)});
+    };
+    for (const control::VerdictCount& verdict : port.verdicts) {
+        const std::string_view where = verdict.action == "drop"     ? "dropped"
+                                       : verdict.action == "kernel" ? "to the kernel"
+                                                                    : "to the gateway";
+        to.push_back(
+            {"kernel", port.interface, std::string(verdict.name), verdict.packets, std::format("{}: {}", where, verdict.meaning), ""});
+    }
+    socket("received", port.received, "frames taken from the device");
+    socket("received_octets", port.received_octets, "octets of them");
+    socket("transmitted", port.transmitted, "frames given to the device");
+    socket("transmitted_octets", port.transmitted_octets, "octets of them");
+    socket("dropped", port.kernel_dropped, "frames that the kernel could not put into the socket",
+           "look for frames larger than the port's MTU");
+    socket("ring_full", port.kernel_ring_full, "frames lost because the receive ring was full",
+           "the workers are too slow for this load: use more queues or cores");
+    socket("fill_empty", port.kernel_fill_empty, "times that the kernel had no chunk for a frame", "enlarge frames in [gateway]");
+    socket("invalid_receive", port.kernel_invalid_receive, "chunks that the kernel refused to receive into",
+           "report it: this is a mistake of the gateway");
+    socket("invalid_transmit", port.kernel_invalid_transmit, "frames that the kernel refused to send",
+           "report it: this is a mistake of the gateway");
+}
+
+} // namespace
+
+std::vector<ConnectionView> connections_of(const std::vector<control::PortStatus>& ports, const std::vector<control::SaStatus>& sas,
+                                           const Desired& desired) {
+    std::map<std::string, ConnectionView> by_name;
+    std::vector<std::string> order;
+    for (const control::SaStatus& sa : sas) {
+        const auto [at, fresh] = by_name.try_emplace(sa.name);
+        ConnectionView& view = at->second;
+        if (fresh) {
+            order.push_back(sa.name);
+            view = {sa.name, to_string(sa.outer_remote), vpn_name(sa.red_vpn, desired), true, ""};
+            if (!reachable(Role::black, sa.outer_vpn, ports, desired))
+                view.reason = std::format("no black port of the VPN {} is up", vpn_name(sa.outer_vpn, desired));
+            else if (!reachable(Role::red, sa.red_vpn, ports, desired))
+                view.reason = std::format("no red port of the VPN {} is up", view.vpn);
+        }
+        if (!sa.refused.empty()) view.reason = sa.remedy.empty() ? sa.refused : std::format("{}; {}", sa.refused, sa.remedy);
+        view.up = view.reason.empty();
+    }
+    std::vector<ConnectionView> result;
+    for (const std::string& name : order) result.push_back(by_name.at(name));
+    return result;
+}
+
+StatusView view_of(const control::Status& status, const std::vector<control::SaStatus>& sas, const Desired& desired) {
+    StatusView view;
+    view.started = status.started;
+    view.configuration = status.configuration;
+    view.generation = status.generation;
+    view.engine = status.crypto;
+    view.zero_copy = status.zero_copy;
+    view.huge_pages = status.huge_pages;
+    view.chunks = status.chunks;
+    view.chunks_free = status.chunks_free;
+    view.sas = status.sas;
+    view.sas_refused = status.sas_refused;
+    view.policies = status.policies;
+    view.routes = status.routes;
+    view.neighbours = status.neighbours;
+    view.resyncs = status.resyncs;
+    view.trouble = status.marks_trouble;
+    for (const control::WorkerStatus& worker : status.workers)
+        view.workers.push_back({worker.number, worker.core < 0 ? std::nullopt : std::optional<std::uint64_t>(worker.core), worker.sealed,
+                                worker.opened, worker.bypassed, worker.handed_over, worker.rounds, worker.sleeps});
+    for (const control::PortStatus& port : status.ports) view.ports.push_back(view_of(port, desired));
+    view.connections = connections_of(status.ports, sas, desired);
+    return view;
+}
+
+std::vector<SaView> view_of(const std::vector<control::SaStatus>& sas, const Desired& desired) {
+    std::vector<SaView> result;
+    result.reserve(sas.size());
+    for (const control::SaStatus& sa : sas) {
+        SaView view;
+        view.name = sa.name;
+        view.direction = name_of(sa.direction);
+        view.spi = sa.spi;
+        view.local = to_string(sa.outer_local);
+        view.remote = to_string(sa.outer_remote);
+        view.outer_vpn = vpn_name(sa.outer_vpn, desired);
+        view.vpn = vpn_name(sa.red_vpn, desired);
+        view.algorithm = info(sa.algorithm).name;
+        view.esn = sa.sequence == SequenceKind::extended_64;
+        view.refused = sa.refused;
+        view.remedy = sa.remedy;
+        view.sequence = sa.number;
+        if (sa.marked) view.mark = sa.mark;
+        view.window = sa.direction == Direction::inbound ? sa.window : 0;
+        view.worker = sa.worker;
+        view.packets = sa.packets;
+        view.octets = sa.octets;
+        view.errors = sa.errors;
+        view.selectors = texts(sa.selectors);
+        result.push_back(std::move(view));
+    }
+    return result;
+}
+
+std::vector<PolicyView> view_of(const std::vector<control::PolicyStatus>& policies, const Desired& desired) {
+    std::vector<PolicyView> result;
+    for (const control::PolicyStatus& policy : policies)
+        result.push_back({policy.name, vpn_name(policy.vpn, desired), policy.priority, std::string(name_of(policy.action)), policy.sa,
+                          policy.action != PolicyAction::protect || policy.sa_usable, texts(policy.selectors)});
+    result.push_back({"(last)", "(all)", std::uint64_t{1} << 32, "discard", "", true, {"everything else"}});
+    return result;
+}
+
+std::vector<CounterView> view_of(const control::Counters& counters) {
+    std::vector<CounterView> result{packets("sealed", counters.sealed, "packets sealed and sent into tunnels"),
+                                    packets("opened", counters.opened, "packets that came out of tunnels"),
+                                    packets("bypassed", counters.bypassed, "packets forwarded in clear, as a bypass policy says"),
+                                    packets("dummies", counters.dummies, "dummy packets sent"),
+                                    packets("handed_over", counters.handed_over, "frames given to the worker that owns their SA"),
+                                    packets("to_exceptions", counters.to_exceptions, "frames given to the exception stage"),
+                                    packets("waited", counters.waited, "frames that waited for a link-layer address"),
+                                    packets("waiting", counters.waiting, "frames that wait for one now")};
+    for (std::size_t i = 1; i < drop_reasons.size(); ++i)
+        result.push_back({"drop", "", std::string(drop_reasons[i].name), counters.drops[i], std::string(drop_reasons[i].meaning),
+                          std::string(drop_reasons[i].remedy)});
+    for (const control::PortCounters& port : counters.ports) add_port(port, result);
+    return result;
+}
+
+} // namespace sallyport::daemon

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// Everything that the daemons say to the journal: the one table. The journal's catalog is made from it.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace sallyport::journal {
+
+enum class Event : std::uint8_t {
+    started,
+    stopping,
+    start_failed,
+    configuration_refused,
+    configuration_warning,
+    reloaded,
+    reload_failed,
+    port_up,
+    port_down,
+    port_refused,
+    port_warning,
+    sa_installed,
+    sa_refused,
+    sa_removed,
+    connection_up,
+    connection_down,
+    marks_failing,
+    sequence_near_end,
+    detached,
+    privilege_missing,
+    engine_chosen,
+    control_refused,
+    gateway_note,
+    gateway_warning,
+    gateway_error,
+};
+
+enum class Priority : std::uint8_t { err = 3, warning = 4, notice = 5, info = 6 }; // as syslog(3)
+
+struct EventInfo {
+    Event event;
+    std::string_view id; // MESSAGE_ID, 32 hexadecimal digits; never changed, whatever the words become
+    Priority priority;
+    std::string_view name; // EVENT= in the journal
+    std::string_view meaning;
+    std::string_view remedy;
+};
+
+inline constexpr std::array events{
+    EventInfo{Event::started, "d54e63994fd143c69a1c5609960b3ac2", Priority::notice, "started", "The gateway runs and its ports are bound.",
+              "Nothing: this is said at every start."},
+    EventInfo{Event::stopping, "e4b435255f6c4c539ee209948e9df20f", Priority::notice, "stopping",
+              "The gateway was told to stop. Marks of manual connections are written, and the BPF programs stay and drop every packet "
+              "until the next start.",
+              "Nothing. To let packets through without a gateway: sallyport detach."},
+    EventInfo{Event::start_failed, "fc98295c75914d8fbe665b629843979d", Priority::err, "start-failed",
+              "The gateway could not start. Nothing was changed, or what was changed keeps dropping packets.",
+              "Read the sentence; correct what it names and start again."},
+    EventInfo{Event::configuration_refused, "17f76ced3ea04962bcbbf5aae088b161", Priority::err, "configuration-refused",
+              "A configuration file has a mistake. At a reload the gateway goes on with the configuration it has.",
+              "Correct the place that is named; sallyport check FILE says whether all is well."},
+    EventInfo{Event::configuration_warning, "a614dcae060a499fb87e3caf6c7fcb74", Priority::warning, "configuration-warning",
+              "The configuration asks for something that is allowed but not safe.", "Follow the advice, or accept the risk."},
+    EventInfo{Event::reloaded, "7c60ac790c1742cf9efa2d49d125d702", Priority::notice, "reloaded",
+              "A new configuration is in force. Connections that it does not change were left alone.", "Nothing."},
+    EventInfo{Event::reload_failed, "a28ebcc91d1b4c0ebd9b4a4164a827ab", Priority::err, "reload-failed",
+              "A new configuration was well-formed but could not be brought about.",
+              "Read the sentence; the gateway goes on with what it could keep: see sallyport status."},
+    EventInfo{Event::port_up, "46b95293c98745dabe3d1410575e083d", Priority::info, "port-up", "A port is bound and its link is up.",
+              "Nothing."},
+    EventInfo{Event::port_down, "9e41b84c1c6a4823bb737435d8da156c", Priority::warning, "port-down",
+              "The link of a port is down; what would leave by it is dropped.", "Look at the cable, the switch or the device."},
+    EventInfo{Event::port_refused, "f19dd9e9e41f448483e7a4944554d917", Priority::err, "port-refused",
+              "A network device cannot be used as a port.", "Read the sentence; it says what the device or the kernel lacks."},
+    EventInfo{Event::port_warning, "3bd499a9dcd24cad84afbff6ee0cd26e", Priority::warning, "port-warning",
+              "A port works, but not as well or as safely as it could.", "Read the sentence."},
+    EventInfo{Event::sa_installed, "2b1b4c4b612045ca81755041b13ecc8f", Priority::info, "sa-installed",
+              "A security association is in force.", "Nothing."},
+    EventInfo{Event::sa_refused, "8dfb2610bec24131b4af02c465891a8a", Priority::err, "sa-refused",
+              "A security association could not be installed: its traffic is dropped.",
+              "Read the sentence. Where the durable marks are missing: give both sides new keys, or, where these keys were never used "
+              "before, run sallyport marks --create FILE."},
+    EventInfo{Event::sa_removed, "d0506bc40f9a4487935a0d7f68e4c67d", Priority::info, "sa-removed",
+              "A security association is gone, because the configuration no longer has it or has changed it.", "Nothing."},
+    EventInfo{Event::connection_up, "dd05f91688174c4c97b089cac3e3a4b4", Priority::notice, "connection-up",
+              "A connection has both its security associations and a way to its peer.", "Nothing."},
+    EventInfo{Event::connection_down, "92739fc3ebc94cbbb9eadf83fca7a270", Priority::warning, "connection-down",
+              "A connection carries no traffic.", "Read the sentence; sallyport status shows the reason as it is now."},
+    EventInfo{
+        Event::marks_failing, "d5737b30ef7442a7a9647f5a76fa9ede", Priority::err, "marks-failing",
+        "Durable marks cannot be written. Connections with keys given by hand stop sending and receiving when they reach the last one.",
+        "Look at the disk and the rights of the state directory."},
+    EventInfo{Event::sequence_near_end, "263946cc2b4145a2a179e99030247ad7", Priority::warning, "sequence-near-end",
+              "A connection has used most of its sequence numbers.",
+              "Give both sides new keys, or use extended sequence numbers (esn = true)."},
+    EventInfo{
+        Event::detached, "d23de229df104f8cbea2b040f6c5c5e7", Priority::warning, "detached",
+        "The locks were opened by sallyport detach: packets pass the machine without the gateway, in clear if the kernel forwards them.",
+        "Start the gateway again to close them."},
+    EventInfo{Event::privilege_missing, "27071005e82e4521bc9c4ce79eb0f1f1", Priority::err, "privilege-missing",
+              "The process lacks a capability that it needs.",
+              "Start it by its systemd unit, or give it CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_IPC_LOCK."},
+    EventInfo{Event::engine_chosen, "a03ff351d3894edead63742a373e5d6e", Priority::info, "engine-chosen",
+              "Which library encrypts packets on this processor.", "Nothing."},
+    EventInfo{Event::control_refused, "16ced2092da44bcaa50a848d7ed88b90", Priority::warning, "control-refused",
+              "A call at the control socket was malformed or not allowed.", "Look at who uses the socket."},
+    EventInfo{Event::gateway_note, "d1fecb3267f64203b7e7cb403b9e728d", Priority::info, "gateway-note",
+              "Something that the gateway found worth saying.", "Nothing."},
+    EventInfo{Event::gateway_warning, "0f8c90d0954d4cefa737994819532f81", Priority::warning, "gateway-warning",
+              "Something works, but not as well or as safely as it could.", "Read the sentence."},
+    EventInfo{Event::gateway_error, "ad5ec6fd54a741a2bbc982cc68207034", Priority::err, "gateway-error",
+              "Something does not work; what concerns it is dropped.", "Read the sentence."},
+};
+
+[[nodiscard]] constexpr const EventInfo& info(Event event) { return events[static_cast<std::size_t>(event)]; }
+
+/// The catalog file of all events, for journalctl -x (systemd's catalog format).
+[[nodiscard]] std::string catalog();
+
+} // namespace sallyport::journal
