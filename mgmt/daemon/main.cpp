@@ -10,6 +10,7 @@
 #include <format>
 #include <getopt.h>
 #include <optional>
+#include <sys/prctl.h>
 
 namespace {
 
@@ -64,7 +65,8 @@ int main(int argc, char** argv) {
     const std::optional<Arguments> arguments = arguments_of(argc, argv, status);
     if (!arguments) return status;
     block_signals();
-    xdp::learn_program_names(); // a foreign program on a port is refused by name, which only CAP_SYS_ADMIN sees
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); // no memory with keys in a core file, nor for another process of our user
+    xdp::learn_program_names();               // a foreign program on a port is refused by name, which only CAP_SYS_ADMIN sees
     if (const auto dropped = drop_capabilities(); !dropped) {
         journal::say(journal::Event::privilege_missing, dropped.error().sentence);
         return failed;
