@@ -174,7 +174,7 @@ def show(rig, before, after, proof):
         say(f"    in clear: {count} x {name}")
     for side in "AB":
         say(f"\nWhat gateway {side} counted (sallyport counters):")
-        for line in rig.daemon[side].sallyport("counters").stdout.splitlines():
+        for line in rig.daemon[side].sallyport("counters", "--socket", rig.daemon[side].control).stdout.splitlines():
             say(f"    {line}")
 
 
