@@ -231,6 +231,8 @@ Result<VerdictCounters> PortProgram::counters() const {
 
 namespace {
 
+std::string inside(const std::string& folder, const std::string& name) { return folder + "/" + name; }
+
 std::vector<std::string> names_in(const std::string& directory) {
     std::vector<std::string> names;
     DIR* open = opendir(directory.c_str());
@@ -249,9 +251,9 @@ std::vector<std::string> names_in(const std::string& directory) {
 Result<std::vector<std::string>> detach(const std::string& directory) {
     std::vector<std::string> ports;
     for (const auto& name : names_in(directory)) {
-        const std::string folder = directory + "/" + name;
+        const std::string folder = inside(directory, name);
         for (const auto& pin : names_in(folder)) {
-            const std::string path = folder + "/" + pin;
+            const std::string path = inside(folder, pin);
             if (pin == "link") {
                 // Now, although a living process may hold the link too. A device that is gone has taken the attachment with it (ENOLINK).
                 Descriptor link(bpf_obj_get(path.c_str()));
