@@ -29,8 +29,7 @@ struct Layer {
     }
 
     [[nodiscard]] const std::string& word(std::size_t index) const {
-        if (index >= words.size())
-            throw std::runtime_error("layer " + name + " wants more words");
+        if (index >= words.size()) throw std::runtime_error("layer " + name + " wants more words");
         return words[index];
     }
 
@@ -39,8 +38,7 @@ struct Layer {
 
 std::string trimmed(std::string_view text) {
     auto first = text.find_first_not_of(" \t");
-    if (first == std::string_view::npos)
-        return {};
+    if (first == std::string_view::npos) return {};
     return std::string(text.substr(first, text.find_last_not_of(" \t") - first + 1));
 }
 
@@ -49,8 +47,7 @@ std::vector<std::string> split(std::string_view text, char at) {
     while (true) {
         auto end = text.find(at);
         parts.push_back(trimmed(text.substr(0, end)));
-        if (end == std::string_view::npos)
-            return parts;
+        if (end == std::string_view::npos) return parts;
         text.remove_prefix(end + 1);
     }
 }
@@ -69,28 +66,23 @@ Layer read_layer(const std::string& text) {
 }
 
 void put(Octets& to, std::uint64_t value, unsigned octets) {
-    for (unsigned i = octets; i-- > 0;)
-        to.push_back(static_cast<std::uint8_t>(value >> (8 * i)));
+    for (unsigned i = octets; i-- > 0;) to.push_back(static_cast<std::uint8_t>(value >> (8 * i)));
 }
 
 void put_address(Octets& to, int family, const std::string& text) {
     std::uint8_t address[16] = {};
-    if (inet_pton(family, text.c_str(), address) != 1)
-        throw std::runtime_error("not an address: " + text);
+    if (inet_pton(family, text.c_str(), address) != 1) throw std::runtime_error("not an address: " + text);
     to.insert(to.end(), address, address + (family == AF_INET ? 4 : 16));
 }
 
 void put_mac(Octets& to, const std::string& text) {
-    for (const auto& octet : split(text, ':'))
-        to.push_back(static_cast<std::uint8_t>(std::stoul(octet, nullptr, 16)));
+    for (const auto& octet : split(text, ':')) to.push_back(static_cast<std::uint8_t>(std::stoul(octet, nullptr, 16)));
 }
 
 unsigned ethertype_of(const Layer* next) {
     static const std::map<std::string, unsigned> types{{"ip4", 0x0800}, {"ip6", 0x86dd}, {"arp", 0x0806}};
-    if (!next)
-        return 0x0800;
-    if (next->name == "vlan")
-        return next->number("tpid", 0x8100);
+    if (!next) return 0x0800;
+    if (next->name == "vlan") return next->number("tpid", 0x8100);
     auto found = types.find(next->name);
     return found == types.end() ? 0x88b5 : found->second; // experimental (IEEE 802)
 }
@@ -107,8 +99,7 @@ Octets ipv4(const Layer& layer, const Layer* next, const Octets& payload) {
     unsigned options = layer.number("options", 0);
     unsigned header = 20 + options;
     unsigned offset = layer.number("offset", 0);
-    if (offset % 8 != 0)
-        throw std::runtime_error("a fragment's offset is a multiple of 8");
+    if (offset % 8 != 0) throw std::runtime_error("a fragment's offset is a multiple of 8");
     Octets out;
     put(out, layer.number("version", 4) << 4 | layer.number("ihl", header / 4), 1);
     put(out, 0, 1);
@@ -222,8 +213,7 @@ std::vector<std::uint8_t> make_frame(std::string_view layers, std::string_view m
     }
     frame.resize(frame.size() + pad);
     if (cut) {
-        if (*cut > frame.size())
-            throw std::runtime_error("cut behind the end of the frame");
+        if (*cut > frame.size()) throw std::runtime_error("cut behind the end of the frame");
         frame.resize(*cut);
     }
     return frame;
@@ -232,8 +222,7 @@ std::vector<std::uint8_t> make_frame(std::string_view layers, std::string_view m
 std::vector<Fixture> read_folder(const std::string& folder) {
     std::vector<std::filesystem::path> files;
     for (const auto& entry : std::filesystem::directory_iterator(folder))
-        if (entry.path().extension() == ".txt")
-            files.push_back(entry.path());
+        if (entry.path().extension() == ".txt") files.push_back(entry.path());
     std::ranges::sort(files);
     std::vector<Fixture> fixtures;
     for (const auto& file : files) {
@@ -241,20 +230,16 @@ std::vector<Fixture> read_folder(const std::string& folder) {
         unsigned number = 0;
         for (std::string line; std::getline(in, line);) {
             number++;
-            if (line.empty() || line.front() == '#')
-                continue;
+            if (line.empty() || line.front() == '#') continue;
             std::string place = file.filename().string() + ":" + std::to_string(number);
             auto parts = split(line, '|');
-            if (parts.size() != 4)
-                throw std::runtime_error(place + ": want PORT | what | layers | verdict");
+            if (parts.size() != 4) throw std::runtime_error(place + ": want PORT | what | layers | verdict");
             fixtures.push_back({place, parts[0], parts[1], parts[3], make_frame(parts[2], mac_of(parts[0]))});
         }
     }
     return fixtures;
 }
 
-std::string mac_of(std::string_view port) {
-    return port.ends_with("red") ? "02:00:00:00:00:0c" : "02:00:00:00:00:0b";
-}
+std::string mac_of(std::string_view port) { return port.ends_with("red") ? "02:00:00:00:00:0c" : "02:00:00:00:00:0b"; }
 
 } // namespace sallyport::fixture

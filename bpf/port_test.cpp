@@ -49,25 +49,22 @@ constexpr std::uint32_t black_ifindex = 11, red_ifindex = 12, trunk_ifindex = 13
 
 // One loaded program with maps of its own, filled as fixtures/README.md says.
 class Port {
-  public:
+public:
     explicit Port(const sp_port& settings, bool with_worker) : skeleton_(port_bpf::open()) {
-        if (!skeleton_)
-            return;
+        if (!skeleton_) return;
         std::memcpy(const_cast<sp_port*>(&skeleton_->rodata->port), &settings, sizeof(settings));
         if (port_bpf::load(skeleton_.get()) != 0) {
             skeleton_.reset();
             return;
         }
-        if (!with_worker)
-            return;
+        if (!with_worker) return;
         socket_ = socket(AF_XDP, SOCK_RAW, 0);
         std::uint32_t queue = 0;
         EXPECT_EQ(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.xsks), &queue, &socket_, 0), 0);
     }
 
     ~Port() {
-        if (socket_ >= 0)
-            close(socket_);
+        if (socket_ >= 0) close(socket_);
     }
 
     Port(const Port&) = delete;
@@ -113,8 +110,7 @@ class Port {
         std::vector<sp_counter> values(static_cast<std::size_t>(libbpf_num_possible_cpus()));
         for (std::uint32_t i = 0; i < SP_VERDICT_COUNT; i++) {
             EXPECT_EQ(bpf_map_lookup_elem(bpf_map__fd(skeleton_->maps.counters), &i, values.data()), 0);
-            for (const auto& value : values)
-                sums[i] += value.packets;
+            for (const auto& value : values) sums[i] += value.packets;
         }
         return sums;
     }
@@ -137,8 +133,7 @@ class Port {
         Answer answer{SP_VERDICT_COUNT, options.retval};
         unsigned changed = 0;
         for (unsigned i = 0; i < SP_VERDICT_COUNT; i++) {
-            if (after[i] == before[i])
-                continue;
+            if (after[i] == before[i]) continue;
             EXPECT_EQ(after[i], before[i] + 1);
             answer.verdict = static_cast<sp_verdict>(i);
             changed++;
@@ -147,7 +142,7 @@ class Port {
         return answer;
     }
 
-  private:
+private:
     std::unique_ptr<port_bpf, Destroy> skeleton_;
     int socket_ = -1;
 };
@@ -182,23 +177,20 @@ void fill_black(Port& port) {
 std::unique_ptr<Port> make_port(const std::string& name) {
     if (name.ends_with("red")) {
         auto port = std::make_unique<Port>(settings_of(SP_ROLE_RED, red_ifindex), name == "red");
-        if (!port->loaded())
-            return nullptr;
+        if (!port->loaded()) return nullptr;
         port->set_mac(0x0c0000000002);
         port->add_local(1, AF_INET, "10.1.0.1", SP_LOCAL_HOST);
         port->add_local(1, AF_INET6, "2001:db8:1::1", SP_LOCAL_HOST);
         return port;
     }
     sp_port settings = settings_of(SP_ROLE_BLACK, name == "trunk" ? trunk_ifindex : black_ifindex);
-    if (name == "quiet")
-        settings.ike_served = 0;
+    if (name == "quiet") settings.ike_served = 0;
     if (name == "trunk") {
         settings.untagged = 0;
         settings.tagged = 1;
     }
     auto port = std::make_unique<Port>(settings, name != "idle");
-    if (!port->loaded())
-        return nullptr;
+    if (!port->loaded()) return nullptr;
     fill_black(*port);
     if (name == "trunk") {
         port->add_vlan(7, SP_NO_TAG, 7);
@@ -209,8 +201,7 @@ std::unique_ptr<Port> make_port(const std::string& name) {
 
 Port* port_named(const std::string& name) {
     static std::map<std::string, std::unique_ptr<Port>> ports;
-    if (!ports.contains(name))
-        ports[name] = make_port(name);
+    if (!ports.contains(name)) ports[name] = make_port(name);
     return ports[name].get();
 }
 
@@ -219,9 +210,7 @@ const std::vector<fixture::Fixture>& fixtures() {
     return all;
 }
 
-std::vector<std::uint8_t> black_frame(const std::string& layers) {
-    return fixture::make_frame(layers, fixture::mac_of("black"));
-}
+std::vector<std::uint8_t> black_frame(const std::string& layers) { return fixture::make_frame(layers, fixture::mac_of("black")); }
 
 class PortProgram : public testing::TestWithParam<fixture::Fixture> {};
 
@@ -238,8 +227,7 @@ TEST_P(PortProgram, GivesTheVerdict) {
 INSTANTIATE_TEST_SUITE_P(Fixtures, PortProgram, testing::ValuesIn(fixtures()), [](const auto& one) {
     std::string name = one.param.place;
     for (char& c : name)
-        if (std::isalnum(static_cast<unsigned char>(c)) == 0)
-            c = '_';
+        if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
     return name;
 });
 
@@ -262,20 +250,16 @@ TEST(PortProgramCut, EveryFrameAtEveryOctet) {
 // The verdicts that need several frames are in PortProgramRates below.
 TEST(PortProgramFixtures, ReachEveryVerdict) {
     std::set<std::string> reached{"ike_peer_limit", "ike_prefix_limit", "ike_machine_limit", "ike_other_limit"};
-    for (const auto& one : fixtures())
-        reached.insert(one.verdict);
-    for (const auto& verdict : verdicts)
-        EXPECT_TRUE(reached.contains(verdict.name)) << "no fixture ends in " << verdict.name;
+    for (const auto& one : fixtures()) reached.insert(one.verdict);
+    for (const auto& verdict : verdicts) EXPECT_TRUE(reached.contains(verdict.name)) << "no fixture ends in " << verdict.name;
 }
 
 constexpr std::uint64_t hour_ns = 3'600'000'000'000;
 
-sp_rate an_hour(std::uint64_t burst) {
-    return {.interval_ns = hour_ns, .window_ns = (burst - 1) * hour_ns};
-}
+sp_rate an_hour(std::uint64_t burst) { return {.interval_ns = hour_ns, .window_ns = (burst - 1) * hour_ns}; }
 
 class PortProgramRates : public testing::Test {
-  protected:
+protected:
     void make(const sp_ike_rates& rates) {
         sp_port settings = settings_of(SP_ROLE_BLACK, black_ifindex);
         settings.rates = rates;
@@ -313,12 +297,10 @@ TEST_F(PortProgramRates, AnEmptyBucketTakesNothingFromTheOthers) {
     make({.peer = an_hour(1), .prefix = an_hour(2), .machine = an_hour(4), .other = {}});
     port_->add_peer("203.0.113.1");
     EXPECT_EQ(request("203.0.113.1"), SP_IKE);
-    for (int i = 0; i < 10; i++)
-        EXPECT_EQ(request("203.0.113.1"), SP_IKE_PEER_LIMIT); // nothing from its prefix
+    for (int i = 0; i < 10; i++) EXPECT_EQ(request("203.0.113.1"), SP_IKE_PEER_LIMIT); // nothing from its prefix
     EXPECT_EQ(request("203.0.113.2"), SP_IKE);
     EXPECT_EQ(request("203.0.113.3"), SP_IKE);
-    for (int i = 0; i < 10; i++)
-        EXPECT_EQ(request("203.0.113.4"), SP_IKE_PREFIX_LIMIT); // nothing from the machine
+    for (int i = 0; i < 10; i++) EXPECT_EQ(request("203.0.113.4"), SP_IKE_PREFIX_LIMIT); // nothing from the machine
     EXPECT_EQ(request("198.51.100.1"), SP_IKE);
     EXPECT_EQ(request("198.51.101.1"), SP_IKE);
     EXPECT_EQ(request("198.51.102.1"), SP_IKE_MACHINE_LIMIT);
@@ -382,11 +364,9 @@ TEST(PortProgramCapabilities, FourAreEnough) {
         prctl(PR_SET_KEEPCAPS, 1);
         bool ready = setresuid(1000, 1000, 1000) == 0 && cap_set_flag(caps, CAP_PERMITTED, 4, four, CAP_SET) == 0 &&
                      cap_set_flag(caps, CAP_EFFECTIVE, 4, four, CAP_SET) == 0 && cap_set_proc(caps) == 0;
-        if (!ready)
-            _exit(2);
+        if (!ready) _exit(2);
         std::unique_ptr<port_bpf, Destroy> skeleton(port_bpf::open());
-        if (!skeleton)
-            _exit(3);
+        if (!skeleton) _exit(3);
         skeleton->rodata->port.tagged = 1;
         skeleton->rodata->port.ike_served = 1;
         _exit(port_bpf::load(skeleton.get()) == 0 ? 0 : 1);

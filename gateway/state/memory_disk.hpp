@@ -6,12 +6,11 @@
 
 #include <atomic>
 #include <cerrno>
-#include <chrono>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
+#include <unistd.h>
 #include <vector>
 
 namespace sallyport::state {
@@ -93,7 +92,7 @@ public:
     }
 
     int sync(int handle) override {
-        for (; disk_.stuck; std::this_thread::sleep_for(std::chrono::milliseconds(1))) disk_.waiting = true;
+        for (; disk_.stuck; usleep(1000)) disk_.waiting = true;
         disk_.waiting = false;
         const std::lock_guard lock(disk_.mutex);
         if (disk_.step()) return -EIO;

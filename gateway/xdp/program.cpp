@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/xdp/program.hpp"
 
+#include "gateway/xdp/names.hpp"
 #include "gateway/xdp/pins.hpp"
 #include "gateway/xdp/skeleton.hpp"
 
@@ -49,16 +50,10 @@ sp_port settings_of(const PortSpec& port, const Device& device, const ProgramOpt
     return settings;
 }
 
-// "name (id N)" as far as we may know: the name wants CAP_SYS_ADMIN.
+// "name (id N)" as far as we may know it.
 std::string name_of_program(std::uint32_t id) {
-    std::string name;
-    if (Descriptor program(bpf_prog_get_fd_by_id(id)); program) {
-        bpf_prog_info info{};
-        std::uint32_t size = sizeof(info);
-        if (bpf_prog_get_info_by_fd(program.get(), &info, &size) == 0)
-            name = "\"" + std::string(info.name, strnlen(info.name, sizeof(info.name))) + "\" ";
-    }
-    return name + "(id " + std::to_string(id) + ")";
+    const std::string name = program_name(id);
+    return (name.empty() ? "" : "\"" + name + "\" ") + "(id " + std::to_string(id) + ")";
 }
 
 struct Attachment {
@@ -236,6 +231,8 @@ Result<VerdictCounters> PortProgram::counters() const {
 
 namespace {
 
+std::string inside(const std::string& folder, const std::string& name) { return folder + "/" + name; }
+
 std::vector<std::string> names_in(const std::string& directory) {
     std::vector<std::string> names;
     DIR* open = opendir(directory.c_str());
@@ -254,9 +251,9 @@ std::vector<std::string> names_in(const std::string& directory) {
 Result<std::vector<std::string>> detach(const std::string& directory) {
     std::vector<std::string> ports;
     for (const auto& name : names_in(directory)) {
-        const std::string folder = directory + "/" + name;
+        const std::string folder = inside(directory, name);
         for (const auto& pin : names_in(folder)) {
-            const std::string path = folder + "/" + pin;
+            const std::string path = inside(folder, pin);
             if (pin == "link") {
                 // Now, although a living process may hold the link too. A device that is gone has taken the attachment with it (ENOLINK).
                 Descriptor link(bpf_obj_get(path.c_str()));

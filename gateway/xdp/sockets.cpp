@@ -179,9 +179,14 @@ Result<void> Sockets::bind_all(Umem& umem, std::span<PortProgram> ports, unsigne
             return std::unexpected(system_error(-error, "No AF_XDP socket can be bound to queue " + std::to_string(i % queues), name,
                                                 error == -EBUSY ? "Another process holds it: stop that." : ""));
         }
-        const int budget = transmit_budget; // a kernel without it says so, and loses nothing
-        (void)setsockopt(xsk_socket__fd(queue.socket_), SOL_XDP, option_transmit_budget, &budget, sizeof(budget));
-        if (auto set = port.set_socket(i % queues, xsk_socket__fd(queue.socket_)); !set) return set;
+        // Both for copy mode, where a frame on its way is a packet of the kernel's that counts against the send buffer; who cannot have
+        // them loses nothing but system calls.
+        const int budget = transmit_budget;
+        const int send_buffer = static_cast<int>(ring_entries * chunk_size);
+        const int fd = xsk_socket__fd(queue.socket_);
+        (void)setsockopt(fd, SOL_XDP, option_transmit_budget, &budget, sizeof(budget));
+        (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &send_buffer, sizeof(send_buffer));
+        if (auto set = port.set_socket(i % queues, fd); !set) return set;
     }
     zero_copy_ = zero_copy;
     return {};

@@ -89,12 +89,15 @@ protected:
     }
 
     static void make_wires(unsigned queues) {
+        make_wire("black0", "wan0", queues);
+        make_wire("red0", "lan0", queues);
+    }
+
+    static void make_wire(const std::string& near, const std::string& far, unsigned queues) {
         const std::string count = std::to_string(queues);
         const std::string many = " numrxqueues " + count + " numtxqueues " + count;
-        for (const auto& [near, far] : {std::pair{"black0", "wan0"}, {"red0", "lan0"}})
-            ASSERT_TRUE(shell("/bin/ip link del " + std::string(near) + " 2>/dev/null; /bin/ip link add " + near + many +
-                              " type veth peer name " + far + many + " && /bin/ip link set " + near + " up && /bin/ip link set " + far +
-                              " up"));
+        ASSERT_TRUE(shell("/bin/ip link del " + near + " 2>/dev/null; /bin/ip link add " + near + many + " type veth peer name " + far +
+                          many + " && /bin/ip link set " + near + " up && /bin/ip link set " + far + " up"));
     }
 
     void start(const Desired& desired = two_ports()) {

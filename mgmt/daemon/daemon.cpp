@@ -169,10 +169,17 @@ ExitStatus Daemon::stop() {
 }
 
 void Daemon::note(const control::Note& note) {
+    journal::Fields fields{.place = note.place, .remedy = note.remedy};
+    // The gateway names an SA by "NAME direction".
+    for (const std::string_view direction : {" outbound", " inbound"})
+        if (note.level == control::Level::error && note.place.ends_with(direction)) {
+            fields.connection = note.place.substr(0, note.place.size() - direction.size());
+            return say(Event::sa_refused, note.sentence, fields);
+        }
     const Event event = note.level == control::Level::error     ? Event::gateway_error
                         : note.level == control::Level::warning ? Event::gateway_warning
                                                                 : Event::gateway_note;
-    say(event, note.sentence, {.place = note.place, .remedy = note.remedy});
+    say(event, note.sentence, fields);
 }
 
 varlink::StatusView Daemon::status() {
@@ -291,13 +298,35 @@ void Daemon::look_at_connections(const std::vector<control::PortStatus>& ports) 
     for (const auto& [name, state] : connection_state_)
         if (!now.contains(name)) say(Event::sa_removed, std::format("Connection {} is gone", name), {.connection = name});
     connection_state_ = std::move(now);
+    look_at_sas(sas);
     look_at_numbers(sas);
+}
+
+/// What is refused the gateway says itself, when it happens.
+void Daemon::look_at_sas(const std::vector<control::SaStatus>& sas) {
+    constexpr std::size_t most_lines = 256;
+    std::set<std::pair<std::string, std::uint32_t>> now;
+    std::vector<const control::SaStatus*> fresh;
+    for (const control::SaStatus& sa : sas) {
+        if (!sa.refused.empty()) continue;
+        const auto key = std::pair(std::format("{} {}", sa.name, sa.direction == Direction::outbound ? "outbound" : "inbound"), sa.spi);
+        if (!installed_.contains(key)) fresh.push_back(&sa);
+        now.insert(key);
+    }
+    installed_ = std::move(now);
+    if (fresh.size() > most_lines) return say(Event::sa_installed, std::format("{} SAs are in force", fresh.size()));
+    for (const control::SaStatus* sa : fresh)
+        say(Event::sa_installed,
+            std::format("SA {} {} is in force: SPI {:#010x}, {}, peer {}", sa->name,
+                        sa->direction == Direction::outbound ? "outbound" : "inbound", sa->spi, info(sa->algorithm).name,
+                        to_string(sa->outer_remote)),
+            {.connection = sa->name, .peer = to_string(sa->outer_remote), .spi = sa->spi});
 }
 
 void Daemon::look_at_numbers(const std::vector<control::SaStatus>& sas) {
     constexpr std::uint64_t near = 0xf0000000; // of 2^32
     for (const control::SaStatus& sa : sas)
-        if (sa.sequence == SequenceKind::short_32 && sa.number >= near && near_end_.emplace(sa.name, true).second)
+        if (sa.sequence == SequenceKind::short_32 && sa.number >= near && near_end_.insert(sa.name).second)
             say(Event::sequence_near_end, std::format("Connection {} has used {} of 4294967295 sequence numbers", sa.name, sa.number),
                 {.connection = sa.name, .peer = to_string(sa.outer_remote), .spi = sa.spi});
 }

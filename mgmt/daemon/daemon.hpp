@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -55,6 +56,7 @@ private:
     void look();
     void look_at_ports(const std::vector<control::PortStatus>& ports);
     void look_at_connections(const std::vector<control::PortStatus>& ports);
+    void look_at_sas(const std::vector<control::SaStatus>& sas);
     void look_at_numbers(const std::vector<control::SaStatus>& sas);
 
     Arguments arguments_;
@@ -63,11 +65,11 @@ private:
     std::unique_ptr<varlink::Server> server_;
     sd_event* loop_ = nullptr;
     int lock_ = -1;
-    bool detached_ = false;
     std::uint64_t looks_ = 0;
     std::map<std::string, bool> port_up_;
-    std::map<std::string, std::string> connection_state_; // "up", or why not
-    std::map<std::string, bool> near_end_;
+    std::map<std::string, std::string> connection_state_;       // "up", or why not
+    std::set<std::pair<std::string, std::uint32_t>> installed_; // "NAME direction" and SPI
+    std::set<std::string> near_end_;
 };
 
 /// Blocks the signals that the loop takes, in this thread and all that it makes.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // sallyport-gateway: the data plane as a process.
+#include "gateway/xdp/names.hpp"
 #include "mgmt/daemon/capabilities.hpp"
 #include "mgmt/daemon/daemon.hpp"
 #include "mgmt/journal/journal.hpp"
@@ -9,6 +10,7 @@
 #include <format>
 #include <getopt.h>
 #include <optional>
+#include <sys/prctl.h>
 
 namespace {
 
@@ -63,6 +65,8 @@ int main(int argc, char** argv) {
     const std::optional<Arguments> arguments = arguments_of(argc, argv, status);
     if (!arguments) return status;
     block_signals();
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); // no memory with keys in a core file, nor for another process of our user
+    xdp::learn_program_names();               // a foreign program on a port is refused by name, which only CAP_SYS_ADMIN sees
     if (const auto dropped = drop_capabilities(); !dropped) {
         journal::say(journal::Event::privilege_missing, dropped.error().sentence);
         return failed;

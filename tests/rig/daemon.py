@@ -45,6 +45,7 @@ class Gateway:
         run("mount", "-t", "bpf", "-o", "mode=0700", "bpf", self.run_directory / "bpf")
         self.process = None
         self.notify = None
+        self.prefix = []  # a command that starts it
         self.configure(config)
 
     def configure(self, config):
@@ -72,10 +73,11 @@ class Gateway:
             self.notify.close()
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.bind(str(path))
+        path.chmod(0o777)
         before = self.log.stat().st_size if self.log.exists() else 0
         surroundings = {"PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(path), "LANG": "C.UTF-8", **(environment or {})}
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(self.space.command(BIN / "sallyport-gateway", "--config", self.file), stdin=subprocess.DEVNULL,
+            self.process = subprocess.Popen(self.space.command(*self.prefix, BIN / "sallyport-gateway", "--config", self.file), stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log, env=surroundings, process_group=0)
         end = time.monotonic() + timeout
         while True:

@@ -263,13 +263,19 @@ def test_a_foreign_program_is_refused(tmp_path):
                       'char l[] __attribute__((section("license"), used)) = "GPL";\n')
     run("clang-19", "-target", "bpf", "-O2", "-g", "-c", source, "-o", tmp_path / "foreign.o", timeout=30)
     with Single() as rig:
-        rig.gw.ip("link", "set", "dev", "red", "xdp", "object", tmp_path / "foreign.o", "section", "xdp")
+        pins = rig.directory / "foreign"
+        pins.mkdir()
+        run("mount", "-t", "bpf", "bpf", pins)
+        run("bpftool", "prog", "load", tmp_path / "foreign.o", pins / "program", "type", "xdp")
+        rig.gw.ip("link", "set", "dev", "red", "xdp", "pinned", pins / "program")
+        run("umount", pins)
+        pins.rmdir()
         number = rig.gw.xdp()["red"]
         try:
             with pytest.raises(Refused) as refused:
                 rig.start(tunnels(rig))
             assert "foreign" in refused.value.text
-            assert str(number) in refused.value.text
+            assert f"(id {number}" in refused.value.text
             assert rig.gw.xdp().get("red") == number, "the foreign program stays"
         finally:
             rig.gw.ip("link", "set", "dev", "red", "xdp", "off")

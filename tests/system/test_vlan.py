@@ -76,3 +76,8 @@ def test_vlans_on_a_trunk():
             with Change(rig.daemon) as change:
                 rig.red.send(other)
                 change.expect([{"red.unknown_vlan": 1}, {"unknown_vlan": 1}])
+
+
+def test_tags_beside_the_frame_are_warned_of(single):
+    """The driver of veth keeps a tag beside the frame when its sender does, where neither AF_XDP nor the program sees it: the journal says it."""
+    assert "tag" in single.daemon.said()
