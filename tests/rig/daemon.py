@@ -129,7 +129,7 @@ class Gateway:
         """Unlinks what is pinned, as a reboot does; the kernel's own entries stay. Then no program is left on the interfaces."""
         for path in sorted((self.run_directory / "bpf").rglob("*"), reverse=True):
             if path.suffix != ".debug":
-                path.rmdir() if path.is_dir() else path.unlink()
+                path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
         until(lambda: not self.space.xdp(), what=f"{self.space.name} without XDP programs")
 
     def remove(self):

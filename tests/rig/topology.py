@@ -9,7 +9,7 @@ from pathlib import Path
 
 from . import config
 from .daemon import Gateway
-from .net import Namespace, RigError, veth
+from .net import Namespace, RigError, run, veth
 from .wire import Tap, ethernet
 
 _numbers = itertools.count(1)
@@ -41,6 +41,21 @@ class Rig:
         made = Tap(space, interface)
         self.taps.append(made)
         return made
+
+    @contextlib.contextmanager
+    def program(self, source, kind, scratch):
+        """Path of a pinned BPF program (`kind`: xdp, tc) made of C, for as long as the block runs; attached it stays longer."""
+        (scratch / "program.c").write_text(source)
+        run("clang-19", "-target", "bpf", "-O2", "-g", "-c", scratch / "program.c", "-o", scratch / "program.o", timeout=30)
+        pins = self.directory / "programs"
+        pins.mkdir()
+        run("mount", "-t", "bpf", "bpf", pins)
+        try:
+            run("bpftool", "prog", "load", scratch / "program.o", pins / "program", "type", kind)
+            yield pins / "program"
+        finally:
+            run("umount", pins)
+            pins.rmdir()
 
     def close(self):
         faults = []
