@@ -264,3 +264,11 @@ class Pair(Rig):
         if not found:
             raise RigError(f"ping: {result.stdout} {result.stderr}")
         return int(found[1]), int(found[2])
+
+    def pings(self, kind="4in4", count=5, interval=0.01, size=56, source="A", timeout=10, *options):
+        """Pings of which each must be answered; what the gateways counted meanwhile stands in the complaint."""
+        before = {side: daemon.counters() for side, daemon in self.daemon.items()}
+        found = self.ping(kind, count, interval, size, source, timeout, *options)
+        if found != (count, count):
+            counted = {side: daemon.counters().since(before[side]) for side, daemon in self.daemon.items()}
+            raise AssertionError(f"{found[1]} of {count} pings answered ({kind} from {source}); the gateways counted {counted}")
