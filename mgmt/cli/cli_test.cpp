@@ -175,6 +175,12 @@ TEST(Words, ThatMakeNoSense) {
     }
 }
 
+TEST(Words, UnknownCommandIsNamed) {
+    EXPECT_EQ(type({"stauts"}).err,
+              "sallyport: there is no command \"stauts\"; did you mean \"status\"?\nRun with --help for more information.\n");
+    EXPECT_EQ(type({"\x1b[2J"}).err, "sallyport: there is no command \"\\x1b[2J\"\nRun with --help for more information.\n");
+}
+
 TEST(Words, HelpNamesEveryCommand) {
     const Said said = type({"--help"});
     EXPECT_EQ(said.status, done);
