@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every test of the default run, or those named; called by ./dev test inside the development root.
 
-Names: structure, unit, asan, system, threads, kernels, the name of a test binary, a file of tests/system.
+Names: unit, structure, asan, system, threads, kernels, the name of a test binary, a file of tests/system.
 """
 
 import os
@@ -22,7 +22,7 @@ BUILD_LIMIT = 12 * 60  # seconds of a clean build of the test preset on two core
 WHOLE_LIMIT = 25 * 60  # seconds of the default run
 BINARY_LIMIT = 180  # seconds one test binary may take
 SYSTEM_LIMIT = 15 * 60
-DEFAULT = ["structure", "unit", "asan", "system"]
+DEFAULT = ["unit", "structure", "asan", "system"]  # structure looks at the programs that unit builds
 CORES = os.cpu_count() or 2
 
 

@@ -198,3 +198,8 @@ class Counters:
     def drops_since(self, before):
         """name -> by how much it rose."""
         return {name: value - before.drops.get(name, 0) for name, value in self.drops.items() if value != before.drops.get(name, 0)}
+
+    def since(self, before):
+        """Everything that rose, for messages."""
+        return {"/".join(filter(None, key)): value - before.values.get(key, 0) for key, value in self.values.items()
+                if value != before.values.get(key, 0)}

@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from . import config
@@ -234,11 +235,11 @@ class Pair(Rig):
                                           0x1000 + number, 0x2000 + number, **options))
         return made
 
-    def start(self, connections=None, *, start=True, settings=None, **more):
-        """Makes both gateways and starts them; `connections` is A's view."""
+    def start(self, connections=None, *, start=True, settings=None, changes=None, **more):
+        """Makes both gateways and starts them; `connections` is A's view, `changes` are fields that B has otherwise."""
         connections = self.connections() if connections is None else connections
         for side in "AB":
-            seen = connections if side == "A" else [connection.mirrored() for connection in connections]
+            seen = connections if side == "A" else [replace(connection.mirrored(), **(changes or {})) for connection in connections]
 
             def text(gateway, seen=seen):
                 return config.render(gateway.settings(queues=self.queues, **(settings or {})),
@@ -264,3 +265,11 @@ class Pair(Rig):
         if not found:
             raise RigError(f"ping: {result.stdout} {result.stderr}")
         return int(found[1]), int(found[2])
+
+    def pings(self, kind="4in4", count=5, interval=0.01, size=56, source="A", timeout=10, *options):
+        """Pings of which each must be answered; what the gateways counted meanwhile stands in the complaint."""
+        before = {side: daemon.counters() for side, daemon in self.daemon.items()}
+        found = self.ping(kind, count, interval, size, source, timeout, *options)
+        if found != (count, count):
+            counted = {side: daemon.counters().since(before[side]) for side, daemon in self.daemon.items()}
+            raise AssertionError(f"{found[1]} of {count} pings answered ({kind} from {source}); the gateways counted {counted}")

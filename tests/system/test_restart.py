@@ -291,12 +291,12 @@ def test_both_gateways_of_a_pair_die_in_turn():
     """Pings go on by themselves after each restart."""
     with Pair() as rig:
         rig.start()
-        assert rig.ping(count=5) == (5, 5)
+        rig.pings(count=5)
         with Recorder(rig.wan, "toA") as record:
             for side in "AB":
                 rig.daemon[side].kill()
                 assert rig.ping(count=3, interval=0.05, timeout=8)[1] == 0
                 rig.daemon[side].start()
-                assert rig.ping(count=5) == (5, 5)
+                rig.pings(count=5)
         assert {frame.what() for frame in record.frames} <= {"esp", "arp", "nd"}
         no_number_twice(record.frames)
