@@ -425,32 +425,6 @@ TEST(Marks, AnInboundMarkComesDownAfterABurst) {
     ASSERT_TRUE(soon([&] { return sequence::accept(used.space, 304'097) == DropReason::none; }));
 }
 
-/// The owner looked at the mark before it came down and enters its number afterwards: the high mark stays on the disk.
-TEST(Marks, AMarkDoesNotComeDownUnderANumberOnItsWay) {
-    MemoryDisk disk;
-    const SaSpec spec = sa(Direction::inbound);
-    disk.boot({{"marks", file_of({&spec, 1})}});
-    const auto marks = marks_on(disk);
-    Used used(spec);
-    ASSERT_TRUE(used.admit(*marks, spec));
-    ASSERT_TRUE(marks->settle(5000));
-    EXPECT_EQ(sequence::accept(used.space, 300'000), DropReason::mark_not_durable);
-    ASSERT_TRUE(soon([&] { return sequence::accept(used.space, 300'000) == DropReason::none; }));
-    ASSERT_TRUE(soon([&] { return used.mark() > 700'000; }));
-    static std::atomic<std::uint64_t>* number;
-    static std::atomic<int> graces;
-    number = reinterpret_cast<std::atomic<std::uint64_t>*>(&used.memory[0].words[number_word]);
-    graces = 0;
-    marks->set_grace_period([] {
-        if (graces++ == 0) *number = 350'000; // allowed by the mark as it was
-    });
-    ASSERT_TRUE(soon([&] { return graces > 0; }));
-    for (int i = 0; i < 200; ++i) {
-        EXPECT_GE(on_disk(disk).records[0].mark, 350'000U);
-        std::this_thread::sleep_for(1ms);
-    }
-}
-
 TEST(Marks, AShortSpaceHasNoMarkBeyondItsEnd) {
     MemoryDisk disk;
     SaSpec spec = sa(Direction::outbound);
