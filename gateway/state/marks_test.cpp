@@ -255,7 +255,7 @@ TEST(Marks, MemoryThatDoesNotBelongToTheFileIsNotBelieved) {
 }
 
 TEST(Refusal, AFileThatWasPutBackIsFoundOut) {
-    // A file from before a reboot, or one made anew for a key that was in use, names another memory: the numbers there were used all the same.
+    // A file from before a reboot, or one made anew for a key that was in use, names another memory: the numbers were used all the same.
     for (const Instance& units : {here, elsewhere})
         for (const Direction direction : {Direction::outbound, Direction::inbound}) {
             MemoryDisk disk;
