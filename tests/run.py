@@ -236,19 +236,24 @@ def kernels(score):
 STEPS = {"structure": structure, "unit": unit, "asan": asan, "threads": threads, "system": system, "kernels": kernels}
 
 
+def is_file(name):
+    return (TOP / name.split("::")[0]).is_file()
+
+
 def main(names):
     start = time.monotonic()
     score = Score()
+    for name in names:  # before anything is built
+        if not (name in STEPS or is_file(name) or re.fullmatch(r"\w+_(test|replay)", name)):
+            sys.exit(f"dev: no test '{name}'; see ./dev --help")
     for name in names or DEFAULT:
         step = time.monotonic()
         if name in STEPS:
             STEPS[name](score)
-        elif (TOP / name.split("::")[0]).is_file():
+        elif is_file(name):
             system(score, [name])
-        elif re.fullmatch(r"\w+_(test|replay)", name):
-            unit(score, name)
         else:
-            sys.exit(f"dev: no test '{name}'; see ./dev --help")
+            unit(score, name)
         say(f"   {name}: {time.monotonic() - step:.0f} s")
     seconds = time.monotonic() - start
     if not names:

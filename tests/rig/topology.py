@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from . import config
@@ -234,11 +235,11 @@ class Pair(Rig):
                                           0x1000 + number, 0x2000 + number, **options))
         return made
 
-    def start(self, connections=None, *, start=True, settings=None, **more):
-        """Makes both gateways and starts them; `connections` is A's view."""
+    def start(self, connections=None, *, start=True, settings=None, changes=None, **more):
+        """Makes both gateways and starts them; `connections` is A's view, `changes` are fields that B has otherwise."""
         connections = self.connections() if connections is None else connections
         for side in "AB":
-            seen = connections if side == "A" else [connection.mirrored() for connection in connections]
+            seen = connections if side == "A" else [replace(connection.mirrored(), **(changes or {})) for connection in connections]
 
             def text(gateway, seen=seen):
                 return config.render(gateway.settings(queues=self.queues, **(settings or {})),

@@ -101,3 +101,25 @@ def test_the_worked_examples():
             rig.daemon[side].first_start()
         for kind in ("4in4", "6in4"):
             rig.pings(kind, 20)
+
+
+DIFFERENCES = {
+    "keys": ({"label": "other keys"}, "bad_icv"),
+    "SPI": ({"spi_in": 0x7777}, "unknown_spi"),
+    "algorithm": ({"algorithm": "aes-256-gcm"}, "bad_icv"),
+    "numbers": ({"esn": False}, "bad_icv"),
+    "peer": ({"remote": "192.0.2.77"}, "wrong_outer_address"),
+    "networks": ({"remote_networks": ["10.99.0.0/24"], "local_networks": ["10.2.0.0/24"]}, "selector_mismatch"),
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENCES)
+def test_gateways_that_do_not_agree(name):
+    """What differs is what the receiver counts; nothing arrives, and nothing goes in clear."""
+    changes, reason = DIFFERENCES[name]
+    with Pair() as rig:
+        rig.start(rig.connections()[:1], changes=changes)
+        with Recorder(rig.wan, "toA") as record:
+            assert rig.ping(count=5, timeout=8)[1] == 0
+        assert [frame.what() for frame in record.frames if frame.clear()] == []
+        assert rig.daemon["B"].counters().drops.get(reason) == 5, rig.daemon["B"].counters().drops
