@@ -8,13 +8,13 @@
 #include "gateway/state/marks.hpp"
 #include "gateway/xdp/rig.hpp"
 
-#include <format>
 #include <gmock/gmock.h>
 
 #include <algorithm>
 #include <cstring>
 #include <ctime>
 #include <filesystem>
+#include <format>
 #include <poll.h>
 #include <string>
 
