@@ -262,11 +262,11 @@ int main(int argc, char** argv) {
                 crypto::describe(transform::engine_in_use()).c_str(), pace->core, pace->pairs, pace->series);
     const rcu::Reader reader;
     std::vector<Row> rows;
-    const bool good = run(sizes, *pace, rows);
+    const bool measured = run(sizes, *pace, rows);
     veth::leave();
-    if (!good) return 1;
-    for (const Row& row : rows)
-        std::printf("bar: %s at most 1.20: %.3f, %s\n", row.name.c_str(), row.median / *row.baseline,
-                    row.median / *row.baseline <= 1.20 ? "met" : "not met");
-    return pace->json.empty() || write_json(rows, pace->json) ? 0 : 1;
+    if (measured)
+        for (const Row& row : rows)
+            std::printf("bar: %s at most 1.20: %.3f, %s\n", row.name.c_str(), row.median / *row.baseline,
+                        row.median / *row.baseline <= 1.20 ? "met" : "not met");
+    return finish(measured, rows, *pace);
 }

@@ -238,6 +238,12 @@ void pin(Pace& pace) {
 
 } // namespace
 
+int finish(bool measured, const std::vector<Row>& results, const Pace& pace) {
+    const bool good = measured && (pace.json.empty() || write_json(results, pace.json));
+    std::printf("%zu passed, %d failed\n", results.size() + (measured ? 1 : 0), good ? 0 : 1);
+    return good ? 0 : 1;
+}
+
 std::optional<Pace> pace_from(std::vector<std::string>& arguments) {
     Pace pace;
     std::vector<std::string> left;

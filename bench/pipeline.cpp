@@ -282,7 +282,7 @@ int main(int argc, char** argv) {
     std::printf("%s, core %d, %u pairs a series, %u series\n", crypto::describe(transform::engine_in_use()).c_str(), pace->core,
                 pace->pairs, pace->series);
     std::vector<Row> results;
-    if (!run(*options, *pace, results)) return 1;
-    print_bars(results);
-    return pace->json.empty() || write_json(results, pace->json) ? 0 : 1;
+    const bool measured = run(*options, *pace, results);
+    if (measured) print_bars(results);
+    return finish(measured, results, *pace);
 }

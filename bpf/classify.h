@@ -52,15 +52,6 @@ static __always_inline bool is_link_scope(const struct frame* f) {
     return d[0] == 0xff && ((d[1] & 0xf) == 1 || (d[1] & 0xf) == 2);
 }
 
-// RFC 4861: a hop limit of 255 says that no router has passed it on.
-static __always_inline bool is_neighbour_discovery(struct xdp_md* ctx, const struct frame* f) {
-    struct icmp_header icmp;
-
-    if (f->family != SP_IPV6 || f->protocol != PROTOCOL_ICMPV6 || f->hop_limit != 255) return false;
-    if (f->l4 + sizeof(icmp) > f->end || !load(ctx, f->l4, &icmp, sizeof(icmp))) return false;
-    return icmp.type >= ND_ROUTER_SOLICITATION && icmp.type <= ND_REDIRECT;
-}
-
 static __always_inline __u32 local_flags(struct frame* f) {
     struct sp_local_key* key = &f->key.local;
     __u32* flags;
@@ -71,6 +62,20 @@ static __always_inline __u32 local_flags(struct frame* f) {
     __builtin_memcpy(key->address, f->destination, sizeof(key->address));
     flags = bpf_map_lookup_elem(&local_addresses, key);
     return flags ? *flags : 0;
+}
+
+// fe80::/10 (RFC 4291 2.5.6): no router passes it on.
+static __always_inline bool is_link_local(const __u8 address[16]) { return address[0] == 0xfe && (address[1] & 0xc0) == 0x80; }
+
+// RFC 4861: a hop limit of 255 says that no router has passed it on. One to another address than ours is no discovery but transit: the
+// kernel would forward it.
+static __always_inline bool is_neighbour_discovery(struct xdp_md* ctx, struct frame* f) {
+    struct icmp_header icmp;
+
+    if (f->family != SP_IPV6 || f->protocol != PROTOCOL_ICMPV6 || f->hop_limit != 255) return false;
+    if (f->l4 + sizeof(icmp) > f->end || !load(ctx, f->l4, &icmp, sizeof(icmp))) return false;
+    if (icmp.type < ND_ROUTER_SOLICITATION || icmp.type > ND_REDIRECT) return false;
+    return is_link_scope(f) || is_link_local(f->destination) || local_flags(f) != 0;
 }
 
 static __always_inline struct sp_prefix_key* prefix_key(struct frame* f, const __u8 address[16]) {

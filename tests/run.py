@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every test of the default run, or those named; called by ./dev test inside the development root.
 
-Names: structure, unit, asan, system, threads, kernels, the name of a test binary, a file of tests/system.
+Names: unit, structure, asan, system, threads, kernels, the name of a test binary, a file of tests/system.
 """
 
 import os
@@ -22,7 +22,7 @@ BUILD_LIMIT = 12 * 60  # seconds of a clean build of the test preset on two core
 WHOLE_LIMIT = 25 * 60  # seconds of the default run
 BINARY_LIMIT = 180  # seconds one test binary may take
 SYSTEM_LIMIT = 15 * 60
-DEFAULT = ["structure", "unit", "asan", "system"]
+DEFAULT = ["unit", "structure", "asan", "system"]  # structure looks at the programs that unit builds
 CORES = os.cpu_count() or 2
 
 
@@ -236,19 +236,24 @@ def kernels(score):
 STEPS = {"structure": structure, "unit": unit, "asan": asan, "threads": threads, "system": system, "kernels": kernels}
 
 
+def is_file(name):
+    return (TOP / name.split("::")[0]).is_file()
+
+
 def main(names):
     start = time.monotonic()
     score = Score()
+    for name in names:  # before anything is built
+        if not (name in STEPS or is_file(name) or re.fullmatch(r"\w+_(test|replay)", name)):
+            sys.exit(f"dev: no test '{name}'; see ./dev --help")
     for name in names or DEFAULT:
         step = time.monotonic()
         if name in STEPS:
             STEPS[name](score)
-        elif (TOP / name.split("::")[0]).is_file():
+        elif is_file(name):
             system(score, [name])
-        elif re.fullmatch(r"\w+_(test|replay)", name):
-            unit(score, name)
         else:
-            sys.exit(f"dev: no test '{name}'; see ./dev --help")
+            unit(score, name)
         say(f"   {name}: {time.monotonic() - step:.0f} s")
     seconds = time.monotonic() - start
     if not names:

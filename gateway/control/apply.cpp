@@ -132,7 +132,7 @@ Result<void> Gateway::Inside::apply(Desired wanted) {
 /// All or nothing. The workers go from the old to the new at one moment; what only one of both protects stays protected until then.
 Result<void> Gateway::Inside::change(const Desired& wanted, SaDifference difference) {
     if (auto done = prepare_boundary(wanted); !done) {
-        (void)fill_maps(desired);
+        settle_boundary();
         return done;
     }
     // A rule too many is found before anything has changed: the SAs do not count for that.
@@ -143,8 +143,9 @@ Result<void> Gateway::Inside::change(const Desired& wanted, SaDifference differe
     auto applied = arranged ? store->apply({std::move(difference.install), std::move(difference.update), std::move(difference.remove)})
                             : Result<store::Applied>(std::unexpected(std::move(arranged.error())));
     if (!applied) {
-        if (other_tables) (void)mirror->arrange(desired.vpns, desired.ports);
-        (void)fill_maps(desired);
+        if (other_tables)
+            if (auto back = mirror->arrange(desired.vpns, desired.ports); !back) note(Level::error, back.error());
+        settle_boundary();
         return std::unexpected(std::move(applied.error()));
     }
     into_tables(*applied);

@@ -2,6 +2,7 @@
 #include "gateway/control/boundary.hpp"
 #include "gateway/control/inside.hpp"
 #include "gateway/tables/rcu.hpp"
+#include "gateway/xdp/pins.hpp"
 
 #include <algorithm>
 #include <ctime>
@@ -116,6 +117,7 @@ Result<void> Gateway::Inside::open_state() {
     const std::string directory = xdp::pin_directory(desired.settings);
     std::error_code ignored;
     std::filesystem::create_directories(directory, ignored); // what matters is said by who opens it
+    if (auto checked = xdp::check_pin_directory(directory); !checked) return checked;
     auto opened = state::Units::pinned(directory + "/numbers-and-windows", store::Store::units_for(desired.sas));
     if (!opened) return std::unexpected(std::move(opened.error()));
     units = std::move(*opened);

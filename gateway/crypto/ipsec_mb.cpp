@@ -39,7 +39,7 @@ const Manager& shared_manager() {
     return manager;
 }
 
-/// What a thread needs for jobs and bursts: their lanes live in the manager.
+/// What a thread needs for jobs and bursts: their lanes live in the manager. Without memory for it nothing is sealed.
 struct Lanes {
     Manager manager = new_manager();
     std::array<IMB_JOB, batch_size> jobs{};
@@ -49,6 +49,10 @@ struct Lanes {
 Lanes& lanes() {
     thread_local const auto own = std::make_unique<Lanes>();
     return *own;
+}
+
+void refuse(Packet* packets, unsigned count) {
+    for (unsigned i = 0; i < count; ++i) packets[i].good = false;
 }
 
 // --- AES-GCM ---
@@ -210,11 +214,13 @@ void chacha_job(IMB_MGR* manager, IMB_CIPHER_DIRECTION direction, Packet& packet
 
 void chacha_seal(Packet* packets, unsigned count) {
     IMB_MGR* manager = lanes().manager.get();
+    if (manager == nullptr) return refuse(packets, count);
     for (unsigned i = 0; i < count; ++i) chacha_job(manager, IMB_DIR_ENCRYPT, packets[i], packets[i].icv);
 }
 
 void chacha_open(Packet* packets, unsigned count) {
     IMB_MGR* manager = lanes().manager.get();
+    if (manager == nullptr) return refuse(packets, count);
     std::uint8_t expected[icv_size];
     for (unsigned i = 0; i < count; ++i) {
         Packet& packet = packets[i];
@@ -288,6 +294,7 @@ void cbc_job(const CbcCalls& calls, const Packet& packet, IMB_JOB& job, std::uin
 template <const CbcCalls& calls>
 void cbc_seal(Packet* packets, unsigned count) {
     Lanes& own = lanes();
+    if (own.manager == nullptr) return refuse(packets, count);
     for (unsigned i = 0; i < count; ++i) {
         Packet& packet = packets[i];
         cbc_job(calls, packet, own.jobs[i], own.icvs[i].data());
@@ -305,6 +312,7 @@ void cbc_seal(Packet* packets, unsigned count) {
 template <const CbcCalls& calls>
 void cbc_open(Packet* packets, unsigned count) {
     Lanes& own = lanes();
+    if (own.manager == nullptr) return refuse(packets, count);
     std::array<std::array<std::uint8_t, icv_size>, batch_size> received;
     for (unsigned i = 0; i < count; ++i) {
         Packet& packet = packets[i];

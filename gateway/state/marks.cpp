@@ -149,7 +149,10 @@ void Marks::Inside::read() {
     }
     adopt = marks->units == units;
     was_clean = marks->clean;
-    for (MarkRecord& record : marks->records) records.emplace(Key{record.direction, record.key}, Entry{std::move(record)});
+    for (MarkRecord& record : marks->records) {
+        const Key key{record.direction, record.key};
+        records.emplace(key, Entry{std::move(record)});
+    }
     if (auto written_back = replace(*files, file_name, content(false)); !written_back) {
         refusal = written_back.error();
         refusal->remedy = "make the state directory writable for the gateway";

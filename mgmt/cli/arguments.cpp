@@ -3,9 +3,14 @@
 #include "mgmt/cli/arguments.hpp"
 
 #include "mgmt/cli/commands.hpp"
+#include "mgmt/config/item.hpp"
 
+#include <algorithm>
+#include <format>
 #include <map>
 #include <sstream>
+#include <string_view>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -22,6 +27,20 @@ void add_socket(CLI::App* command, Arguments& to) {
     command->add_option("--socket", to.socket, "the gateway's control socket")->type_name("PATH")->capture_default_str();
 }
 
+using Commands = std::map<CLI::App*, Command>;
+
+bool is_command(std::string_view word, const Commands& commands) {
+    return std::ranges::any_of(commands, [&](const auto& entry) { return entry.first->get_name() == word; });
+}
+
+std::string no_command(std::string_view word, const Commands& commands) {
+    std::vector<std::string_view> names;
+    for (const auto& [command, which] : commands) names.push_back(command->get_name());
+    const std::string_view near = config::nearest(word, names);
+    return std::format("sallyport: there is no command \"{}\"{}\nRun with --help for more information.\n", config::shown(word),
+                       near.empty() ? std::string{} : std::format("; did you mean \"{}\"?", near));
+}
+
 } // namespace
 
 std::optional<Arguments> parse(int argc, const char* const* argv, std::string& out, std::string& err, int& status) {
@@ -31,7 +50,7 @@ std::optional<Arguments> parse(int argc, const char* const* argv, std::string& o
     app.set_version_flag("--version", "sallyport " SALLYPORT_VERSION);
     app.footer("Exit status: 0 it is done, 1 it did not work or the file has mistakes, 2 the words make no sense, 3 no gateway runs.");
 
-    std::map<CLI::App*, Command> commands;
+    Commands commands;
     CLI::App* check = add(app, "check", "say what is wrong with a configuration file, without touching anything", result);
     check->add_option("FILE", result.file, "sallyport.toml; conf.d/*.toml beside it are read too")->required();
     commands[check] = Command::check;
@@ -60,6 +79,12 @@ std::optional<Arguments> parse(int argc, const char* const* argv, std::string& o
     commands[add(app, "features", "show what this version can do", result)] = Command::features;
     for (CLI::App* command : {show, sa, policy, counters, reload, detach}) add_socket(command, result);
 
+    // CLI11 says of a word that is none only that a command is needed.
+    if (const std::string_view first = argc > 1 ? argv[1] : ""; !first.empty() && first.front() != '-' && !is_command(first, commands)) {
+        err += no_command(first, commands);
+        status = bad_words;
+        return std::nullopt;
+    }
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

@@ -10,7 +10,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <format>
 #include <fstream>
+#include <iterator>
 
 namespace sallyport::cli {
 namespace {
@@ -173,6 +175,22 @@ TEST(Words, ThatMakeNoSense) {
         EXPECT_EQ(said.status, bad_words);
         EXPECT_FALSE(said.err.empty());
     }
+}
+
+TEST(Words, ReadmeShowsTheFeatures) {
+    std::string table = "| feature | source | state |\n| --- | --- | --- |\n";
+    for (const Feature& one : features)
+        table += std::format("| {} | {} | {}{}{} |\n", one.name, one.source, one.state == FeatureState::complete ? "complete" : "partial",
+                             one.note.empty() ? "" : "; ", one.note);
+    std::ifstream file(SALLYPORT_SOURCE_DIR "/README.md");
+    const std::string readme(std::istreambuf_iterator<char>(file), {});
+    EXPECT_THAT(readme, HasSubstr(table + "\n"));
+}
+
+TEST(Words, UnknownCommandIsNamed) {
+    EXPECT_EQ(type({"stauts"}).err,
+              "sallyport: there is no command \"stauts\"; did you mean \"status\"?\nRun with --help for more information.\n");
+    EXPECT_EQ(type({"\x1b[2J"}).err, "sallyport: there is no command \"\\x1b[2J\"\nRun with --help for more information.\n");
 }
 
 TEST(Words, HelpNamesEveryCommand) {

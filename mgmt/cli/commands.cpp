@@ -6,9 +6,9 @@
 #include "gateway/state/marks.hpp"
 #include "mgmt/control/client.hpp"
 
+#include <ctime>
 #include <filesystem>
 #include <format>
-#include <time.h>
 
 namespace sallyport::cli {
 namespace {

@@ -182,10 +182,13 @@ private:
             for (const VlanSpec& vlan : port.vlans) (port.role == Role::red ? red_vpns_ : black_vpns_).insert(vlan.vpn);
             desired_.ports.push_back(std::move(port));
         }
-        for (const auto& [role, name] : {std::pair(Role::black, "black"), std::pair(Role::red, "red")})
-            if (std::ranges::none_of(desired_.ports, [&](const PortSpec& port) { return port.role == role; }))
-                problems_.add({}, "port", std::format("there is no {} port", name),
-                              std::format("add [port.NAME] with role = \"{}\"", name));
+        needed(Role::black, "black");
+        needed(Role::red, "red");
+    }
+
+    void needed(Role role, std::string_view name) {
+        if (std::ranges::none_of(desired_.ports, [&](const PortSpec& port) { return port.role == role; }))
+            problems_.add({}, "port", std::format("there is no {} port", name), std::format("add [port.NAME] with role = \"{}\"", name));
     }
 
     void port_vlans_of(const Item& item, PortSpec& port) {
@@ -402,7 +405,7 @@ private:
     }
 
     std::string key_path_of(const Item& item, Key key) const {
-        const std::string path(item.text(key));
+        std::string path(item.text(key));
         if (path.starts_with('/')) return path;
         const std::string& file = files_[item.place_of(key).file];
         const std::size_t slash = file.rfind('/');

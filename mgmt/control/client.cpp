@@ -75,7 +75,7 @@ std::expected<Json, CallError> Client::call(const std::string& method, const Jso
     const char* error = nullptr;
     const int result = sd_varlink_call(link_, (prefix + method).c_str(), parameters.get(), &reply, &error);
     if (result < 0) return std::unexpected(result == -ETIMEDOUT ? answered("TimedOut", {}) : connect_error(-result, path_));
-    const Json answer = Json::borrow(reply);
+    Json answer = Json::borrow(reply);
     if (error != nullptr) return std::unexpected(answered(error, answer));
     return answer;
 }

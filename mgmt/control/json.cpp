@@ -79,7 +79,8 @@ Json Json::take(sd_json_variant* value) {
 
 Json Json::parse(const std::string& text) {
     Json result;
-    if (sd_json_parse(text.c_str(), static_cast<sd_json_parse_flags_t>(0), &result.value_, nullptr, nullptr) < 0) return {};
+    constexpr auto no_flags = static_cast<sd_json_parse_flags_t>(0); // NOLINT(clang-analyzer-optin.core.EnumCastOutOfRange): flags
+    if (sd_json_parse(text.c_str(), no_flags, &result.value_, nullptr, nullptr) < 0) return {};
     return result;
 }
 
@@ -107,8 +108,9 @@ bool Json::flag() const { return sd_json_variant_is_boolean(value_) != 0 && sd_j
 std::string Json::print(bool pretty) const {
     if (value_ == nullptr) return "null";
     char* text = nullptr;
-    check(sd_json_variant_format(value_, static_cast<sd_json_format_flags_t>(pretty ? SD_JSON_FORMAT_PRETTY | SD_JSON_FORMAT_NEWLINE : 0),
-                                 &text));
+    // NOLINTNEXTLINE(clang-analyzer-optin.core.EnumCastOutOfRange): flags
+    const auto flags = static_cast<sd_json_format_flags_t>(pretty ? SD_JSON_FORMAT_PRETTY | SD_JSON_FORMAT_NEWLINE : 0);
+    check(sd_json_variant_format(value_, flags, &text));
     std::string result = text;
     free(text); // made by malloc (sd-json)
     return result;

@@ -221,8 +221,9 @@ Result<std::unique_ptr<Server>> Server::listen(const std::string& path, Handlers
         return std::unexpected(
             system_error(-result, std::format("the control socket {} {}", path, what), path, "look at its folder and who else uses it"));
     };
-    int result = sd_varlink_server_new(
-        &server->server_, static_cast<sd_varlink_server_flags_t>(SD_VARLINK_SERVER_ACCOUNT_UID | SD_VARLINK_SERVER_INHERIT_USERDATA));
+    // NOLINTNEXTLINE(clang-analyzer-optin.core.EnumCastOutOfRange): flags
+    const auto flags = static_cast<sd_varlink_server_flags_t>(SD_VARLINK_SERVER_ACCOUNT_UID | SD_VARLINK_SERVER_INHERIT_USERDATA);
+    int result = sd_varlink_server_new(&server->server_, flags);
     if (result < 0) return failed(result, "cannot be made");
     sd_varlink_server* raw = server->server_;
     sd_varlink_server_set_userdata(raw, &handlers);

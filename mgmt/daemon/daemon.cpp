@@ -8,13 +8,13 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <ctime>
 #include <fcntl.h>
 #include <filesystem>
 #include <format>
 #include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <systemd/sd-daemon.h>
@@ -250,7 +250,7 @@ std::expected<std::uint64_t, varlink::ReloadError> Daemon::reload(const std::opt
 
 void Daemon::reload_by_signal() {
     (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", static_cast<unsigned long long>(monotonic()));
-    (void)reload(std::nullopt);
+    [[maybe_unused]] const auto done = reload(std::nullopt); // it has said what went wrong
     (void)sd_notify(0, "READY=1");
 }
 

@@ -65,7 +65,6 @@ private:
     std::unique_ptr<varlink::Server> server_;
     sd_event* loop_ = nullptr;
     int lock_ = -1;
-    bool detached_ = false;
     std::uint64_t looks_ = 0;
     std::map<std::string, bool> port_up_;
     std::map<std::string, std::string> connection_state_;       // "up", or why not

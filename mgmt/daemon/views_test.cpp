@@ -11,8 +11,6 @@
 namespace sallyport::daemon {
 namespace {
 
-using testing::HasSubstr;
-
 class Views : public testing::Test {
 protected:
     void SetUp() override {

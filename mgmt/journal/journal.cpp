@@ -3,10 +3,10 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <format>
 #include <sys/stat.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SD_JOURNAL_SUPPRESS_LOCATION

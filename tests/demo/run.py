@@ -24,6 +24,7 @@ from tests.rig.topology import Pair  # noqa: E402
 from tests.rig.wire import Recorder  # noqa: E402
 
 PINGS = 200
+SAMPLE = 4  # frames that are shown
 SECONDS = 3  # of each measurement by iperf3
 UDP_RATE = 10  # Mbit/s offered
 UDP_LOSS = 0.01  # the hosts themselves may lose so much through the tunnel: on two cores five programs share a processor
@@ -108,10 +109,14 @@ class Proof:
     def __init__(self, rig):
         self.rig = rig
         self.before = {side: frames_of(rig.wan, f"to{side}") for side in "AB"}
+        self.sample = subprocess.Popen(rig.wan.command("tcpdump", "-lnt", "-c", SAMPLE, "-i", "toA", "ip proto 50 or ip6 proto 50"),
+                                       stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         self.recorders = {side: Recorder(rig.wan, f"to{side}", only="not (ip proto 50 or ip6 proto 50)") for side in "AB"}
 
     def end(self):
-        """(frames of ESP, housekeeping by name, clear by name)."""
+        """(frames of ESP, housekeeping by name, clear by name, some of the frames as tcpdump prints them)."""
+        self.sample.terminate()
+        lines = self.sample.communicate(timeout=10)[0].splitlines()
         esp, quiet, clear = 0, collections.Counter(), collections.Counter()
         for side, recorder in self.recorders.items():
             frames = recorder.stop()
@@ -119,7 +124,7 @@ class Proof:
                 what = frame.what()
                 (quiet if what in ("arp", "nd") else clear)[what] += 1
             esp += frames_of(self.rig.wan, f"to{side}") - self.before[side] - len(frames)
-        return esp, quiet, clear
+        return esp, quiet, clear, lines
 
 
 def table(rows, heads):
@@ -164,12 +169,15 @@ def tunnel(rig):
 
 
 def show(rig, before, after, proof):
-    esp, quiet, clear = proof
+    esp, quiet, clear, lines = proof
     say()
     table([[name, before[name], after[name]] for name in before], ["hostA to hostB", "bare links", "through the tunnel"])
     say()
     say(f"On the wan: {esp} frames of ESP, {sum(clear.values())} in clear, and {sum(quiet.values())} of the links' own housekeeping "
         f"({', '.join(f'{count} {name}' for name, count in quiet.items()) or 'no ARP, no ND'}).")
+    say("The first of them, as anybody on the way sees them (tcpdump on wan):")
+    for line in lines:
+        say(f"    {line}")
     for name, count in clear.items():
         say(f"    in clear: {count} x {name}")
     for side in "AB":

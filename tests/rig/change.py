@@ -42,5 +42,3 @@ class Change:
             if time.monotonic() > end or now > count:
                 raise AssertionError(f"{now} packets opened instead of {count}; dropped {self.drops()}")
             time.sleep(0.01)
-
-

@@ -45,6 +45,7 @@ class Gateway:
         run("mount", "-t", "bpf", "-o", "mode=0700", "bpf", self.run_directory / "bpf")
         self.process = None
         self.notify = None
+        self.prefix = []  # a command that starts it
         self.configure(config)
 
     def configure(self, config):
@@ -72,10 +73,11 @@ class Gateway:
             self.notify.close()
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.bind(str(path))
+        path.chmod(0o777)
         before = self.log.stat().st_size if self.log.exists() else 0
         surroundings = {"PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(path), "LANG": "C.UTF-8", **(environment or {})}
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(self.space.command(BIN / "sallyport-gateway", "--config", self.file), stdin=subprocess.DEVNULL,
+            self.process = subprocess.Popen(self.space.command(*self.prefix, BIN / "sallyport-gateway", "--config", self.file), stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log, env=surroundings, process_group=0)
         end = time.monotonic() + timeout
         while True:
@@ -127,7 +129,7 @@ class Gateway:
         """Unlinks what is pinned, as a reboot does; the kernel's own entries stay. Then no program is left on the interfaces."""
         for path in sorted((self.run_directory / "bpf").rglob("*"), reverse=True):
             if path.suffix != ".debug":
-                path.rmdir() if path.is_dir() else path.unlink()
+                path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
         until(lambda: not self.space.xdp(), what=f"{self.space.name} without XDP programs")
 
     def remove(self):
@@ -196,3 +198,8 @@ class Counters:
     def drops_since(self, before):
         """name -> by how much it rose."""
         return {name: value - before.drops.get(name, 0) for name, value in self.drops.items() if value != before.drops.get(name, 0)}
+
+    def since(self, before):
+        """Everything that rose, for messages."""
+        return {"/".join(filter(None, key)): value - before.values.get(key, 0) for key, value in self.values.items()
+                if value != before.values.get(key, 0)}

@@ -5,11 +5,12 @@ import contextlib
 import itertools
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from . import config
 from .daemon import Gateway
-from .net import Namespace, RigError, veth
+from .net import Namespace, RigError, run, veth
 from .wire import Tap, ethernet
 
 _numbers = itertools.count(1)
@@ -41,6 +42,21 @@ class Rig:
         made = Tap(space, interface)
         self.taps.append(made)
         return made
+
+    @contextlib.contextmanager
+    def program(self, source, kind, scratch):
+        """Path of a pinned BPF program (`kind`: xdp, tc) made of C, for as long as the block runs; attached it stays longer."""
+        (scratch / "program.c").write_text(source)
+        run("clang-19", "-target", "bpf", "-O2", "-g", "-c", scratch / "program.c", "-o", scratch / "program.o", timeout=30)
+        pins = self.directory / "programs"
+        pins.mkdir()
+        run("mount", "-t", "bpf", "bpf", pins)
+        try:
+            run("bpftool", "prog", "load", scratch / "program.o", pins / "program", "type", kind)
+            yield pins / "program"
+        finally:
+            run("umount", pins)
+            pins.rmdir()
 
     def close(self):
         faults = []
@@ -219,11 +235,11 @@ class Pair(Rig):
                                           0x1000 + number, 0x2000 + number, **options))
         return made
 
-    def start(self, connections=None, *, start=True, settings=None, **more):
-        """Makes both gateways and starts them; `connections` is A's view."""
+    def start(self, connections=None, *, start=True, settings=None, changes=None, **more):
+        """Makes both gateways and starts them; `connections` is A's view, `changes` are fields that B has otherwise."""
         connections = self.connections() if connections is None else connections
         for side in "AB":
-            seen = connections if side == "A" else [connection.mirrored() for connection in connections]
+            seen = connections if side == "A" else [replace(connection.mirrored(), **(changes or {})) for connection in connections]
 
             def text(gateway, seen=seen):
                 return config.render(gateway.settings(queues=self.queues, **(settings or {})),
@@ -249,3 +265,11 @@ class Pair(Rig):
         if not found:
             raise RigError(f"ping: {result.stdout} {result.stderr}")
         return int(found[1]), int(found[2])
+
+    def pings(self, kind="4in4", count=5, interval=0.01, size=56, source="A", timeout=10, *options):
+        """Pings of which each must be answered; what the gateways counted meanwhile stands in the complaint."""
+        before = {side: daemon.counters() for side, daemon in self.daemon.items()}
+        found = self.ping(kind, count, interval, size, source, timeout, *options)
+        if found != (count, count):
+            counted = {side: daemon.counters().since(before[side]) for side, daemon in self.daemon.items()}
+            raise AssertionError(f"{found[1]} of {count} pings answered ({kind} from {source}); the gateways counted {counted}")

@@ -201,7 +201,26 @@ class Recorder:
             select.select([self.process.stderr], [], [], 0.1)
             self.said += (self.process.stderr.read() or b"").decode()
 
+    def _read(self, seconds):
+        select.select([self.process.stderr], [], [], seconds)
+        self.said += (self.process.stderr.read() or b"").decode()
+
     def stop(self):
+        """The frames. Waits until tcpdump has taken everything that the kernel holds for it."""
+        end = time.monotonic() + 20
+        while True:
+            self.said = ""
+            self.process.send_signal(signal.SIGUSR1)  # it says how far it is
+            until = min(end, time.monotonic() + 1)
+            while "dropped by kernel" not in self.said and time.monotonic() < until:
+                self._read(0.1)
+            taken, seen = (re.search(rf"(\d+) packets? {word}", self.said) for word in ("captured", "received by filter"))
+            if taken and seen and taken[1] == seen[1]:
+                break
+            if self.process.poll() is not None or time.monotonic() > end:
+                self.process.kill()
+                raise RigError(f"the record of {self.interface} is not whole: {self.said}")
+            time.sleep(0.02)
         self.process.send_signal(signal.SIGINT)
         os.set_blocking(self.process.stderr.fileno(), True)
         try:
@@ -209,8 +228,8 @@ class Recorder:
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise RigError(f"tcpdump on {self.interface} does not stop") from None
-        lost = re.search(r"(\d+) packets dropped by kernel", self.said)
-        if not lost or int(lost[1]):
+        lost = re.findall(r"(\d+) packets? dropped by kernel", self.said)
+        if not lost or int(lost[-1]):
             raise RigError(f"the record of {self.interface} has holes: {self.said}")
         return read_capture(self.file)
 

@@ -136,6 +136,13 @@ def test_an_interface_that_does_not_exist():
         assert rig.gw.xdp() == {}, "a start that failed leaves no program behind"
 
 
+def test_a_run_directory_without_a_bpf_file_system(tmp_path):
+    path = write(tmp_path / "sallyport.toml", text_of(tmp_path))
+    daemon = subprocess.run([BIN / "sallyport-gateway", "--config", path], capture_output=True, text=True, timeout=20, check=False)
+    assert daemon.returncode == 1
+    assert f"mount -t bpf -o mode=0700 bpf {tmp_path}/run/bpf" in daemon.stderr, daemon.stderr
+
+
 def test_keys_from_files(tmp_path):
     """key-in-file and key-out-file carry traffic as key-in and key-out do; a file that others can read is refused."""
     from tests.rig import packets

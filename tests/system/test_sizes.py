@@ -7,6 +7,7 @@ import pytest
 
 from tests.rig import packets
 from tests.rig.change import Change
+from tests.rig.topology import Single
 
 KINDS = [(inner, outer) for inner in (4, 6) for outer in (4, 6)]
 ALGORITHMS = ("aes-128-gcm", "aes-128-cbc-hmac-sha2-256")
@@ -115,3 +116,15 @@ def test_numbers_count_up_by_one(single):
     frames = single.black.collect(100, packets.is_esp)
     numbers = [struct.unpack("!I", packets.Read(packets.packet_of(frame)).payload[4:8])[0] for frame in frames]
     assert numbers == list(range(numbers[0], numbers[0] + 100))
+
+
+def test_a_black_link_with_a_smaller_mtu():
+    """What fits into 1400 octets passes, one octet more does not."""
+    with Single(black_mtu=1400) as rig:
+        rig.start([rig.connection()])
+        top = largest("aes-128-gcm", 4, 1400)
+        rig.from_red(packets.sized(rig.HOST[4], rig.FAR[4], top, flags=2))
+        assert len(packets.packet_of(rig.black.receive(packets.is_esp))) <= 1400
+        with Change(rig.daemon) as change:
+            rig.from_red(packets.sized(rig.HOST[4], rig.FAR[4], top + 1, flags=2))
+            change.expect({"too_big": 1})

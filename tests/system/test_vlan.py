@@ -76,3 +76,41 @@ def test_vlans_on_a_trunk():
             with Change(rig.daemon) as change:
                 rig.red.send(other)
                 change.expect([{"red.unknown_vlan": 1}, {"unknown_vlan": 1}])
+
+
+def test_tags_beside_the_frame_are_warned_of(single):
+    """The driver of veth keeps a tag beside the frame when its sender does, where neither AF_XDP nor the program sees it: the journal says it."""
+    assert "tag" in single.daemon.said()
+
+
+PUSH = """
+struct __sk_buff;
+static long (*vlan_push)(struct __sk_buff*, unsigned short, unsigned short) = (void*)18;
+__attribute__((section("tc"), used)) int push(struct __sk_buff* skb) {
+    vlan_push(skb, 0x0081, 7); /* ETH_P_8021Q in network order */
+    return 0;
+}
+char terms[] __attribute__((section("license"), used)) = "GPL";
+"""
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["in the frame", "beside the frame"])
+def test_a_tag_pushed_by_tc(tmp_path, beside):
+    """The sender's kernel puts the tag into the frame, or hands it over beside it. In the frame it is refused. Beside it, where this port
+    cannot see it, the journal has warned of exactly that; where it can, it is refused as well."""
+    with Single() as rig:
+        rig.start([rig.connection()])
+        rig.beyond.run("ethtool", "-K", "red", "txvlan", "on" if beside else "off")
+        rig.beyond.run("tc", "qdisc", "add", "dev", "red", "clsact")
+        with rig.program(PUSH, "tc", tmp_path) as program:
+            rig.beyond.run("tc", "filter", "add", "dev", "red", "egress", "bpf", "direct-action", "object-pinned", program)
+        try:
+            with Change(rig.daemon) as change:
+                rig.from_red(packets.udp(rig.HOST[4], rig.FAR[4], b"x"))
+                out = rig.black.receive(packets.is_esp, timeout=0.5)
+                if out is None:
+                    change.expect([{"red.unknown_vlan": 1}, {"unknown_vlan": 1}])
+                else:
+                    assert beside and "red keeps VLAN tags beside the frame" in rig.daemon.said()
+        finally:
+            rig.beyond.run("tc", "qdisc", "delete", "dev", "red", "clsact")
