@@ -67,7 +67,8 @@ std::string why_not_bound(const Device& device) {
     if ((metadata_of(device) & NETDEV_XDP_RX_METADATA_VLAN_TAG) == 0)
         return "the driver (" + device.driver + ") does not tell them, or the kernel is older than Linux 6.8";
     // Blinding makes a copy of the program, and the device would go on pointing to the one that is gone (bpf/port.bpf.c).
-    if (constants_are_blinded()) return "the kernel blinds constants (net.core.bpf_jit_harden = 2), which a program bound to a device does not survive";
+    if (constants_are_blinded())
+        return "the kernel blinds constants (net.core.bpf_jit_harden = 2), which a program bound to a device does not survive";
     return {};
 }
 
@@ -87,8 +88,7 @@ Result<std::size_t> load_bound(port_bpf& skeleton, const Device& device) {
         return std::unexpected(Error{ErrorCode::unsupported,
                                      "The kernel made the BPF program longer (" + std::to_string(given) + " octets, then " +
                                          std::to_string(made) + "), which a program bound to a device does not survive.",
-                                     device.name,
-                                     ""});
+                                     device.name, ""});
     return given - made;
 }
 

@@ -111,7 +111,8 @@ Result<bool> PortProgram::take_over(const std::string& folder) {
     }
     // The kernel would put it there without a word, and then read a description of the frame that is none.
     if (bound_ && !there->native)
-        return std::unexpected(Error{ErrorCode::conflict, "The pinned link is in generic mode since a moment ago.", device_.name, "Try again."});
+        return std::unexpected(
+            Error{ErrorCode::conflict, "The pinned link is in generic mode since a moment ago.", device_.name, "Try again."});
     if (bpf_link_update(there->link.get(), bpf_program__fd(loaded_->entry), nullptr) != 0)
         return std::unexpected(system_error(errno, "The pinned link cannot be given the new program", path));
     link_ = std::move(there->link);
@@ -133,8 +134,7 @@ Result<void> PortProgram::attach(const Start& start) {
     if (!start.options.generic) {
         auto attached = attach_mode(XDP_FLAGS_DRV_MODE);
         native_ = attached.has_value();
-        if (!native_)
-            add_note("Native XDP does not work on " + device_.name + ", generic mode is used: " + attached.error().sentence);
+        if (!native_) add_note("Native XDP does not work on " + device_.name + ", generic mode is used: " + attached.error().sentence);
     }
     if (!native_ && bound_)
         if (auto loaded = load_first(start, "native XDP does not work on it"); !loaded) return loaded;
