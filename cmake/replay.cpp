@@ -15,14 +15,12 @@ int main(int argc, char** argv) {
     std::size_t count = 0;
     for (int i = 1; i < argc; ++i) {
         for (const auto& entry : std::filesystem::recursive_directory_iterator(argv[i])) {
-            if (!entry.is_regular_file())
-                continue;
+            if (!entry.is_regular_file()) continue;
             std::ifstream file(entry.path(), std::ios::binary);
             const std::vector<char> text{std::istreambuf_iterator<char>(file), {}};
             // An allocation of the exact size, so that a read past the end is seen by AddressSanitizer.
             const auto exact = std::make_unique<std::uint8_t[]>(text.size());
-            for (std::size_t k = 0; k < text.size(); ++k)
-                exact[k] = static_cast<std::uint8_t>(text[k]);
+            for (std::size_t k = 0; k < text.size(); ++k) exact[k] = static_cast<std::uint8_t>(text[k]);
             std::printf("%s\n", entry.path().c_str());
             std::fflush(stdout);
             LLVMFuzzerTestOneInput(exact.get(), text.size());

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <ctime>
 #include <filesystem>
+#include <format>
 #include <poll.h>
 #include <string>
 
@@ -113,10 +114,11 @@ protected:
     }
 
     static void make_wires(unsigned queues) {
-        const std::string many = " numrxqueues " + std::to_string(queues) + " numtxqueues " + std::to_string(queues);
+        const std::string many = std::format("numrxqueues {0} numtxqueues {0}", queues);
         for (const auto& [near, far, mac] : {std::tuple{"black0", "wan0", black_mac}, {"red0", "lan0", red_mac}})
-            ASSERT_TRUE(shell("ip link del " + std::string(near) + " 2>/dev/null; ip link add " + near + many + " address " + mac +
-                              " type veth peer name " + far + many + " && ip link set " + near + " up && ip link set " + far + " up"));
+            ASSERT_TRUE(shell(std::format("ip link del {0} 2>/dev/null; ip link add {0} {3} address {2} type veth peer name {1} {3} && "
+                                          "ip link set {0} up && ip link set {1} up",
+                                          near, far, mac, many)));
         ASSERT_TRUE(shell("ip addr add 192.0.2.1/24 dev black0; ip addr add 10.1.0.1/24 dev red0; ip route add 10.9.0.0/16 via "
                           "10.1.0.2 dev red0 table 101"));
     }

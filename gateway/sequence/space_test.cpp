@@ -205,6 +205,17 @@ TEST(Inbound, NothingUpToThePreparedNumberIsTakenAgain) {
     EXPECT_EQ(in.receive(1002), DropReason::none);
 }
 
+TEST(Inbound, TheFloorHoldsAboveTheHighestToo) {
+    for (const bool extended : {false, true}) {
+        Inbound in(64, extended, 1000);
+        in.space.last = 2000;
+        EXPECT_EQ(in.receive(1001), DropReason::too_old);
+        EXPECT_EQ(in.receive(2000), DropReason::too_old);
+        EXPECT_EQ(in.receive(2001), DropReason::none);
+        EXPECT_EQ(in.receive(2000), DropReason::too_old) << "inside the window, below the floor";
+    }
+}
+
 TEST(Inbound, WithoutEsnTheEndIsTheEnd) {
     Inbound in(64, false, short_end - 2);
     EXPECT_EQ(in.receive(0xffffffff), DropReason::none);

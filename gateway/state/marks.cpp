@@ -317,11 +317,12 @@ Result<Admission> Marks::admit(const SaSpec& sa, const Fingerprint& key, sequenc
         return std::unexpected(
             in.refuse(sa, {ErrorCode::conflict, "its key is in use already", in.files->path(file_name), "give each SA a key of its own"}));
     const std::uint64_t left = load(memory->words[sequence::number_word]);
-    // What claim() left unprepared holds no number at all.
-    if (survived && in.adopt && left > record.mark && left != ~std::uint64_t{0})
-        return std::unexpected(
-            in.refuse(sa, {ErrorCode::refused, "the durable marks are older than the numbers in memory: an old file was put back",
-                           in.files->path(file_name), "give the SA a new key, at both gateways"}));
+    // What claim() left unprepared holds no number at all. Whichever file the memory went with: a number that it has for this key was used.
+    if (survived && left > record.mark && left != ~std::uint64_t{0})
+        return std::unexpected(in.refuse(sa, {ErrorCode::refused,
+                                              "the durable marks are older than the numbers in memory: an old file was put back, or marks "
+                                              "were created for a key in use",
+                                              in.files->path(file_name), "give the SA a new key, at both gateways"}));
     const bool adopted = survived && in.adopt && (in.was_clean ? left == record.mark : left <= record.mark);
     if (!adopted)
         sequence::prepare(memory, sa.direction, sa.window, record.mark);

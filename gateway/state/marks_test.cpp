@@ -255,15 +255,19 @@ TEST(Marks, MemoryThatDoesNotBelongToTheFileIsNotBelieved) {
 }
 
 TEST(Refusal, AFileThatWasPutBackIsFoundOut) {
-    MemoryDisk disk;
-    const SaSpec spec = sa(Direction::outbound);
-    disk.boot({{"marks", file_of({&spec, 1}, 100)}});
-    const auto marks = marks_on(disk);
-    Used used(spec);
-    used.memory[0].words[number_word] = 101;
-    const auto admitted = used.admit(*marks, spec, true);
-    ASSERT_FALSE(admitted);
-    EXPECT_NE(admitted.error().sentence.find("an old file was put back"), std::string::npos);
+    // A file from before a reboot, or one made anew for a key that was in use, names another memory: the numbers were used all the same.
+    for (const Instance& units : {here, elsewhere})
+        for (const Direction direction : {Direction::outbound, Direction::inbound}) {
+            MemoryDisk disk;
+            const SaSpec spec = sa(direction);
+            disk.boot({{"marks", file_of({&spec, 1}, 100)}});
+            const auto marks = marks_on(disk, units);
+            Used used(spec);
+            used.memory[0].words[number_word] = 101;
+            const auto admitted = used.admit(*marks, spec, true);
+            ASSERT_FALSE(admitted);
+            EXPECT_NE(admitted.error().sentence.find("an old file was put back"), std::string::npos);
+        }
 }
 
 TEST(Marks, ManyPowerCutsNeverRepeatANumberNorAcceptOneTwice) {

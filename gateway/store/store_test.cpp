@@ -289,6 +289,31 @@ TEST(Store, ManualSasGoOnFromTheirMarks) {
     std::filesystem::remove_all(directory);
 }
 
+/// Somebody makes marks of 0 for a key that was in use: the numbers in memory know better, with every try again.
+TEST(Store, NumbersInMemoryRefuseMarksOfZero) {
+    std::string directory = (std::filesystem::temp_directory_path() / "sallyport-store-XXXXXX").string();
+    ASSERT_NE(mkdtemp(directory.data()), nullptr);
+    for (const Direction direction : {Direction::outbound, Direction::inbound}) {
+        SaSpec spec = spec_of("office", direction, 0x1001);
+        spec.manual = true;
+        ASSERT_TRUE(state::create_marks(directory, {&spec, 1}));
+        const auto units = state::Units::anonymous(100).value();
+        const auto left = units->claim(state::fingerprint_of(spec), direction, spec.window).value();
+        sequence::prepare(left.memory, direction, spec.window, 5000);
+        units->put_back(left.memory, state::fingerprint_of(spec)); // as a process that was killed leaves it
+        const auto marks = state::Marks::open(directory, units->instance());
+        Store store(*units, marks.get(), 1);
+        for (int round = 0; round < 3; ++round) {
+            const auto applied = store.apply({.install = {spec}});
+            ASSERT_FALSE(applied) << round;
+            EXPECT_EQ(applied.error().code, ErrorCode::refused);
+            units->forget_survivors();
+        }
+        ASSERT_TRUE(marks->close());
+    }
+    std::filesystem::remove_all(directory);
+}
+
 TEST(Store, AHundredThousandSasInSeconds) {
     std::vector<SaSpec> specs;
     for (std::uint32_t i = 0; i < 50'000; ++i) {

@@ -7,6 +7,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <sstream>
+#include <utility>
 
 namespace sallyport::transform {
 namespace {
@@ -380,6 +381,58 @@ TEST_P(Esp, StopsAtTheDurableMark) {
     EXPECT_EQ(b.frame.reason, DropReason::none);
     EXPECT_EQ(c.frame.reason, DropReason::mark_not_durable);
     EXPECT_NE(wire::load32(c.frame.at(c.frame.network)), 0U);
+}
+
+TEST_P(Esp, WhatIsNotSealedDoesNotLeave) {
+    if (engine() != crypto::Engine::openssl) return; // the library of the other engine has no calls that fail
+    Pair pair(spec_, engine());
+    struct alignas(64) Unusable { // a key context as OpenSSL's engine has it, whose cipher was never chosen
+        EVP_CIPHER_CTX* cipher = EVP_CIPHER_CTX_new();
+        void* mac = nullptr;
+        Unusable() = default;
+        Unusable(const Unusable&) = delete;
+        Unusable& operator=(const Unusable&) = delete;
+        ~Unusable() { EVP_CIPHER_CTX_free(cipher); }
+    } unusable;
+    void* const usable = std::exchange(pair.outbound.space.key, &unusable);
+    OwnedFrame first, second;
+    for (OwnedFrame* owned : {&first, &second}) owned->put_packet(ip_packet(4, 64), 4);
+    pair.seal({&first, &second});
+    EXPECT_EQ(first.frame.reason, DropReason::crypto_failed);
+    EXPECT_EQ(second.frame.reason, DropReason::crypto_failed);
+    EXPECT_EQ(pair.sealed.errors, 2U);
+    pair.outbound.space.key = usable;
+    OwnedFrame good;
+    good.put_packet(ip_packet(4, 64), 4);
+    EXPECT_EQ(pair.seal(good), DropReason::none);
+    EXPECT_EQ(good.frame.sequence, 3U) << "numbers that may be on the wire are not given again";
+}
+
+TEST_P(Esp, NeedsRoomBehindThePacket) {
+    Pair pair(spec_, engine());
+    const auto octets = ip_packet(4, 64);
+    for (const unsigned room : {tail_room, tail_room - 1}) {
+        OwnedFrame owned;
+        owned.frame.network = static_cast<std::uint16_t>(chunk_size - room - octets.size());
+        owned.frame.begin = static_cast<std::uint16_t>(owned.frame.network - 14);
+        owned.frame.end = static_cast<std::uint16_t>(chunk_size - room);
+        owned.frame.family = 4;
+        std::ranges::copy(octets, owned.frame.at(owned.frame.network));
+        EXPECT_EQ(pair.seal(owned), room == tail_room ? DropReason::none : DropReason::too_big);
+    }
+}
+
+/// Several senders of one key have prefixes of their own before the number (RFC 6054); a receiver takes the IV as it comes.
+TEST_P(Esp, PutsThePrefixIntoTheIv) {
+    if (!row().aead) return;
+    Pair pair(spec_, engine());
+    pair.outbound.iv_prefix = std::uint64_t{0xabcdef} << 40;
+    OwnedFrame owned;
+    owned.put_packet(ip_packet(4, 64), 4);
+    ASSERT_EQ(pair.seal(owned), DropReason::none);
+    EXPECT_EQ(wire::load64(owned.frame.at(owned.frame.transport) + wire::esp_size), 0xabcdef0000000001U);
+    EXPECT_EQ(pair.open(owned), DropReason::none);
+    EXPECT_EQ(owned.packet(), with_hop_taken(ip_packet(4, 64), 4));
 }
 
 std::vector<Case> every_case() {

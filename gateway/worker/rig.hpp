@@ -9,6 +9,7 @@
 #include "gateway/wire/samples.hpp"
 #include "gateway/worker/worker.hpp"
 
+#include <array>
 #include <cstdlib>
 #include <deque>
 #include <memory>
@@ -186,6 +187,16 @@ public:
         return sum;
     }
 
+    /// Ends the workers; then every chunk must be with the ports, in the exceptions' ring or back in the depot. Returns how many are.
+    [[nodiscard]] std::size_t chunks_after_the_workers() {
+        std::size_t count = 0;
+        std::array<Frame, 64> waiting;
+        while (const unsigned some = exceptions_.pop(waiting)) count += some;
+        workers_.clear();
+        for (MemoryPort& port : ports_) count += port.held();
+        return count + depot_.size();
+    }
+
 private:
     template <class Build>
     auto build(const SaSpec& spec, Build make) {
@@ -239,6 +250,7 @@ private:
             routes->hop(options_.left ? "10.1.0.0/16" : "10.2.0.0/16", link);
             routes->hop(options_.left ? "2001:db8:1::/48" : "2001:db8:2::/48", link);
             routes->reason(options_.left ? "10.1.0.1/32" : "10.2.0.1/32", DropReason::for_gateway);
+            routes->reason(options_.left ? "2001:db8:1::1/128" : "2001:db8:2::1/128", DropReason::for_gateway);
             routes->reason(options_.left ? "10.1.66.0/24" : "10.2.66.0/24", DropReason::route_refused);
         }
         std::vector<std::shared_ptr<const route::Table>> tables(tagged_vpn + 1U);

@@ -90,6 +90,32 @@ TEST(Worker, ChunksStay) {
     EXPECT_GE(gateway->depot().size() + held + 1024, 2048U);
 }
 
+/// The same to the last one, where rings are full and frames wait in them when the workers end.
+TEST(Worker, EveryChunkIsAccountedFor) {
+    Options options;
+    options.workers = 2;
+    options.chunks = 8192;
+    Gateway gateway(options);
+    gateway.protect(1000, gateway.everything());
+    gateway.policy(PolicyAction::bypass, {{*parse_range("10.1.0.0/16"), *parse_range("10.8.0.0/16"), 0, {}, {}}});
+    const auto round = [&](unsigned worker) {
+        while (gateway.worker(worker).run_once()) {
+        }
+    };
+    for (unsigned i = 0; i < 1200; ++i) ASSERT_TRUE(gateway.port(red, 1).inject(ethernet(datagram())));
+    round(1);
+    EXPECT_GT(gateway.dropped(DropReason::handover_full), 0U);
+    gateway.port(black).transmit_at_most(10);
+    round(0);
+    EXPECT_GT(gateway.dropped(DropReason::transmit_full), 0U);
+    for (unsigned i = 0; i < 100; ++i) ASSERT_TRUE(gateway.port(red).inject(ethernet(datagram(20, 64, "10.8.0.77"))));
+    round(0);
+    EXPECT_GT(gateway.dropped(DropReason::exception_full), 0U);
+    for (unsigned i = 0; i < 200; ++i) ASSERT_TRUE(gateway.port(red, 1).inject(ethernet(datagram())));
+    round(1); // they stay in worker 0's inbox
+    EXPECT_EQ(gateway.chunks_after_the_workers(), options.chunks);
+}
+
 TEST(Worker, SixtyFourAtATimeInOrder) {
     Pair pair;
     for (unsigned i = 0; i < 200; ++i) EXPECT_TRUE(pair.left.port(red).inject(ethernet(datagram(i))));
@@ -216,6 +242,127 @@ TEST(Worker, SelectorsOfTheSa) {
     EXPECT_EQ(right.dropped(DropReason::fragment_inner), 1U);
 }
 
+/// One field of the selector at a time is not met.
+TEST(Worker, EachFieldOfASelectorCounts) {
+    const Selector wide4{*parse_range("0.0.0.0/0"), *parse_range("0.0.0.0/0"), 0, {}, {}};
+    const Selector wide6{*parse_range("::/0"), *parse_range("::/0"), 0, {}, {}};
+    const auto carried = [&](const Selector& selector, const Octets& packet) {
+        Gateway left, right(right_side());
+        left.protect(1000, {wide4, wide6});
+        right.add_pair(1000, {selector});
+        const std::size_t count = right.send(black, left.send(red, ethernet(packet)).at(0)).size();
+        EXPECT_EQ(right.dropped(DropReason::selector_mismatch), 1U - count);
+        return count == 1;
+    };
+    const Octets tcp = ipv4("10.1.0.5", "10.2.0.5", 6, payload(20));
+    const auto only_udp = Selector{wide4.local, wide4.remote, 17, {}, {}};
+    EXPECT_TRUE(carried(only_udp, datagram()));
+    EXPECT_FALSE(carried(only_udp, tcp));
+    EXPECT_TRUE(carried({wide4.local, wide4.remote, 17, {}, {1000, 1000}}, datagram()));
+    EXPECT_FALSE(carried({wide4.local, wide4.remote, 17, {}, {1001, 1001}}, datagram()));
+    EXPECT_FALSE(carried({wide4.local, wide4.remote, 17, {2001, 2001}, {}}, datagram()));
+    EXPECT_FALSE(carried({wide4.local, wide4.remote, 0, {}, {1000, 1000}}, ipv4("10.1.0.5", "10.2.0.5", 47, payload(20)))); // no ports
+    EXPECT_TRUE(carried({wide6.local, *parse_range("2001:db8:1::5-2001:db8:1::5"), 0, {}, {}}, datagram6()));
+    EXPECT_FALSE(carried({wide6.local, *parse_range("2001:db8:1::6-2001:db8:1::9"), 0, {}, {}}, datagram6()));
+    EXPECT_FALSE(carried({wide6.local, *parse_range("2001:db8:1::1-2001:db8:1::4"), 0, {}, {}}, datagram6()));
+    EXPECT_FALSE(carried({*parse_range("2001:db8:2::6-2001:db8:2::9"), wide6.remote, 0, {}, {}}, datagram6()));
+    EXPECT_FALSE(carried(wide6, datagram()));
+    EXPECT_FALSE(carried(wide4, datagram6()));
+}
+
+/// Both families and both VPNs side by side in one burst: each frame meets the policies and the routes of its own.
+TEST(Worker, FamiliesAndVpnsInOneBatch) {
+    Gateway left, right(right_side());
+    for (Gateway* gateway : {&left, &right}) {
+        gateway->protect(1000, gateway->everything());
+        gateway->protect(2000, gateway->everything(), tagged_vpn);
+    }
+    const std::vector<std::uint16_t> untagged, one{tag};
+    for (unsigned i = 0; i < 5; ++i) // either changes while the other stays
+        for (const auto& [packet, tags] :
+             {std::pair(datagram(), untagged), std::pair(datagram(), one), std::pair(datagram6(), one), std::pair(datagram6(), untagged),
+              std::pair(datagram(), untagged), std::pair(datagram6(), untagged), std::pair(datagram6(), one), std::pair(datagram(), one)})
+            ASSERT_TRUE(left.port(red).inject(tagged(packet, tags)));
+    left.run();
+    for (const Octets& frame : left.port(black).take()) ASSERT_TRUE(right.port(black).inject(frame));
+    right.run();
+    const auto opened = right.port(red).take();
+    ASSERT_EQ(opened.size(), 40U);
+    std::array<unsigned, 4> kinds{};
+    for (const Octets& frame : opened) ++kinds[(frame[12] == 0x81 ? 2U : 0U) + (packet_in(frame)[0] >> 4 == 6 ? 1U : 0U)];
+    EXPECT_EQ(kinds, (std::array<unsigned, 4>{10, 10, 10, 10}));
+    EXPECT_EQ(left.dropped() + right.dropped(), 0U);
+}
+
+/// An opened packet and a bypassed one for the same address in the same round: the one may go red only, the other black only.
+TEST(Worker, OneAddressOnBothSides) {
+    Gateway left, right(right_side());
+    const std::vector<Selector> wide{{*parse_range("0.0.0.0/0"), *parse_range("0.0.0.0/0"), 0, {}, {}}};
+    left.add_pair(1000, wide);
+    left.policy(PolicyAction::bypass, {{*parse_range("10.1.0.0/16"), *parse_range("10.8.0.0/16"), 0, {}, {}}});
+    right.protect(1000, wide);
+    const Octets sealed = right.send(red, ethernet(ipv4("10.2.0.5", "10.8.0.1", 17, udp(1, 2, {})))).at(0);
+    ASSERT_TRUE(left.port(black).inject(sealed));
+    ASSERT_TRUE(left.port(red).inject(ethernet(datagram(20, 64, "10.8.0.1"))));
+    left.run();
+    EXPECT_EQ(left.dropped(DropReason::route_not_ours), 1U);
+    EXPECT_EQ(left.port(black).take().size(), 1U);
+    EXPECT_TRUE(left.port(red).take().empty());
+}
+
+/// Each of the SA's outer addresses counts, in both families.
+TEST(Worker, OuterAddressesOfTheSa) {
+    for (const bool six : {false, true}) {
+        Options options;
+        options.ipv6_outside = six;
+        Pair pair(options);
+        const unsigned source = six ? wire::ipv6_source : wire::ipv4_source, size = six ? 16 : 4;
+        const auto with = [&](unsigned place, const char* address) {
+            Octets frame = pair.left.send(red, ethernet(datagram())).at(0);
+            std::copy_n(parse_address(address)->octets.begin(), size, frame.begin() + 14 + place);
+            if (!six) wire::write_ipv4_checksum(frame.data() + 14, 20);
+            return frame;
+        };
+        EXPECT_TRUE(pair.right.send(black, with(source, six ? "2001:db8:ff::3" : "192.0.2.3")).empty());
+        EXPECT_TRUE(pair.right.send(black, with(source + size, six ? "2001:db8:2::1" : "10.2.0.1")).empty()); // ours too
+        EXPECT_EQ(pair.right.dropped(DropReason::wrong_outer_address), 2U);
+        EXPECT_EQ(pair.right.dropped(), 2U);
+        EXPECT_EQ(pair.right.send(black, with(source, six ? "2001:db8:ff::1" : "192.0.2.1")).size(), 1U);
+    }
+}
+
+/// An authentic packet whose inner header no honest peer would seal.
+TEST(Worker, InnerPacketsAreParsed) {
+    Pair pair;
+    const auto sealed = [&](const Octets& inner, std::uint8_t family) {
+        std::vector<std::uint8_t> chunk(chunk_size);
+        Frame frame;
+        frame.chunk = chunk.data();
+        frame.begin = frame_headroom;
+        frame.network = frame_headroom + 14;
+        frame.end = static_cast<std::uint16_t>(frame.network + inner.size());
+        frame.family = family;
+        frame.outbound = &pair.left.outbound(0);
+        std::ranges::copy(inner, frame.at(frame.network));
+        Frame* one = &frame;
+        transform::transform(frame.outbound->transform).seal({&one, 1});
+        Octets octets = ethernet({});
+        octets.insert(octets.end(), frame.at(frame.network), frame.at(frame.end));
+        return octets;
+    };
+    Octets options(8 * 9);
+    for (unsigned i = 0; i < 9; ++i) options[8 * i] = i < 8 ? 60 : 17;
+    Octets summed_wrong = datagram();
+    summed_wrong[10] ^= 1;
+    EXPECT_TRUE(pair.right.send(black, sealed(ipv4("127.0.0.1", "10.2.0.5", 17, udp(1, 2, {})), 4)).empty());
+    EXPECT_EQ(pair.right.dropped(DropReason::martian_source), 1U);
+    EXPECT_TRUE(pair.right.send(black, sealed(summed_wrong, 4)).empty());
+    EXPECT_TRUE(pair.right.send(black, sealed(ipv6("2001:db8:1::5", "2001:db8:2::5", 60, options + udp(1, 2, {})), 6)).empty());
+    EXPECT_TRUE(pair.right.send(black, sealed(ipv4("10.1.0.5", "10.2.0.5", 17, payload(7)), 4)).empty());
+    EXPECT_EQ(pair.right.dropped(DropReason::malformed_inner), 3U);
+    EXPECT_EQ(pair.right.send(black, sealed(datagram(), 4)).size(), 1U);
+}
+
 TEST(Worker, TwoVpnsWithEqualAddresses) {
     Gateway left, right(right_side());
     for (Gateway* gateway : {&left, &right}) {
@@ -247,6 +394,20 @@ TEST(Worker, Bypass) {
     EXPECT_EQ(in[0][5], 4); // host_mac
     EXPECT_EQ(packet_in(in[0])[8], 63);
     EXPECT_EQ(gateway.worker().counters().bypassed, 2U);
+}
+
+/// A clear packet that a VPN lets in goes to that VPN's red side, to no other, and pays its hop.
+TEST(Worker, BypassInwardsIsOfItsVpn) {
+    Gateway gateway;
+    gateway.policy(PolicyAction::bypass, {{*parse_range("10.1.0.0/16"), *parse_range("10.8.0.0/16"), 0, {}, {}}}, nullptr, tagged_vpn);
+    const auto packet = [](std::uint8_t ttl) { return ethernet(ipv4("10.8.0.1", "10.1.0.5", 17, udp(2000, 1000, {}), ttl)); };
+    const auto in = gateway.send(black, packet(64));
+    ASSERT_EQ(in.size(), 1U);
+    EXPECT_EQ(in[0][12], 0x81);
+    EXPECT_EQ(in[0][15], tag);
+    EXPECT_EQ(packet_in(in[0])[8], 63);
+    EXPECT_TRUE(gateway.send(black, packet(1)).empty());
+    EXPECT_EQ(gateway.dropped(DropReason::ttl_expired), 1U);
 }
 
 TEST(Worker, UnresolvedNeighbourWaitsAndGoesOn) {

@@ -20,8 +20,7 @@ std::string ask(std::uint32_t id) {
     const Descriptor program(bpf_prog_get_fd_by_id(id));
     bpf_prog_info info{};
     std::uint32_t size = sizeof(info);
-    if (!program || bpf_prog_get_info_by_fd(program.get(), &info, &size) != 0 || info.type != BPF_PROG_TYPE_XDP)
-        return {};
+    if (!program || bpf_prog_get_info_by_fd(program.get(), &info, &size) != 0 || info.type != BPF_PROG_TYPE_XDP) return {};
     return {info.name, strnlen(info.name, sizeof(info.name))};
 }
 
@@ -30,13 +29,11 @@ std::string ask(std::uint32_t id) {
 void learn_program_names() {
     std::uint32_t id = 0;
     while (bpf_prog_get_next_id(id, &id) == 0)
-        if (std::string name = ask(id); !name.empty())
-            learned()[id] = std::move(name);
+        if (std::string name = ask(id); !name.empty()) learned()[id] = std::move(name);
 }
 
 std::string program_name(std::uint32_t id) {
-    if (std::string name = ask(id); !name.empty())
-        return name;
+    if (std::string name = ask(id); !name.empty()) return name;
     const auto found = learned().find(id);
     return found == learned().end() ? std::string{} : found->second;
 }

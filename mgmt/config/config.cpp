@@ -83,11 +83,13 @@ Result<Content> read_file(const std::string& path, std::size_t largest) {
     return content;
 }
 
-bool holds_keys(const std::vector<Item>& items, std::uint16_t file) {
+/// The place of the first key that a file holds.
+std::optional<Place> first_key(const std::vector<Item>& items, std::uint16_t file) {
+    std::optional<Place> first;
     for (const Item& item : items)
         for (const auto& [key, value] : item.values)
-            if (info(key).type == Type::key && value.place.file == file) return true;
-    return false;
+            if (info(key).type == Type::key && value.place.file == file && (!first || value.place.line < first->line)) first = value.place;
+    return first;
 }
 
 std::vector<std::string> conf_d(const std::string& path) {
@@ -114,8 +116,9 @@ Outcome parse_all(std::span<const Text> texts, const KeyFiles& key_files, std::s
             problems.add(root.error().place, {}, root.error().sentence);
         else
             read_items(*root, items, problems);
-        if (!contents.empty() && contents[i].open_to_others && holds_keys(items, file))
-            problems.add({file, 0, 0}, {}, "the file holds keys and can be read by every user",
+        if (contents.empty() || !contents[i].open_to_others) continue;
+        if (const auto place = first_key(items, file))
+            problems.add(*place, {}, "the file holds keys and can be read by every user",
                          std::format("chmod 600 {}", shown(names[i], 200)));
     }
     // What a file that is no TOML would have held would be missed everywhere: say only where it is broken.
@@ -156,9 +159,11 @@ Outcome load(const std::string& path) {
     std::vector<Problem> unread;
     for (const std::string& name : names) {
         auto content = read_file(name, largest_file);
-        if (!content)
-            unread.push_back({name, 0, 0, {}, content.error().sentence, content.error().remedy});
-        else
+        if (!content) {
+            std::string sentence = content.error().sentence; // begins with the path, which stands before it anyway
+            if (const std::string path_of = shown(name, 200) + " "; sentence.starts_with(path_of)) sentence.erase(0, path_of.size());
+            unread.push_back({name, 0, 0, {}, std::move(sentence), content.error().remedy});
+        } else
             contents.push_back(std::move(*content));
     }
     if (!unread.empty()) return std::unexpected(std::move(unread));

@@ -336,7 +336,7 @@ TEST_F(Files, ConfDIsReadInTheOrderOfNames) {
 
 TEST_F(Files, AFileWithKeysMustNotBeOpen) {
     const std::string path = write("sallyport.toml", ports_text + connection_text("a"), 0644);
-    EXPECT_EQ(first_error(load(path)), path + ": the file holds keys and can be read by every user; chmod 600 " + path);
+    EXPECT_EQ(first_error(load(path)), path + ":14:10: the file holds keys and can be read by every user; chmod 600 " + path);
     EXPECT_EQ(chmod(path.c_str(), 0640), 0);
     EXPECT_TRUE(load(path));
 }
@@ -354,7 +354,8 @@ TEST_F(Files, AStrangersFileIsRefused) {
 }
 
 TEST_F(Files, WhatIsNoFileIsRefused) {
-    EXPECT_THAT(first_error(load((folder / "none.toml").string())), HasSubstr("cannot be read: No such file or directory"));
+    EXPECT_THAT(first_error(load((folder / "none.toml").string())),
+                testing::EndsWith("/none.toml: cannot be read: No such file or directory"));
     EXPECT_THAT(first_error(load(folder.string())), HasSubstr("is not a regular file"));
     const std::string fifo = (folder / "fifo").string();
     ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);

@@ -46,8 +46,10 @@ constexpr std::array key_table{
         gateway_cores, gateway, "cores", integers, false, "", 0, 1023, "",
         "The processor cores that workers are pinned to, one worker each. Without it there is one worker a queue, spread over the cores "
         "that the process may use."},
-    KeyInfo{gateway_queues, gateway, "queues", integer, false, "", 1, 64, "",
-            "How many queues of every port are used. Without it as many as the device has."},
+    KeyInfo{
+        gateway_queues, gateway, "queues", integer, false, "", 1, 64, "",
+        "How many queues every port has and uses. Without it one a core that the process may use, or as many as the port with the fewest "
+        "has where these are fewer."},
     KeyInfo{gateway_spin, gateway, "spin", boolean, false, "false", 0, 0, "",
             "Workers never sleep. It lowers the delay of a packet after silence, and every worker then uses its core whole."},
     KeyInfo{gateway_frames, gateway, "frames", integer, false, "16384", 1024, 4194304, "",

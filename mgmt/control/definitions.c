@@ -6,6 +6,9 @@
 #define NONE ((sd_varlink_field_flags_t)0)
 #define OPTIONAL SD_VARLINK_NULLABLE
 
+// One field with its comment a line, which clang-format would run together.
+// clang-format off
+
 static SD_VARLINK_DEFINE_STRUCT_TYPE(
     Worker,
     SD_VARLINK_FIELD_COMMENT("Its number"), SD_VARLINK_DEFINE_FIELD(index, SD_VARLINK_INT, NONE),
