@@ -74,8 +74,8 @@ void print(const Row& result);
 /// All of it at once; false: could not be written.
 [[nodiscard]] bool write_json(const std::vector<Row>& results, const std::string& path);
 
-/// The end of a benchmark: writes the results where `pace` says, unless `measured` is false, and prints how many measurements (the self-test
-/// is one) passed and failed. Gives the exit status.
+/// The end of a benchmark: writes the results where `pace` says, unless `measured` is false, and prints how many measurements (the
+/// self-test is one) passed and failed. Gives the exit status.
 [[nodiscard]] int finish(bool measured, const std::vector<Row>& results, const Pace& pace);
 
 /// Pins the thread; takes --pairs N, --series N, --core N, --realtime, --json FILE out of the arguments and leaves the others. Nothing: bad

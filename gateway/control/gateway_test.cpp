@@ -110,6 +110,8 @@ protected:
         settings.run_directory = xdp::rig::run_directory();
         const auto detached = detach(settings);
         EXPECT_TRUE(detached) << to_string(detached.error());
+        // The next test begins with the same keys as never used before.
+        std::filesystem::remove(settings.run_directory + "/bpf/numbers-and-windows");
         shell("ip link del black0 2>/dev/null; ip link del red0 2>/dev/null; true");
     }
 
@@ -376,6 +378,22 @@ TEST_F(GatewayTest, TwoQueuesAndALinkThatGoes) {
     pump(200);
     EXPECT_TRUE(notes.has("is gone"));
     EXPECT_FALSE(gateway->status().ports[0].present);
+}
+
+/// The kernel forwards, and the new red interface begins without a program of ours.
+TEST_F(GatewayTest, AnInterfaceMadeAnewIsClosed) {
+    make_neighbours();
+    start(loop());
+    ASSERT_TRUE(shell("echo 1 >/proc/sys/net/ipv4/ip_forward; ip route replace 10.9.0.0/16 via 192.0.2.2 dev black0"));
+    ASSERT_TRUE(shell(std::format("ip link del red0; ip link add red0 address {} type veth peer name lan0 && ip link set red0 up && "
+                                  "ip link set lan0 up && ip addr add 10.1.0.1/24 dev red0",
+                                  red_mac)));
+    pump(200);
+    EXPECT_TRUE(notes.has("made anew"));
+    Wire wan("wan0"), lan("lan0");
+    ASSERT_TRUE(lan.send(make(packet)));
+    EXPECT_TRUE(next(wan, 17).empty()) << "UDP on the wan, in clear";
+    ASSERT_TRUE(shell("echo 0 >/proc/sys/net/ipv4/ip_forward; ip route del 10.9.0.0/16 dev black0"));
 }
 
 TEST_F(GatewayTest, WhatIsNotThereIsNamed) {

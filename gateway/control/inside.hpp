@@ -56,6 +56,7 @@ struct Gateway::Inside final : route::MirrorListener {
 
     [[nodiscard]] std::vector<std::uint32_t> interfaces() const; // kernel's numbers of the ports, 0: not there
     void look_at_ports();
+    void close_anew(std::size_t port);
     void look_at_marks();
     void note(Level level, std::string sentence, std::string place = {}, std::string remedy = {});
     void note(Level level, const Error& error);
@@ -69,9 +70,10 @@ struct Gateway::Inside final : route::MirrorListener {
     std::uint64_t started = 0; // seconds since 1970
     std::vector<std::vector<unsigned>> cores;
     bool stopped = false;
-    std::string told_trouble;       // of the marks, as it was noted last
-    std::vector<bool> told_missing; // by port: its interface is another one than at start
-    std::vector<bool> told_down;    // by port
+    std::string told_trouble;               // of the marks, as it was noted last
+    std::vector<bool> told_missing;         // by port: its interface is another one than at start
+    std::vector<bool> told_down;            // by port
+    std::vector<std::uint32_t> closed_anew; // by port: the kernel's number of the interface that came in place of the one at start
 
     // In the order in which they come to be; each stands on those before it.
     std::unique_ptr<state::Units> units;

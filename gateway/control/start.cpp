@@ -82,6 +82,7 @@ Result<void> Gateway::Inside::start(Desired wanted) {
     prints = take_keys(wanted.sas);
     desired = std::move(wanted);
     told_missing.assign(desired.ports.size(), false);
+    closed_anew.assign(desired.ports.size(), 0);
     told_down.assign(desired.ports.size(), false);
 
     if (auto done = open_state(); !done) return done;
@@ -232,6 +233,17 @@ void Gateway::Inside::addresses_changed(const route::Picture& picture) {
     look_at_ports();
 }
 
+/// Another interface has the port's name, without our program: the kernel would forward in clear what comes in there.
+void Gateway::Inside::close_anew(std::size_t port) {
+    const std::string& name = desired.ports[port].interface;
+    const xdp::PortsOptions given{.ike_served = options.ike_served, .generic = options.generic};
+    if (auto closed = xdp::Ports::close_anew(desired, port, ports->maps(), given); !closed)
+        note(Level::error, closed.error());
+    else
+        note(Level::error, "The interface of the port was made anew: it drops everything that is not for this machine itself", name,
+             "restart the gateway");
+}
+
 void Gateway::Inside::look_at_ports() {
     const auto& links = mirror->picture().kernel_links();
     const std::vector<std::uint32_t> numbers = interfaces();
@@ -239,10 +251,14 @@ void Gateway::Inside::look_at_ports() {
         const std::string& name = desired.ports[port].interface;
         const bool missing = numbers[port] != ports->program(port).device().ifindex;
         if (missing && !told_missing[port])
-            note(Level::error, "The interface of the port is gone, or another one has its name: the port carries nothing", name,
+            note(Level::error, "The interface of the port is gone: the port carries nothing", name,
                  "restart the gateway when the interface is there");
         told_missing[port] = missing;
-        if (missing) continue;
+        if (missing) {
+            if (numbers[port] != 0 && numbers[port] != closed_anew[port]) close_anew(port);
+            closed_anew[port] = numbers[port];
+            continue;
+        }
         const bool down = !links.at(numbers[port]).up;
         if (down != told_down[port])
             note(down ? Level::warning : Level::information, down ? "The link of the port is down" : "The link of the port is up", name);

@@ -190,7 +190,7 @@ TEST(InnerLength, ComesFromTheInnerHeader) {
 }
 
 /// Packet, TFC padding, padding, pad length, next header.
-DropReason take(std::vector<std::uint8_t> plain, std::uint8_t outer_class = 0, Frame* result = nullptr) {
+DropReason take(const std::vector<std::uint8_t>& plain, std::uint8_t outer_class = 0, Frame* result = nullptr) {
     Held held(plain, 0);
     held.frame.traffic_class = outer_class;
     const DropReason reason = take_inner(held.frame, 300, static_cast<unsigned>(300 + plain.size()));

@@ -60,6 +60,16 @@ Result<std::unique_ptr<Ports>> Ports::start(const Desired& desired, SharedMaps m
     return std::unique_ptr<Ports>(new Ports(std::move(maps), std::move(programs), std::move(*umem), std::move(*sockets)));
 }
 
+Result<void> Ports::close_anew(const Desired& desired, std::size_t port, const SharedMaps& maps, const PortsOptions& options) {
+    const PortSpec& spec = desired.ports[port];
+    const auto device = find_device(spec.interface);
+    if (!device) return std::unexpected(device.error());
+    const auto program = PortProgram::start(pin_directory(desired.settings), spec, *device, maps,
+                                            {.ike_served = options.ike_served, .generic = options.generic, .limits = desired.ike});
+    if (!program) return std::unexpected(program.error());
+    return {}; // pinned, it stays
+}
+
 std::vector<std::string> Ports::notes() const {
     std::vector<std::string> all;
     for (const auto& program : programs_) all.insert(all.end(), program.notes().begin(), program.notes().end());

@@ -40,6 +40,10 @@ public:
     [[nodiscard]] std::size_t count() const { return programs_.size(); }
     /// Queues of each port, that is, workers.
     [[nodiscard]] unsigned queues() const { return sockets_.queues_per_port(); }
+    /// The interface of this port was made anew, and nothing of ours is on it: puts a program there that has no sockets, so that it drops
+    /// what is not for the machine itself, as after a kill. The sockets stay those of the interface that is gone.
+    [[nodiscard]] static Result<void> close_anew(const Desired& desired, std::size_t port, const SharedMaps& maps,
+                                                 const PortsOptions& options);
     [[nodiscard]] XskQueue& queue(std::size_t port, unsigned queue) { return sockets_.queue(port, queue); }
     [[nodiscard]] PortProgram& program(std::size_t port) { return programs_[port]; }
     [[nodiscard]] SharedMaps& maps() { return maps_; }
