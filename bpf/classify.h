@@ -2,6 +2,7 @@
 // From the description of a frame to its verdict: the rules of a black and of a red port.
 #pragma once
 
+#include "beside.h"
 #include "limit.h"
 #include "maps.h"
 #include "parse.h"
@@ -222,10 +223,11 @@ static __always_inline bool is_link_control(__u16 ethertype) {
     return ethertype < ETHERTYPE_FIRST || ethertype == ETHERTYPE_LLDP || ethertype == ETHERTYPE_SLOW || ethertype == ETHERTYPE_EAPOL;
 }
 
-static __always_inline enum sp_verdict parse_frame(struct xdp_md* ctx, struct frame* f) {
+static __always_inline enum sp_verdict parse_frame(struct xdp_md* ctx, struct frame* f, bool beside) {
     enum sp_verdict verdict = parse_link(ctx, f);
 
     if (verdict != SP_VERDICT_COUNT) return verdict;
+    if (beside && f->tag_beside && !count_in_tag_beside(f)) return SP_UNKNOWN_VLAN;
     verdict = find_vpn(f);
     if (verdict != SP_VERDICT_COUNT) return verdict;
     if (!f->group_frame && !is_our_mac(f->mac)) return SP_OTHER_HOST;
@@ -245,8 +247,8 @@ static __always_inline enum sp_action action_of(enum sp_verdict verdict) {
     }
 }
 
-static __always_inline enum sp_verdict classify(struct xdp_md* ctx, struct frame* f) {
-    enum sp_verdict verdict = parse_frame(ctx, f);
+static __always_inline enum sp_verdict classify(struct xdp_md* ctx, struct frame* f, bool beside) {
+    enum sp_verdict verdict = parse_frame(ctx, f, beside);
 
     if (verdict != SP_VERDICT_COUNT) return verdict;
     if (is_neighbour_discovery(ctx, f)) return SP_NEIGHBOUR_DISCOVERY;

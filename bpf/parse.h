@@ -107,6 +107,9 @@ struct frame {
     bool fragment;       // any fragment of a datagram
     bool later_fragment; // one that does not hold the datagram's first octet
     bool other_node;     // a routing header names further nodes to visit
+    bool tag_beside;     // the driver took the first VLAN tag out of the frame:
+    __be16 beside_type;
+    __u16 beside_tci;
     __u8 source[16];
     __u8 destination[16];
     __u64 mac;               // where the frame is sent to, as mac_number() gives it

@@ -15,8 +15,8 @@ static __always_inline void count(struct frame* f, enum sp_verdict verdict) {
     }
 }
 
-// The whole program but its entry point, so that a second one (a driver that keeps VLAN tags beside the frame) can stand on the same body.
-static __always_inline int receive(struct xdp_md* ctx) {
+// The whole program but its entry point. `beside`, a constant: the driver is asked for a VLAN tag beside the frame.
+static __always_inline int receive(struct xdp_md* ctx, bool beside) {
     struct frame* f = bpf_map_lookup_elem(&frames, &zero_key);
     enum sp_verdict verdict;
     int action;
@@ -24,8 +24,12 @@ static __always_inline int receive(struct xdp_md* ctx) {
     if (!f) // never: the map has this entry
         return XDP_DROP;
     __builtin_memset(f, 0, sizeof(*f));
-    verdict = classify(ctx, f);
+    verdict = beside && !read_tag_beside(ctx, f) ? SP_UNKNOWN_VLAN : classify(ctx, f, beside);
     action = (int)action_of(verdict);
+    if (beside && action == SP_SOCKET && f->tag_beside && !put_tag_into_frame(ctx, f)) {
+        verdict = SP_BAD_LINK; // never: every driver leaves more room before the frame
+        action = SP_DROP;
+    }
     if (action == SP_SOCKET) {
         action = (int)bpf_redirect_map(&xsks, ctx->rx_queue_index, XDP_DROP);
         if (action != XDP_REDIRECT) verdict = SP_NO_WORKER;
@@ -36,6 +40,24 @@ static __always_inline int receive(struct xdp_md* ctx) {
 
 SEC("xdp")
 
-int sallyport_port(struct xdp_md* ctx) { return receive(ctx); }
+int sallyport_port(struct xdp_md* ctx) { return receive(ctx, false); }
+
+// Loaded instead of the first where a driver keeps VLAN tags beside the frame, bound to the device: such a program can be neither run by a
+// test nor attached in generic mode.
+//
+// It must not become longer than it was when it was given to the kernel. A program has the pages that its instructions needed then; when
+// the verifier's rewriting needs more, it moves, but the device's list of programs bound to it goes on pointing to the old place (seen on
+// Linux 6.18), and the kernel breaks when the device goes, with the lock of all network configuration held. So it begins with instructions
+// that are dead, since the constant is zero: the verifier removes them before anything that it rewrites becomes longer, and their room is
+// left. User space looks at the length afterwards (gateway/xdp/bound.cpp).
+const volatile __u8 room_is_used; // set by a test only
+
+SEC("?xdp")
+
+int sallyport_bound(struct xdp_md* ctx) {
+    // ctx->ingress_ifindex: were they alive, each would become three.
+    if (room_is_used) asm volatile(".rept 1024\nr0 = *(u32*)(%0 + 12)\n.endr" : : "r"(ctx) : "r0");
+    return receive(ctx, true);
+}
 
 char bpf_license[] SEC("license") = "GPL";

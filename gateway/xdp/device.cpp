@@ -150,12 +150,21 @@ Result<Device> find_device(const std::string& name) {
     return device;
 }
 
-Error tags_beside_error(const Device& device) {
-    return {ErrorCode::unsupported, "The driver (" + device.driver + ") keeps VLAN tags beside the frame, where they cannot be seen.",
-            device.name, "Give each VPN a port of its own, or choose another device."};
+Error tags_beside_error(const Device& device, const std::string& why) {
+    const std::string other = "give each VPN a port of its own, or choose another device.";
+    return {ErrorCode::unsupported,
+            "The driver (" + device.driver + ") keeps VLAN tags beside the frame, where they cannot be seen" +
+                (why.empty() ? std::string(".") : ": " + why + "."),
+            device.name, why.empty() ? "Set tags-beside-frame = true (Linux 6.8 or later), " + other : "G" + other.substr(1)};
 }
 
-Result<std::vector<std::string>> prepare_device(const Device& device, bool generic, bool vlans) {
+std::string tags_beside_warning(const Device& device, const std::string& why) {
+    return "The driver (" + device.driver + ") of " + device.name +
+           " keeps VLAN tags beside the frame: a tagged frame from its link comes in as if it had no tag" +
+           (why.empty() ? " (tags-beside-frame = true drops it)." : ", and cannot be told: " + why + ".");
+}
+
+Result<std::vector<std::string>> prepare_device(Device& device, bool generic) {
     std::vector<std::string> notes;
     auto features = Features::read(device.name);
     auto switch_off = [&](const char* name) {
@@ -169,13 +178,8 @@ Result<std::vector<std::string>> prepare_device(const Device& device, bool gener
             return std::unexpected(Error{ErrorCode::unsupported,
                                          std::string(merging) + " merges received frames and cannot be switched off.", device.name,
                                          "Choose another device as port."});
-    bool tags_beside = device.tags_beside;
     for (const char* parsing : {"rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"})
-        if (!switch_off(parsing)) tags_beside = true;
-    if (tags_beside && vlans) return std::unexpected(tags_beside_error(device));
-    if (tags_beside)
-        notes.push_back("The driver (" + device.driver + ") of " + device.name +
-                        " keeps VLAN tags beside the frame: a tagged frame from its link comes in as if it had no tag.");
+        if (!switch_off(parsing)) device.tags_beside = true;
     return notes;
 }
 

@@ -28,12 +28,14 @@ struct Device {
 [[nodiscard]] Result<Device> find_device(const std::string& name);
 
 /// Switches off the offloads that hide or merge what the wire carried: VLAN tags taken out of the frame, receive merging by the hardware,
-/// and in generic mode that of the kernel. Touches nothing that is off already, and nothing else. `vlans`: the port has VLANs; then it is
-/// refused where tags may lie beside the frame. Gives sentences for the journal: what was switched off, what can come in.
-[[nodiscard]] Result<std::vector<std::string>> prepare_device(const Device& device, bool generic, bool vlans);
+/// and in generic mode that of the kernel. Touches nothing that is off already, and nothing else. Sets tags_beside where a tag may still
+/// lie beside the frame. Gives sentences for the journal: what was switched off.
+[[nodiscard]] Result<std::vector<std::string>> prepare_device(Device& device, bool generic);
 
-/// Says that VLANs cannot be told apart on this device.
-[[nodiscard]] Error tags_beside_error(const Device& device);
+/// Says that VLANs cannot be told apart on this device. `why`: why not even by a program bound to it; empty: nobody asked for one.
+[[nodiscard]] Error tags_beside_error(const Device& device, const std::string& why);
+/// For the journal, where the port has no VLANs: what can come in.
+[[nodiscard]] std::string tags_beside_warning(const Device& device, const std::string& why);
 
 /// Makes the device have exactly so many receive queues: frames of a queue without a worker would be lost. Nothing happens if it has.
 [[nodiscard]] Result<void> set_receive_queues(const Device& device, unsigned queues);

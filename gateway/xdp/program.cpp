@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/xdp/program.hpp"
 
+#include "gateway/xdp/bound.hpp"
 #include "gateway/xdp/names.hpp"
 #include "gateway/xdp/pins.hpp"
 #include "gateway/xdp/skeleton.hpp"
@@ -84,6 +85,14 @@ Result<Attachment> attachment_of(const std::string& pin, const Device& device) {
 
 struct PortProgram::Loaded {
     Skeleton skeleton;
+    const bpf_program* entry = nullptr; // the one of its two that is loaded
+};
+
+struct PortProgram::Start {
+    std::string folder; // of the pins
+    const PortSpec& port;
+    const SharedMaps& maps;
+    const ProgramOptions& options;
 };
 
 PortProgram::PortProgram() = default;
@@ -100,7 +109,11 @@ Result<bool> PortProgram::take_over(const std::string& folder) {
         unlink(path.c_str());
         return false;
     }
-    if (bpf_link_update(there->link.get(), bpf_program__fd(loaded_->skeleton->progs.sallyport_port), nullptr) != 0)
+    // The kernel would put it there without a word, and then read a description of the frame that is none.
+    if (bound_ && !there->native)
+        return std::unexpected(
+            Error{ErrorCode::conflict, "The pinned link is in generic mode since a moment ago.", device_.name, "Try again."});
+    if (bpf_link_update(there->link.get(), bpf_program__fd(loaded_->entry), nullptr) != 0)
         return std::unexpected(system_error(errno, "The pinned link cannot be given the new program", path));
     link_ = std::move(there->link);
     native_ = there->native;
@@ -112,28 +125,31 @@ Result<void> PortProgram::attach_mode(std::uint32_t flags) {
     bpf_link_create_opts options{};
     options.sz = sizeof(options);
     options.flags = flags;
-    link_ = Descriptor(
-        bpf_link_create(bpf_program__fd(loaded_->skeleton->progs.sallyport_port), static_cast<int>(device_.ifindex), BPF_XDP, &options));
+    link_ = Descriptor(bpf_link_create(bpf_program__fd(loaded_->entry), static_cast<int>(device_.ifindex), BPF_XDP, &options));
     if (!link_) return std::unexpected(system_error(errno, "The XDP program cannot be attached", device_.name));
     return {};
 }
 
-Result<void> PortProgram::attach(const std::string& folder, bool generic) {
-    if (!generic) {
+Result<void> PortProgram::attach(const Start& start) {
+    if (!start.options.generic) {
         auto attached = attach_mode(XDP_FLAGS_DRV_MODE);
         native_ = attached.has_value();
-        if (!native_)
-            notes_.push_back("Native XDP does not work on " + device_.name + ", generic mode is used: " + attached.error().sentence);
+        if (!native_) add_note("Native XDP does not work on " + device_.name + ", generic mode is used: " + attached.error().sentence);
     }
+    if (!native_ && bound_)
+        if (auto loaded = load_first(start, "native XDP does not work on it"); !loaded) return loaded;
     if (!native_)
         if (auto attached = attach_mode(XDP_FLAGS_SKB_MODE); !attached) return attached;
-    if (bpf_obj_pin(link_.get(), (folder + "/link").c_str()) != 0)
-        return std::unexpected(system_error(errno, "The link cannot be pinned", folder + "/link"));
+    const std::string path = start.folder + "/link";
+    if (bpf_obj_pin(link_.get(), path.c_str()) != 0) return std::unexpected(system_error(errno, "The link cannot be pinned", path));
     return {};
 }
 
 Result<void> PortProgram::check(const std::string& directory, const PortSpec& port, const Device& device) {
-    if (has_vlans(port) && device.tags_beside) return std::unexpected(tags_beside_error(device));
+    if (has_vlans(port) && device.tags_beside) {
+        const std::string why = port.tags_beside_frame ? why_not_bound(device) : "";
+        if (!port.tags_beside_frame || !why.empty()) return std::unexpected(tags_beside_error(device, why));
+    }
     auto there = attachment_of(directory + "/" + device.name + "/link", device);
     return there ? Result<void>{} : std::unexpected(there.error());
 }
@@ -160,40 +176,74 @@ Result<void> PortProgram::use_own_maps(const std::string& folder, bool pinned) {
     return {};
 }
 
-Result<void> PortProgram::prepare(bool generic, bool vlans) {
-    auto notes = prepare_device(device_, generic, vlans);
+void PortProgram::add_note(std::string sentence) {
+    if (std::ranges::find(notes_, sentence) == notes_.end()) notes_.push_back(std::move(sentence));
+}
+
+Result<void> PortProgram::prepare(bool generic) {
+    auto notes = prepare_device(device_, generic);
     if (!notes) return std::unexpected(notes.error());
-    for (auto& note : *notes)
-        if (std::ranges::find(notes_, note) == notes_.end()) notes_.push_back(std::move(note));
+    for (auto& note : *notes) add_note(std::move(note));
+    return {};
+}
+
+// With one of the two entries.
+Result<void> PortProgram::load_entry(const Start& start, bool bound) {
+    LibbpfLog log;
+    loaded_ = std::make_unique<Loaded>(Skeleton(port_bpf::open()));
+    port_bpf* skeleton = loaded_->skeleton.get();
+    if (!skeleton) return std::unexpected(system_error(errno, "The BPF program cannot be opened: " + log.tail(), device_.name));
+    const sp_port settings = settings_of(start.port, device_, start.options);
+    std::memcpy(const_cast<sp_port*>(&skeleton->rodata->port), &settings, sizeof(settings)); // .rodata: constant only once it is loaded
+    if (auto lent = start.maps.lend(*skeleton); !lent) return lent;
+    if (auto used = use_own_maps(start.folder, start.maps.taken_over()); !used) return used;
+    bound_ = bound;
+    loaded_->entry = bound ? skeleton->progs.sallyport_bound : skeleton->progs.sallyport_port;
+    if (bound) {
+        auto room = load_bound(*skeleton, device_);
+        if (!room) return std::unexpected(room.error());
+        room_ = *room;
+    } else if (port_bpf::load(skeleton) != 0) {
+        return std::unexpected(system_error(errno, "The BPF program cannot be loaded: " + log.tail(), device_.name));
+    }
+    set_macs({&device_.mac, 1});
+    return {};
+}
+
+// Without sight of VLAN tags beside the frame: where VLANs need it the port is refused, else a note says what can come in.
+Result<void> PortProgram::load_first(const Start& start, const std::string& why_not_bound) {
+    loaded_.reset(); // first: a bound program that is given up goes at once
+    if (device_.tags_beside && has_vlans(start.port)) return std::unexpected(tags_beside_error(device_, why_not_bound));
+    if (device_.tags_beside) add_note(tags_beside_warning(device_, why_not_bound));
+    return load_entry(start, false);
+}
+
+Result<void> PortProgram::load(const Start& start) {
+    if (!device_.tags_beside || !start.port.tags_beside_frame) return load_first(start, "");
+    if (start.options.generic) return load_first(start, "that needs native mode");
+    auto there = attachment_of(start.folder + "/link", device_);
+    if (!there) return std::unexpected(there.error());
+    if (there->link && !there->native) return load_first(start, "the program that is taken over runs in generic mode");
+    if (const std::string why = why_not_bound(device_); !why.empty()) return load_first(start, why);
+    if (auto loaded = load_entry(start, true); !loaded) return load_first(start, loaded.error().sentence);
+    add_note("VLAN tags that the driver (" + device_.driver + ") of " + device_.name + " keeps beside the frame are seen.");
     return {};
 }
 
 Result<PortProgram> PortProgram::start(const std::string& directory, const PortSpec& port, const Device& device, const SharedMaps& maps,
                                        const ProgramOptions& options) {
-    const std::string folder = directory + "/" + device.name;
-    if (auto checked = check_pin_directory(folder); !checked) return std::unexpected(checked.error());
+    const Start start{.folder = directory + "/" + device.name, .port = port, .maps = maps, .options = options};
+    if (auto checked = check_pin_directory(start.folder); !checked) return std::unexpected(checked.error());
     PortProgram program;
     program.device_ = device;
-    if (auto prepared = program.prepare(options.generic, has_vlans(port)); !prepared) return std::unexpected(prepared.error());
-
-    LibbpfLog log;
-    program.loaded_ = std::make_unique<Loaded>(Skeleton(port_bpf::open()));
-    port_bpf* skeleton = program.loaded_->skeleton.get();
-    if (!skeleton) return std::unexpected(system_error(errno, "The BPF program cannot be opened: " + log.tail(), device.name));
-    const sp_port settings = settings_of(port, device, options);
-    std::memcpy(const_cast<sp_port*>(&skeleton->rodata->port), &settings, sizeof(settings)); // .rodata: constant only once it is loaded
-    if (auto lent = maps.lend(*skeleton); !lent) return std::unexpected(lent.error());
-    if (auto used = program.use_own_maps(folder, maps.taken_over()); !used) return std::unexpected(used.error());
-    if (port_bpf::load(skeleton) != 0)
-        return std::unexpected(system_error(errno, "The BPF program cannot be loaded: " + log.tail(), device.name));
-    program.set_macs({&device.mac, 1});
-
-    auto taken = program.take_over(folder);
+    if (auto prepared = program.prepare(options.generic); !prepared) return std::unexpected(prepared.error());
+    if (auto loaded = program.load(start); !loaded) return std::unexpected(loaded.error());
+    auto taken = program.take_over(start.folder);
     if (!taken) return std::unexpected(taken.error());
     if (!*taken)
-        if (auto attached = program.attach(folder, options.generic); !attached) return std::unexpected(attached.error());
+        if (auto attached = program.attach(start); !attached) return std::unexpected(attached.error());
     if (!program.native_ && !options.generic)
-        if (auto prepared = program.prepare(true, has_vlans(port)); !prepared) return std::unexpected(prepared.error());
+        if (auto prepared = program.prepare(true); !prepared) return std::unexpected(prepared.error());
     return program;
 }
 

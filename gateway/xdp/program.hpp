@@ -45,6 +45,10 @@ public:
 
     [[nodiscard]] const Device& device() const { return device_; }
     [[nodiscard]] bool native() const { return native_; }
+    /// VLAN tags that the driver keeps beside the frame are seen.
+    [[nodiscard]] bool bound() const { return bound_; }
+    /// Octets that the bound program could have become longer.
+    [[nodiscard]] std::size_t room() const { return room_; }
     /// For the journal: taken over or not, why generic mode, what was switched off.
     [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
 
@@ -57,11 +61,16 @@ public:
 
 private:
     PortProgram();
-    Result<void> attach(const std::string& folder, bool generic);
+    struct Start; // what start() was given
+    Result<void> load(const Start& start);
+    Result<void> load_entry(const Start& start, bool bound);
+    Result<void> load_first(const Start& start, const std::string& why_not_bound);
+    Result<void> attach(const Start& start);
     Result<bool> take_over(const std::string& folder);
     Result<void> use_own_maps(const std::string& folder, bool pinned);
-    Result<void> prepare(bool generic, bool vlans);
+    Result<void> prepare(bool generic);
     Result<void> attach_mode(std::uint32_t flags);
+    void add_note(std::string sentence);
 
     struct Loaded; // the skeleton: kept out of the header
     std::unique_ptr<Loaded> loaded_;
@@ -70,6 +79,8 @@ private:
     Descriptor xsks_;
     Descriptor counters_;
     bool native_ = false;
+    bool bound_ = false; // to the device: VLAN tags beside the frame are seen
+    std::size_t room_ = 0;
     std::vector<std::string> notes_;
 };
 

@@ -171,6 +171,7 @@ private:
                                           problems_.text(other->second->place_of(port_interface))),
                               "one port an interface; use vlans for several VPNs");
             port.role = item->text(port_role) == "red" ? Role::red : Role::black;
+            port.tags_beside_frame = item->flag(port_tags_beside_frame);
             port_vlans_of(*item, port);
             if (const auto* listen = item->get<std::vector<Address>>(port_listen); listen != nullptr && item->given(port_listen)) {
                 if (port.role == Role::red)

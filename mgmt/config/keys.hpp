@@ -50,6 +50,7 @@ enum class Key : std::uint8_t {
     port_vpn,
     port_vlans,
     port_listen,
+    port_tags_beside_frame,
     vpn_table,
     vpn_number,
     connection_local,
