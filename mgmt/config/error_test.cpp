@@ -4,8 +4,10 @@
 #include "mgmt/config/item.hpp"
 #include "mgmt/config/test_text.hpp"
 
+#include <format>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <string_view>
 
 namespace sallyport::config {
 namespace {
@@ -205,12 +207,14 @@ TEST(Errors, KeysAreNeverShown) {
         replaced("key-in = ", "key-in = \"" + key + "\""),
         "test.toml:14:10: connection.a.key-in: the key has 18 octets, aes-256-cbc-hmac-sha2-256 takes exactly 64 (cipher key 32, then "
         "integrity key 32), that is 128 hexadecimal digits; make one by: openssl rand -hex 64");
-    for (const std::string& bad : {"\"" + key + "x\"", "\"" + key + "1\"", "0x" + key, key, "[\"" + key + "\"]", "\"" + key + "\"" + key,
-                                   "'" + key + "\n", "{a = \"" + key + "\"}", "1" + key, "\"" + key + key + key + key + "\"", "1.5e" + key})
+    for (const std::string_view form : {R"("{0}x")", R"("{0}1")", "0x{0}", "{0}", R"(["{0}"])", R"("{0}"{0})", "'{0}\n", R"({{a = "{0}"}})",
+                                        "1{0}", R"("{0}{0}{0}{0}")", "1.5e{0}"}) {
+        const std::string bad = std::vformat(form, std::make_format_args(key));
         for (const std::string& one : {replaced("key-in = ", "key-in = " + bad), replaced("key-in = ", "kex-in = " + bad)}) {
             EXPECT_THAT(one, HasSubstr("test.toml:1")) << bad;
             EXPECT_THAT(one, Not(HasSubstr(secret))) << bad;
         }
+    }
     EXPECT_EQ(replaced("key-in = ", "key-in = \"" + key + "g\""),
               "test.toml:14:10: connection.a.key-in: a key is written in hexadecimal digits only; character 37 is none (it is not shown)");
 }
