@@ -55,10 +55,10 @@ class Traffic:
         self.server.wait()
 
     def ping(self, family):
+        before = self.rig.answers(KINDS[family])
         result = self.rig.host["A"].run("ping", "-n", "-q", "-c", PINGS, "-i", 0.01, "-W", 2, self.rig.HOSTS["B"][KINDS[family]], check=False,
                                         timeout=60).stdout
-        lines = [line for line in result.splitlines() if "packets transmitted" in line]
-        received = int(lines[0].split(",")[1].split()[0]) if lines else 0
+        received = self.rig.answered(before, PINGS, KINDS[family])
         times = [line.split("=")[1].split("/")[1] for line in result.splitlines() if line.startswith("rtt")]
         if received != PINGS:
             self.faults.append(f"{PINGS - received} of {PINGS} pings lost ({family})")
