@@ -5,7 +5,10 @@
 #include "gateway/control/difference.hpp"
 #include "gateway/control/gateway.hpp"
 #include "gateway/control/threads.hpp"
+#include "gateway/exception/icmp_errors.hpp"
+#include "gateway/exception/icmp_received.hpp"
 #include "gateway/exception/neighbours.hpp"
+#include "gateway/exception/path_mtus.hpp"
 #include "gateway/exception/stage.hpp"
 #include "gateway/port/chunks.hpp"
 #include "gateway/route/mirror.hpp"
@@ -52,6 +55,7 @@ struct Gateway::Inside final : route::MirrorListener {
     Result<void> prepare_boundary(const Desired& wanted);
     void settle_boundary();
     void into_tables(const store::Applied& applied);
+    void follow_path(const store::Applied& applied);
     Result<std::unique_ptr<const tables::Spd>> build_spd(const std::vector<PolicySpec>& policies) const;
     void publish_policies(std::unique_ptr<const tables::Spd> next);
 
@@ -89,8 +93,12 @@ struct Gateway::Inside final : route::MirrorListener {
     std::unique_ptr<tables::Sad> sad;
     std::unique_ptr<tables::Published<tables::Spd>> spd;
     std::unique_ptr<tables::Published<tables::Dummies>> dummies;
+    std::unique_ptr<tables::Published<exception::RedAddresses>> red_addresses;
+    exception::PathMtus path_mtus;
     std::unique_ptr<route::NeighbourAsker> neighbour_asker;
     std::unique_ptr<exception::Asker> asker;
+    std::unique_ptr<exception::IcmpReceived> icmp_received;
+    std::unique_ptr<exception::IcmpErrors> icmp_errors;
     std::unique_ptr<exception::Neighbours> neighbours;
     std::unique_ptr<exception::Stage> stage;
     std::vector<std::unique_ptr<worker::Worker>> workers;

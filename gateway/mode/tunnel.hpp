@@ -8,6 +8,7 @@
 #include "gateway/wire/checksum.hpp"
 #include "gateway/wire/esp.hpp"
 #include "gateway/wire/ip.hpp"
+#include "gateway/wire/tcp.hpp"
 
 #include <array>
 #include <cstdint>
@@ -56,6 +57,14 @@ struct Inner {
     if (header[frame.family == 4 ? wire::ipv4_ttl : wire::ipv6_hop_limit] <= 1) return DropReason::ttl_expired;
     wire::decrement_hop_limit(header, frame.family);
     return DropReason::none;
+}
+
+/// The MSS that a TCP SYN offers goes down to what the tunnel carries. Everything else passes by.
+inline void clamp_segment(const Frame& frame, std::uint16_t largest_ipv4, std::uint16_t largest_ipv6) {
+    if (frame.protocol != wire::protocol_tcp || (frame.flags & frame_ports) == 0) return;
+    std::uint8_t* tcp = frame.at(frame.transport);
+    if ((tcp[wire::tcp_flags] & wire::tcp_syn) != 0) [[unlikely]]
+        wire::clamp_mss(tcp, static_cast<unsigned>(frame.end - frame.transport), frame.family == 4 ? largest_ipv4 : largest_ipv6);
 }
 
 inline constexpr std::uint8_t ecn_mask = 3;

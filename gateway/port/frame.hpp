@@ -25,9 +25,11 @@ inline constexpr unsigned largest_frame = chunk_size - frame_headroom - 2 * tail
 /// What the exception stage is asked to do with a frame that leaves the straight way.
 enum class Errand : std::uint8_t {
     none,
-    neighbour, // find the link-layer address of its next hop; the flow hash is in `spi`
+    neighbour,     // find the link-layer address of its next hop; the flow hash is in `spi`
+    icmp_received, // an ICMP message from the black side to one of our addresses: does it tell of a path MTU?
+    icmp_error,    // tell its source why it was dropped: `reason`, with too_big the octets that would fit in `spi`
 };
-inline constexpr std::size_t errand_count = 2;
+inline constexpr std::size_t errand_count = 4;
 
 /// Offsets count octets from the begin of the chunk, so that they stay true when the frame grows at either end.
 struct Frame {
@@ -64,7 +66,7 @@ struct Frame {
 static_assert(sizeof(Frame) == 64);
 
 enum FrameFlag : std::uint16_t {
-    frame_ours = 1,       // made by the gateway itself (dummies, later keepalives)
+    frame_ours = 1,       // made by the gateway itself (dummies, ICMP errors): its hop limit is not counted down
     frame_waited = 2,     // has waited for a neighbour once
     frame_fragment = 4,   // any fragment, first or later
     frame_ports = 8,      // ports at `transport` are known
@@ -72,6 +74,7 @@ enum FrameFlag : std::uint16_t {
     frame_bypassed = 32,  // neither sealed nor opened: a policy says bypass
     frame_unclear = 64,   // more VLAN tags than the one in `vlan`
     frame_from_red = 128, // looked up again as from the red side of `vpn`, whatever its port: made or mended by the exception stage
+    frame_secret = 256,   // with frame_from_red: holds what came out of a tunnel, so it leaves sealed or not at all
 };
 
 } // namespace sallyport

@@ -59,7 +59,13 @@ namespace sallyport {
     X(link_down, "the way out is down", "look at the link")                                                                                \
     X(transmit_full, "the transmit ring is full", "the link or the receiver is slower than the traffic")                                   \
     X(crypto_failed, "the cryptographic library failed, or gave no random octets", "look at the journal of the machine; report it")        \
-    X(no_chunk, "no free chunk in the packet memory", "enlarge frames in the configuration")
+    X(no_chunk, "no free chunk in the packet memory", "enlarge frames in the configuration")                                               \
+    X(icmp_mtu_taken, "an ICMP error that quotes what we sent has lowered the path MTU of a tunnel", "")                                   \
+    X(icmp_mtu_known, "an ICMP error that quotes what we sent tells of no smaller path MTU than is known", "")                             \
+    X(icmp_mtu_unproven, "an ICMP error about a path MTU that quotes nothing we sent lately, or is out of bounds; nothing was changed",    \
+      "look for forged ICMP; a path that cannot carry 576 (IPv4) or 1280 octets (IPv6) needs another link")                                \
+    X(icmp_other, "another ICMP error about what we sent, as destination unreachable; nothing was changed", "look at the way to the peer") \
+    X(icmp_malformed, "an ICMP error with a wrong checksum or cut short", "look at the sender's implementation")
 
 enum class DropReason : std::uint8_t {
 #define X(name, meaning, remedy) name,

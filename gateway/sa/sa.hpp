@@ -30,6 +30,9 @@ enum class SequenceKind : std::uint8_t { short_32, extended_64 }; // RFC 4303 2.
 enum class DscpRule : std::uint8_t { copy, set };                 // RFC 4301 5.1.2.1; ECN always follows RFC 6040
 enum class DfRule : std::uint8_t { copy, set, clear };            // RFC 4301 8.1, IPv4 outside
 
+/// SaSpec::clamp_mss besides a number of octets.
+inline constexpr std::uint16_t clamp_mss_off = 0, clamp_mss_by_path = 65535;
+
 /// One direction of a child SA (RFC 4301 4.1: an SA is simplex).
 struct SaSpec {
     std::string name; // unique in its direction: "connection" of the configuration; also the key of its durable marks
@@ -49,6 +52,7 @@ struct SaSpec {
     DfRule df = DfRule::copy;
     std::uint8_t hop_limit = 64;          // of the outer header
     std::uint16_t mtu = 0;                // octets of the largest outer packet, 0: of the route
+    std::uint16_t clamp_mss = clamp_mss_by_path; // the MSS of TCP connections inside is lowered to this, or to what fits
     std::uint32_t dummies_per_second = 0; // dummy packets (RFC 4303 2.6), outbound
     std::int16_t owner = -1;              // worker, -1: chosen by the gateway
     bool manual = true;                   // goes on from durable marks

@@ -4,6 +4,7 @@
 
 #include "gateway/mode/tunnel.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -43,16 +44,19 @@ template <Shape shape>
 DropReason prepare(Frame& frame) {
     const OutboundSa& sa = *frame.outbound;
     const unsigned inner = frame.network_length();
-    const unsigned plain = (inner + wire::esp_trailer_size + shape.block - 1) & ~(shape.block - 1);
-    const unsigned whole = sa.outer_length + wire::esp_size + shape.iv + plain + crypto::icv_size;
-    if ((sa.mtu != 0 && whole > sa.mtu) || frame.end > chunk_size - tail_room) [[unlikely]]
+    const Fit fit = fit_of(sa);
+    if (inner > fit.inner || frame.end > chunk_size - tail_room) [[unlikely]] {
+        frame.spi = std::min<std::uint32_t>(fit.inner, chunk_size - tail_room - frame.network);
         return DropReason::too_big;
+    }
     if ((frame.flags & frame_ours) == 0) {
         if (inner < (frame.family == 4 ? wire::ipv4_size : wire::ipv6_size)) [[unlikely]]
             return DropReason::malformed_ip;
         if (const DropReason reason = mode::count_hop(frame); reason != DropReason::none) [[unlikely]]
             return reason;
+        mode::clamp_segment(frame, fit.segment_ipv4, fit.segment_ipv6);
     }
+    const unsigned plain = (inner + wire::esp_trailer_size + shape.block - 1) & ~(shape.block - 1);
     std::uint8_t* end = frame.at(frame.end);
     const unsigned padding = plain - inner - wire::esp_trailer_size;
     std::memcpy(end, padding_octets.data(), shape.block == 4 ? 4 : 16); // at most 15 count; the room behind the frame takes the others
@@ -284,6 +288,13 @@ crypto::Engine engine_in_use() { return chosen(); }
 std::uint8_t row_of(Algorithm algorithm) { return row_of(chosen(), algorithm); }
 
 const Transform& transform(std::uint8_t row) { return rows[row]; }
+
+unsigned largest_inner(const OutboundSa& sa, unsigned outer_mtu) {
+    const Transform& row = rows[sa.transform];
+    const unsigned around = sa.outer_length + row.overhead_fixed - wire::esp_trailer_size;
+    if (outer_mtu < around + row.block) return 0;
+    return (outer_mtu - around) / row.block * row.block - wire::esp_trailer_size;
+}
 
 std::uint32_t key_size(std::uint8_t row) { return suite_of(row).key_size; }
 

@@ -56,7 +56,8 @@ void Worker::send_dummies(std::uint64_t now) {
             Frame& frame = frames_[batch.count] = Frame{};
             frame.index = index;
             frame.chunk = chunks_.memory().chunk(index);
-            mode::make_dummy(frame, smallest_dummy + static_cast<unsigned>(next_random(random_) % dummy_sizes));
+            const unsigned size = smallest_dummy + static_cast<unsigned>(next_random(random_) % dummy_sizes);
+            mode::make_dummy(frame, std::min<unsigned>(size, transform::fit_of(*dummy.sa).inner));
             frame.outbound = dummy.sa;
             frame.arrival = ticks();
             frame.worker = number_;

@@ -60,7 +60,14 @@ DropReason judge_opened(Frame& frame) {
     frame.flags |= frame_to_red;
     const transform::InboundSa& sa = *frame.inbound;
     if (const DropReason reason = check_selectors({sa.selectors, sa.selector_count}, frame); reason != DropReason::none) return reason;
+    const transform::Fit fit = transform::fit_of(sa);
+    mode::clamp_segment(frame, fit.segment_ipv4, fit.segment_ipv6);
     return mode::count_hop(frame);
+}
+
+/// ICMP to the gateway itself that the port's program sent here: an error about what we sent.
+bool is_icmp(const Frame& frame) {
+    return (frame.flags & frame_fragment) == 0 && frame.protocol == (frame.family == 4 ? wire::protocol_icmp : wire::protocol_icmpv6);
 }
 
 } // namespace
@@ -138,8 +145,11 @@ void Worker::open(Batch& batch) {
 /// Red packets that a policy lets out in clear. Their VPN's own table says where to, else the table of the black side.
 void Worker::bypass_outwards(Batch& batch) {
     for (Frame* frame : batch.span()) {
-        frame->reason = mode::count_hop(*frame);
         frame->flags |= frame_bypassed;
+        if ((frame->flags & frame_secret) != 0)
+            frame->reason = DropReason::should_be_protected;
+        else if ((frame->flags & frame_ours) == 0)
+            frame->reason = mode::count_hop(*frame);
     }
     sift(batch);
     LiveCounters::add(counters_.now().bypassed, batch.count);
@@ -148,19 +158,22 @@ void Worker::bypass_outwards(Batch& batch) {
 
 /// What comes from the black side and is no ESP packet of ours.
 void Worker::clear_from_black(Batch& batch) {
+    Batch going;
     for (Frame* frame : batch.span()) {
         if (for_us(*frame)) {
-            frame->reason = not_taken(*frame);
+            const bool icmp = is_icmp(*frame);
+            send_on(*frame, icmp ? Errand::icmp_received : Errand::none, icmp ? DropReason::icmp_other : not_taken(*frame));
             continue;
         }
+        going.add(frame);
         const tables::PolicyVerdict verdict = spd_->decide_inbound(*frame);
         frame->vpn = verdict.vpn;
         frame->flags |= frame_bypassed | frame_to_red;
         frame->reason = verdict.reason == DropReason::none ? mode::count_hop(*frame) : verdict.reason;
     }
-    sift(batch);
-    LiveCounters::add(counters_.now().bypassed, batch.count);
-    route(batch);
+    sift(going);
+    LiveCounters::add(counters_.now().bypassed, going.count);
+    route(going);
 }
 
 bool Worker::for_us(const Frame& frame) const {

@@ -43,6 +43,7 @@ struct Surroundings {
     tables::Audience& audience;
     FrameRing* exceptions = nullptr; // the exception stage's inbox; null: what has an errand is dropped
     bool spin = false;
+    bool tell_prohibited = false; // sources of red packets that the policy discards get an ICMP error
 };
 
 class Worker {
@@ -123,7 +124,10 @@ private:
     void look_up(Frame& frame, Role out, std::uint32_t hash);
     void leave(Frame& frame, const route::NextHop& hop);
     void wait_for_neighbour(Frame& frame);
+    void refuse(Frame& frame);
     void send_on(Frame& frame, Errand errand, DropReason otherwise);
+    bool go_on_errand(Frame& frame, Errand errand);
+    void refuse_at_the_end(Frame& frame, DropReason reason);
     void transmit(unsigned port);
 
     // dummies.cpp

@@ -58,6 +58,11 @@ constexpr std::array key_table{
             "Where the control socket and what is pinned of BPF lie."},
     KeyInfo{gateway_state_directory, gateway, "state-directory", path, false, "\"/var/lib/sallyport\"", 0, 0, "",
             "Where the durable marks of sequence numbers lie. It must survive a reboot: a connection whose marks are lost needs new keys."},
+    KeyInfo{gateway_icmp_error_rate, gateway, "icmp-error-rate", integer, false, "100", 0, 100000, "",
+            "How many ICMP errors a second the sources of dropped packets get in each VPN: packet too big as many, and all others together "
+            "as many; in all VPNs ten times as many. 0: none, so that senders find the size of the path by themselves or not at all."},
+    KeyInfo{gateway_icmp_prohibited, gateway, "icmp-prohibited", boolean, false, "false", 0, 0, "",
+            "Sources on the red side are told, too, that the policy discards their packets (RFC 4301 5.1.1), instead of silence."},
 
     KeyInfo{port_interface, port, "interface", interface, false, "", 0, 0, "",
             "The name of the network device. Without it NAME of [port.NAME]."},
@@ -129,7 +134,13 @@ constexpr std::array key_table{
     KeyInfo{connection_df, connection, "df", word, false, "\"copy\"", 0, 0, "copy set clear",
             "Don't Fragment in an outer IPv4 header: copied from the inner one, always set or never."},
     KeyInfo{connection_mtu, connection, "mtu", integer, false, "", 576, u16, "",
-            "The largest outer packet in octets; at least 1280 over IPv6. Without it what the route says."},
+            "The largest outer packet in octets; at least 1280 over IPv6. Without it what the route says. What ICMP tells of the path is "
+            "heeded below it."},
+    KeyInfo{
+        connection_clamp_mss, connection, "clamp-mss", clamp, false, "true", 536, 65000, "",
+        "The largest segment that TCP connections inside may use (MSS): in packets that open one, in both directions, a larger one is "
+        "lowered. true: to what fits through the tunnel at that moment. A number: to so many octets. false: it is left alone. Options that "
+        "TCP-AO authenticates are never changed."},
     KeyInfo{connection_hop_limit, connection, "hop-limit", integer, false, "64", 1, 255, "", "TTL or hop limit of the outer header."},
     KeyInfo{connection_dummies, connection, "dummies", integer, false, "0", 0, 10000, "",
             "Dummy packets a second (RFC 4303 2.6) that hide how much is said. 0: none."},
@@ -218,6 +229,7 @@ std::string expected_text(const KeyInfo& key) {
     case Type::protocol: return "\"any\", \"tcp\", \"udp\", \"icmp\", \"icmpv6\", \"sctp\", \"gre\" or a number from 1 to 255";
     case Type::ports: return "a port number, or a range as \"1000-2000\"";
     case Type::dscp: return "\"copy\" or a number from 0 to 63";
+    case Type::clamp: return std::format("true, false or an integer from {} to {}", key.least, key.greatest);
     case Type::key: return "hexadecimal digits in quotes";
     case Type::vlans: return "a table of VLANs, such as { 7 = \"office\" }";
     }
