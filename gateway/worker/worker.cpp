@@ -121,13 +121,14 @@ unsigned Worker::receive(unsigned port, Batch& batch) {
 }
 
 /// Frames from other threads: those that waited for a neighbour go on where they were, the others are looked up here, with their SA's
-/// owner.
+/// owner or after the exception stage has mended or made them.
 bool Worker::take_inbox() {
     if (inbox_.empty()) return false;
     const unsigned count = inbox_.pop(frames_);
     Batch red, black, waited;
     for (Frame& frame : std::span(frames_).first(count)) {
-        const bool from_red = frame.port < ports_.size() && ports_[frame.port].role == Role::red;
+        const bool red_port = frame.port < ports_.size() && ports_[frame.port].role == Role::red;
+        const bool from_red = red_port || (frame.flags & frame_from_red) != 0;
         ((frame.flags & frame_waited) != 0 ? waited : from_red ? red : black).add(&frame);
     }
     LiveCounters::add(counters_.now().taken_over, count);

@@ -41,7 +41,7 @@ struct Surroundings {
     const tables::Published<route::Fib>& fib;
     const tables::Published<tables::Dummies>& dummies;
     tables::Audience& audience;
-    FrameRing* exceptions = nullptr; // where frames go whose neighbour is not resolved; null: they are dropped
+    FrameRing* exceptions = nullptr; // the exception stage's inbox; null: what has an errand is dropped
     bool spin = false;
 };
 
@@ -110,7 +110,8 @@ private:
     [[nodiscard]] const route::NextHop& next_hop(Frame& frame);
     void look_up(Frame& frame, Role out, std::uint32_t hash);
     void leave(Frame& frame, const route::NextHop& hop);
-    void to_exceptions(Frame& frame);
+    void wait_for_neighbour(Frame& frame);
+    void send_on(Frame& frame, Errand errand, DropReason otherwise);
     void transmit(unsigned port);
 
     // tick.cpp
