@@ -287,7 +287,7 @@ std::optional<Pace> pace_from(std::vector<std::string>& arguments) {
             continue;
         }
         if (name == "--turns") {
-            signal(SIGPIPE, SIG_IGN); // the other bench may end first
+            signal(SIGPIPE, SIG_IGN);                                                                     // the other bench may end first
             if (std::sscanf(arguments[i].c_str(), "%d,%d", &pace.turn_in, &pace.turn_out) == 2) continue; // NOLINT(cert-err34-c): our own
             std::fprintf(stderr, "--turns wants two descriptors\n");
             return std::nullopt;

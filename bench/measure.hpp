@@ -80,8 +80,8 @@ void print(const Row& result);
 /// self-test is one) passed and failed. Gives the exit status.
 [[nodiscard]] int finish(bool measured, const std::vector<Row>& results, const Pace& pace);
 
-/// Pins the thread; takes --pairs N, --series N, --core N, --realtime, --json FILE, --turns IN,OUT out of the arguments and leaves the others. Nothing: bad
-/// arguments.
+/// Pins the thread; takes --pairs N, --series N, --core N, --realtime, --json FILE, --turns IN,OUT out of the arguments and leaves the
+/// others. Nothing: bad arguments.
 [[nodiscard]] std::optional<Pace> pace_from(std::vector<std::string>& arguments);
 
 } // namespace sallyport::bench
