@@ -2,6 +2,8 @@
 // A worker: one thread that owns one queue of every port, and carries a frame from one to another.
 #pragma once
 
+#include "gateway/mode/dummies.hpp"
+#include "gateway/port/batch.hpp"
 #include "gateway/port/chunks.hpp"
 #include "gateway/port/port.hpp"
 #include "gateway/port/ring.hpp"
@@ -23,8 +25,6 @@
 #include <vector>
 
 namespace sallyport::worker {
-
-inline constexpr unsigned batch_size = 64;
 
 /// One port as one worker sees it. Index in the list = index in Desired::ports.
 struct PortOfWorker {
@@ -73,13 +73,6 @@ public:
     [[nodiscard]] std::uint8_t number() const { return number_; }
 
 private:
-    /// Frames that go through the stages together. The frames lie in frames_; what leaves the batch is dropped, handed over or queued.
-    struct Batch {
-        std::array<Frame*, batch_size> at;
-        unsigned count = 0;
-        void add(Frame* frame) { at[count++] = frame; }
-        [[nodiscard]] std::span<Frame* const> span() const { return {at.data(), count}; }
-    };
     /// Frames that wait for the end of the burst.
     struct Leaving {
         std::array<Frame, batch_size> frames;
@@ -93,11 +86,6 @@ private:
         std::uint8_t family = 0; // 0: nothing looked up yet
         Role out = Role::black;
         route::NextHop next;
-    };
-    struct DummyDue {
-        const transform::OutboundSa* sa;
-        std::uint64_t interval; // nanoseconds
-        std::uint64_t due;      // CLOCK_MONOTONIC
     };
 
     // worker.cpp: the round
@@ -130,10 +118,9 @@ private:
     void refuse_at_the_end(Frame& frame, DropReason reason);
     void transmit(unsigned port);
 
-    // dummies.cpp
+    // tick.cpp
     bool tick();
     void plan_dummies(std::uint64_t now);
-    void send_dummies(std::uint64_t now);
 
     std::uint8_t number_;
     Surroundings around_;
@@ -153,10 +140,8 @@ private:
     std::array<Frame, batch_size> frames_;
     std::vector<Leaving> leaving_; // by port
 
-    std::uint64_t planned_ = ~std::uint64_t{0}; // version of the published list that dummies_ was made from
-    std::vector<DummyDue> dummies_;
-    std::uint64_t next_dummy_ = ~std::uint64_t{0};
-    std::uint64_t random_;
+    std::uint64_t planned_ = ~std::uint64_t{0}; // version of the published list that mode_ has planned
+    mode::Dummies mode_;                        // tunnel mode, of all SAs; a second mode makes a row of the SA and a list of this
 };
 
 } // namespace sallyport::worker
