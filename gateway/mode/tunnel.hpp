@@ -23,6 +23,7 @@ inline constexpr unsigned largest_outer = wire::ipv6_size;
 enum TunnelRule : std::uint8_t {
     tunnel_copy_dscp = 1, // else the ready-made header has it
     tunnel_copy_df = 2,   // else the ready-made header has it set or clear
+    tunnel_cut_after = 4, // FragmentRule::after
 };
 
 struct Outer {
@@ -61,7 +62,7 @@ struct Inner {
 
 /// The MSS that a TCP SYN offers goes down to what the tunnel carries. Everything else passes by.
 inline void clamp_segment(const Frame& frame, std::uint16_t largest_ipv4, std::uint16_t largest_ipv6) {
-    if (frame.protocol != wire::protocol_tcp || (frame.flags & frame_ports) == 0) return;
+    if (frame.protocol != wire::protocol_tcp || (frame.flags & (frame_ports | frame_fragment | frame_gathered)) != frame_ports) return;
     std::uint8_t* tcp = frame.at(frame.transport);
     if ((tcp[wire::tcp_flags] & wire::tcp_syn) != 0) [[unlikely]]
         wire::clamp_mss(tcp, static_cast<unsigned>(frame.end - frame.transport), frame.family == 4 ? largest_ipv4 : largest_ipv6);

@@ -76,6 +76,22 @@ inline constexpr std::uint8_t protocol_udp_lite = 136;
     }
 }
 
+/// Octets of the IPv6 extension header at `at`, of which two can be read; 0: it is none that we walk over.
+[[nodiscard]] inline unsigned extension_size(std::uint8_t protocol, const std::uint8_t* at) {
+    switch (protocol) {
+    case protocol_hop_by_hop:
+    case protocol_routing:
+    case protocol_destination_options: return (at[1] + 1U) * 8U; // RFC 8200 4.3, 4.4, 4.6
+    case protocol_fragment: return ipv6_fragment_size;           // RFC 8200 4.5
+    default: return 0;
+    }
+}
+
+[[nodiscard]] constexpr bool is_extension(std::uint8_t protocol) {
+    return protocol == protocol_hop_by_hop || protocol == protocol_routing || protocol == protocol_destination_options ||
+           protocol == protocol_fragment;
+}
+
 [[nodiscard]] inline Address address_at(const std::uint8_t* from, Family family) {
     Address address;
     address.family = family;

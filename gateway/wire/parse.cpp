@@ -34,7 +34,7 @@ DropReason parse_transport(Frame& frame, unsigned rest) {
         // 0 is a jumbogram's (RFC 2675 4), which no frame of ours holds.
         if (length < udp_size || length > rest) return DropReason::malformed_transport;
     }
-    if (has_ports(frame.protocol)) frame.flags |= frame_ports;
+    frame.flags |= shown_by(frame.protocol);
     return DropReason::none;
 }
 
@@ -60,22 +60,6 @@ DropReason parse_ipv4(Frame& frame) {
         return offset + (total - header_size) > 65535U - header_size ? DropReason::malformed_ip : DropReason::none;
     }
     return parse_transport(frame, total - header_size);
-}
-
-/// Octets of the extension header at `at`, 0: it is none that we walk over.
-unsigned extension_size(std::uint8_t protocol, const std::uint8_t* at) {
-    switch (protocol) {
-    case protocol_hop_by_hop:
-    case protocol_routing:
-    case protocol_destination_options: return (at[1] + 1U) * 8U; // RFC 8200 4.3, 4.4, 4.6
-    case protocol_fragment: return ipv6_fragment_size;           // RFC 8200 4.5
-    default: return 0;
-    }
-}
-
-constexpr bool is_extension(std::uint8_t protocol) {
-    return protocol == protocol_hop_by_hop || protocol == protocol_routing || protocol == protocol_destination_options ||
-           protocol == protocol_fragment;
 }
 
 /// Walks the extension headers of frame.protocol on from frame.transport to `end`.

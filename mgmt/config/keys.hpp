@@ -78,6 +78,7 @@ enum class Key : std::uint8_t {
     connection_replay_window,
     connection_dscp,
     connection_df,
+    connection_fragment,
     connection_mtu,
     connection_clamp_mss,
     connection_hop_limit,
