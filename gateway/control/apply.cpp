@@ -57,9 +57,12 @@ void Gateway::Inside::install_one_by_one(const std::vector<SaSpec>& sas) {
 /// are dropped with unknown_spi, for less than a microsecond.
 void Gateway::Inside::into_tables(const store::Applied& applied) {
     std::unordered_map<std::uint32_t, const transform::InboundSa*> next; // by number, which an update keeps
-    for (const store::Sa* sa : applied.added)
+    for (const store::Sa* sa : applied.added) {
         if (sa->inbound != nullptr) next.emplace(sa->number, sa->inbound);
+        tell(EventKind::sa_installed, *sa);
+    }
     for (const store::Sa* sa : applied.gone) {
+        tell(EventKind::sa_removed, *sa);
         if (sa->inbound == nullptr) continue;
         sad->remove(*sa->inbound);
         const auto at = next.find(sa->number);
@@ -121,6 +124,7 @@ Result<void> Gateway::Inside::apply(Desired wanted) {
     prints = take_keys(wanted.sas);
     desired = std::move(wanted);
     ++generation;
+    tell({.kind = EventKind::committed, .generation = generation});
     if (!again.empty()) {
         install_one_by_one(again);
         if (auto policies = build_spd(desired.policies)) publish_policies(std::move(*policies));

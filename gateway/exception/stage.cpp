@@ -32,8 +32,8 @@ route::NextHop route_of(const route::Fib& fib, const Frame& frame) {
 
 } // namespace
 
-Stage::Stage(Depot& depot, const tables::Published<route::Fib>& fib, Asker& asker, const WaitingLimits& limits)
-    : depot_(depot), fib_(fib), asker_(asker), inbox_(inbox_size, waker_), waiting_(limits) {
+Stage::Stage(Depot& depot, const tables::Published<route::Fib>& fib, Asker& asker, const WaitingLimits& limits, EventRing* events)
+    : depot_(depot), fib_(fib), asker_(asker), events_(events, Event::no_worker), inbox_(inbox_size, waker_), waiting_(limits) {
     ready_.reserve(limits.all + batch);
     dropped_.reserve(limits.all + batch);
 }
@@ -43,14 +43,14 @@ Stage::~Stage() {
     while (const unsigned count = inbox_.pop(frames)) dropped_.insert(dropped_.end(), frames.begin(), frames.begin() + count);
     waiting_.expire(~std::uint64_t{0}, dropped_);
     dropped_.insert(dropped_.end(), ready_.begin(), ready_.end());
-    drop_all();
+    drop_all(0);
 }
 
 void Stage::run_once(std::uint64_t now) {
     take_in(now);
     if (!waiting_.empty()) check_waited_for(now);
     give_back();
-    drop_all();
+    drop_all(now);
     waiting_now_.store(waiting_.size(), std::memory_order_relaxed);
 }
 
@@ -112,12 +112,14 @@ void Stage::give_back() {
     }
 }
 
-void Stage::drop_all() {
+void Stage::drop_all(std::uint64_t now) {
     for (const Frame& frame : dropped_) {
+        if (info(frame.reason).audit) events_.dropped(frame, (frame.flags & frame_to_red) != 0, false, now);
         counted_[static_cast<std::size_t>(frame.reason)].fetch_add(1, std::memory_order_relaxed);
         depot_.give(&frame.index, 1);
     }
     dropped_.clear();
+    events_.flush();
 }
 
 void Stage::ask(const Neighbour& neighbour) {

@@ -8,6 +8,7 @@
 #include "gateway/port/ring.hpp"
 #include "gateway/port/waker.hpp"
 #include "gateway/route/fib.hpp"
+#include "gateway/tables/event_source.hpp"
 #include "gateway/tables/published.hpp"
 
 #include <array>
@@ -40,7 +41,9 @@ struct StageCounters {
 /// `Frame::worker` has reason none and frame_waited set, and is routed again. Threads: inbox(), wake() and counters() any, the rest one.
 class Stage {
 public:
-    Stage(Depot& depot, const tables::Published<route::Fib>& fib, Asker& asker, const WaitingLimits& limits = {});
+    /// `events`: where audited drops are told; null: nowhere.
+    Stage(Depot& depot, const tables::Published<route::Fib>& fib, Asker& asker, const WaitingLimits& limits = {},
+          EventRing* events = nullptr);
     ~Stage(); // what still waits goes to the depot
     Stage(const Stage&) = delete;
     Stage& operator=(const Stage&) = delete;
@@ -65,13 +68,14 @@ private:
     void look_after(const Frame& frame, std::uint64_t now);
     void check_waited_for(std::uint64_t now);
     void give_back();
-    void drop_all();
+    void drop_all(std::uint64_t now);
     void ask(const Neighbour& neighbour);
     [[nodiscard]] int sleep_ms(std::uint64_t now) const;
 
     Depot& depot_;
     const tables::Published<route::Fib>& fib_;
     Asker& asker_;
+    tables::EventSource events_;
     Waker waker_;
     FrameRing inbox_;
     std::vector<FrameRing*> workers_;
