@@ -57,12 +57,9 @@ void Gateway::Inside::install_one_by_one(const std::vector<SaSpec>& sas) {
 /// are dropped with unknown_spi, for less than a microsecond.
 void Gateway::Inside::into_tables(const store::Applied& applied) {
     std::unordered_map<std::uint32_t, const transform::InboundSa*> next; // by number, which an update keeps
-    for (const store::Sa* sa : applied.added) {
+    for (const store::Sa* sa : applied.added)
         if (sa->inbound != nullptr) next.emplace(sa->number, sa->inbound);
-        tell(EventKind::sa_installed, *sa);
-    }
     for (const store::Sa* sa : applied.gone) {
-        tell(EventKind::sa_removed, *sa);
         if (sa->inbound == nullptr) continue;
         sad->remove(*sa->inbound);
         const auto at = next.find(sa->number);
@@ -71,6 +68,8 @@ void Gateway::Inside::into_tables(const store::Applied& applied) {
         next.erase(at);
     }
     for (const auto& [number, sa] : next) (void)sad->add(*sa);
+    tell(EventKind::sa_removed, applied.gone);
+    tell(EventKind::sa_installed, applied.added);
 }
 
 Result<std::unique_ptr<const tables::Spd>> Gateway::Inside::build_spd(const std::vector<PolicySpec>& policies) const {

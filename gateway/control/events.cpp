@@ -56,8 +56,24 @@ void Gateway::Inside::tell(Event event, const store::Sa* sa) {
     observer.event(told);
 }
 
+void Gateway::Inside::tell(EventKind kind, const std::vector<const store::Sa*>& sas) {
+    constexpr std::size_t most = 64; // of one transaction: beyond that one event speaks of all
+    if (sas.size() > most) return tell({.kind = kind, .count = static_cast<std::uint32_t>(sas.size())});
+    for (const store::Sa* sa : sas) tell(kind, *sa);
+}
+
+void Gateway::tell_near_end(const std::string& name, Direction direction) {
+    if (const store::Sa* sa = inside_->store->find(name, direction)) inside_->tell(EventKind::sa_near_end, *sa);
+}
+
 void Gateway::Inside::tell(EventKind kind, const store::Sa& sa) {
-    tell({.kind = kind, .vpn = sa.spec.red_vpn, .direction = sa.spec.direction, .spi = sa.spec.spi, .sa = sa.number}, &sa);
+    tell({.kind = kind,
+          .vpn = sa.spec.red_vpn,
+          .direction = sa.spec.direction,
+          .spi = sa.spec.spi,
+          .sa = sa.number,
+          .sequence = sa.sequence_number()},
+         &sa);
 }
 
 } // namespace sallyport::control

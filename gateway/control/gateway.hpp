@@ -73,6 +73,9 @@ public:
     [[nodiscard]] int descriptor() const;
     void dispatch();
 
+    /// Makes an event of an SA whose numbers come to their end.
+    void tell_near_end(const std::string& name, Direction direction);
+
     [[nodiscard]] const Desired& desired() const;
     [[nodiscard]] Status status() const;
     [[nodiscard]] Counters counters() const;

@@ -68,6 +68,7 @@ struct Gateway::Inside final : route::MirrorListener {
     void take_events(); // from the workers and the exception stage
     void tell(Event event, const store::Sa* sa = nullptr);
     void tell(EventKind kind, const store::Sa& sa);
+    void tell(EventKind kind, const std::vector<const store::Sa*>& sas);
 
     Observer& observer;
     Options options;

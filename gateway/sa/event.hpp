@@ -59,6 +59,7 @@ struct Event {
     std::uint32_t sa = 0;         // number of the SA in the store, 0: none or not known
     std::uint64_t sequence = 0;   // number of the packet, as far as it is known; sa_near_end: of the SA
     std::uint64_t generation = 0; // committed
+    std::uint32_t count = 1;      // sa_installed, sa_removed: of how many it speaks; more than one: spi and sa are 0
     std::uint32_t left_out = 0;   // dropped: packets with this reason that this thread told nothing of since it last did
 };
 
