@@ -19,7 +19,7 @@ std::uint64_t microseconds_now() {
 } // namespace
 
 Result<void> Gateway::Inside::open_loop() {
-    loop = xdp::Descriptor(epoll_create1(EPOLL_CLOEXEC));
+    loop = Descriptor(epoll_create1(EPOLL_CLOEXEC));
     if (!loop || !events_waker.good()) return std::unexpected(system_error(errno, "The process has no descriptor left"));
     for (const int one : {mirror->descriptor(), events_waker.descriptor()}) {
         epoll_event wanted{.events = EPOLLIN, .data = {.fd = one}};
