@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <ctime>
 #include <filesystem>
+#include <unistd.h>
 #include <utility>
 
 namespace sallyport::control {
@@ -159,6 +160,15 @@ Result<void> Gateway::Inside::start_threads() {
     stage = std::make_unique<exception::Stage>(*depot);
     neighbours = std::make_unique<exception::Neighbours>(*fib, *asker);
     stage->serve(Errand::neighbour, *neighbours);
+    const auto limits = exception::FragmentLimits::of(depot->memory().count);
+    reassembly = std::make_unique<exception::Reassembly>(limits);
+    stage->serve(Errand::reassemble_outer, *reassembly);
+    inner_fragments = std::make_unique<exception::InnerFragments>(limits);
+    stage->serve(Errand::inner_fragment, *inner_fragments);
+    std::uint32_t first_identification = 0;
+    (void)getentropy(&first_identification, sizeof first_identification); // else they begin at 0: they need not be secret
+    cutter = std::make_unique<exception::Cutter>(first_identification);
+    stage->serve(Errand::cut, *cutter);
 
     const worker::Surroundings around{.depot = *depot,
                                       .sad = *sad,

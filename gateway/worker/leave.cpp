@@ -11,8 +11,14 @@ namespace sallyport::worker {
 
 namespace {
 
+const std::uint8_t* destination_of(const Frame& frame) {
+    return frame.at(frame.network + (frame.family == 4 ? wire::ipv4_destination : wire::ipv6_destination));
+}
+
+} // namespace
+
 /// The same for all packets of a flow, so that a multipath route does not reorder it: an SA outside, the addresses and ports inside.
-std::uint32_t flow_hash(const Frame& frame) {
+std::uint32_t Worker::flow_hash(const Frame& frame) {
     if ((frame.flags & frame_waited) != 0) return frame.spi; // it no longer knows its SA
     if ((frame.flags & (frame_to_red | frame_bypassed)) == 0) return frame.outbound->number * 0x9e3779b1U;
     const std::uint8_t* header = frame.at(frame.network);
@@ -23,12 +29,6 @@ std::uint32_t flow_hash(const Frame& frame) {
     if ((frame.flags & frame_ports) != 0) sum = (sum + wire::load_raw<std::uint32_t>(frame.at(frame.transport))) * 0x9e3779b97f4a7c15U;
     return static_cast<std::uint32_t>(sum >> 32);
 }
-
-const std::uint8_t* destination_of(const Frame& frame) {
-    return frame.at(frame.network + (frame.family == 4 ? wire::ipv4_destination : wire::ipv6_destination));
-}
-
-} // namespace
 
 void Worker::route(const Batch& batch) {
     for (Frame* frame : batch.span()) {
@@ -76,8 +76,9 @@ void Worker::look_up(Frame& frame, Role out, std::uint32_t hash) {
 void Worker::leave(Frame& frame, const route::NextHop& hop) {
     if (frame.network_length() > hop.mtu || hop.port >= ports_.size()) [[unlikely]] {
         frame.reason = hop.port < ports_.size() ? DropReason::too_big : DropReason::route_not_ours;
-        drop(frame);
-        return;
+        frame.spi = hop.mtu;
+        const bool clear = (frame.flags & (frame_to_red | frame_bypassed)) != 0;
+        return clear ? refuse(frame) : drop(frame);
     }
     const std::uint16_t ethertype = frame.family == 4 ? wire::ethertype_ipv4 : wire::ethertype_ipv6;
     const unsigned header = wire::write_ethernet(frame.at(frame.network), hop.destination, hop.source, hop.vlan, ethertype);

@@ -88,7 +88,7 @@ void Worker::inbound(Batch& batch) {
     if (batch.count == 0) return;
     Batch esp, clear;
     for (Frame* frame : batch.span())
-        (frame->protocol == wire::protocol_esp && (frame->flags & frame_fragment) == 0 ? esp : clear).add(frame);
+        (frame->protocol == wire::protocol_esp && (frame->flags & (frame_fragment | frame_gathered)) == 0 ? esp : clear).add(frame);
     around_.sad.find(esp.span());
     Batch own;
     for (Frame* frame : esp.span()) {
@@ -148,19 +148,24 @@ void Worker::bypass_outwards(Batch& batch) {
 
 /// What comes from the black side and is no ESP packet of ours.
 void Worker::clear_from_black(Batch& batch) {
+    Batch going;
     for (Frame* frame : batch.span()) {
         if (for_us(*frame)) {
-            frame->reason = not_taken(*frame);
+            const bool fragment = (frame->flags & frame_fragment) != 0;
+            send_on(*frame, fragment ? Errand::reassemble_outer : Errand::none, not_taken(*frame));
             continue;
         }
+        going.add(frame);
         const tables::PolicyVerdict verdict = spd_->decide_inbound(*frame);
+        frame->reason = verdict.reason;
+        if (verdict.reason != DropReason::none) continue;
         frame->vpn = verdict.vpn;
         frame->flags |= frame_bypassed | frame_to_red;
-        frame->reason = verdict.reason == DropReason::none ? mode::count_hop(*frame) : verdict.reason;
+        frame->reason = mode::count_hop(*frame);
     }
-    sift(batch);
-    LiveCounters::add(counters_.now().bypassed, batch.count);
-    route(batch);
+    sift(going);
+    LiveCounters::add(counters_.now().bypassed, going.count);
+    route(going);
 }
 
 bool Worker::for_us(const Frame& frame) const {

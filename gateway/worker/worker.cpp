@@ -160,9 +160,14 @@ void Worker::sift(Batch& batch) {
         if (frame->reason == DropReason::none) [[likely]]
             batch.at[kept++] = frame;
         else
-            drop(*frame);
+            refuse(*frame);
     }
     batch.count = kept;
+}
+
+/// A frame that goes no further as it is.
+void Worker::refuse(Frame& frame) {
+    if (!mend(frame)) drop(frame);
 }
 
 void Worker::drop(const Frame& frame) {

@@ -105,6 +105,7 @@ private:
     void finish();
     void sleep();
     void sift(Batch& batch); // drops the frames that have a reason, keeps the others in order
+    void refuse(Frame& frame);
     void drop(const Frame& frame);
 
     // stages.cpp: from red to black and back
@@ -117,7 +118,13 @@ private:
     void seal(Batch& batch);
     void open(Batch& batch);
 
+    // fragments.cpp
+    [[nodiscard]] bool mend(Frame& frame);
+    [[nodiscard]] bool follow_first(Frame& frame);
+    [[nodiscard]] bool cut(Frame& frame);
+
     // leave.cpp: next hop and transmission
+    [[nodiscard]] static std::uint32_t flow_hash(const Frame& frame);
     void route(const Batch& batch);
     [[nodiscard]] const route::NextHop& next_hop(Frame& frame);
     void look_up(Frame& frame, Role out, std::uint32_t hash);
