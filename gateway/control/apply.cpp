@@ -56,6 +56,7 @@ void Gateway::Inside::install_one_by_one(const std::vector<SaSpec>& sas) {
 /// What is gone leaves the SAD, what is new enters it. An update has the same key there, so it must leave first; frames that come between
 /// are dropped with unknown_spi, for less than a microsecond.
 void Gateway::Inside::into_tables(const store::Applied& applied) {
+    follow_path(applied);
     std::unordered_map<std::uint32_t, const transform::InboundSa*> next; // by number, which an update keeps
     for (const store::Sa* sa : applied.added)
         if (sa->inbound != nullptr) next.emplace(sa->number, sa->inbound);
@@ -68,6 +69,14 @@ void Gateway::Inside::into_tables(const store::Applied& applied) {
         next.erase(at);
     }
     for (const auto& [number, sa] : next) (void)sad->add(*sa);
+}
+
+/// What is new takes over the path MTU of its tunnel before the first packet.
+void Gateway::Inside::follow_path(const store::Applied& applied) {
+    for (const store::Sa* sa : applied.added)
+        sa->outbound != nullptr ? path_mtus.add(*sa->outbound, sa->spec.mtu, sa->spec.clamp_mss, fib->read())
+                                : path_mtus.add(*sa->inbound, sa->spec.mtu, sa->spec.clamp_mss, fib->read());
+    for (const store::Sa* sa : applied.gone) sa->outbound != nullptr ? path_mtus.remove(*sa->outbound) : path_mtus.remove(*sa->inbound);
 }
 
 Result<std::unique_ptr<const tables::Spd>> Gateway::Inside::build_spd(const std::vector<PolicySpec>& policies) const {

@@ -61,6 +61,14 @@ std::vector<xdp::LocalAddress> local_addresses(const std::vector<PortSpec>& port
     return result;
 }
 
+exception::RedAddresses red_addresses(const std::vector<route::LocalAddress>& addresses) {
+    exception::RedAddresses result;
+    for (const route::LocalAddress& local : addresses)
+        if (local.link != nullptr && local.link->role == Role::red)
+            result.push_back({local.link->vpn, local.address.interface, local.address.address, local.address.length});
+    return result;
+}
+
 std::vector<xdp::ProtectedSource> protected_sources(const Desired& desired) {
     std::map<Key, bool> entries; // value: exempt
     std::vector<std::pair<VpnNumber, Prefix>> protected_before;

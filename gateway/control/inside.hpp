@@ -6,8 +6,11 @@
 #include "gateway/control/gateway.hpp"
 #include "gateway/control/threads.hpp"
 #include "gateway/exception/cutter.hpp"
+#include "gateway/exception/icmp_errors.hpp"
+#include "gateway/exception/icmp_received.hpp"
 #include "gateway/exception/inner_fragments.hpp"
 #include "gateway/exception/neighbours.hpp"
+#include "gateway/exception/path_mtus.hpp"
 #include "gateway/exception/reassembly.hpp"
 #include "gateway/exception/stage.hpp"
 #include "gateway/port/chunks.hpp"
@@ -31,7 +34,7 @@
 namespace sallyport::control {
 
 struct Gateway::Inside final : route::MirrorListener {
-    Inside(Observer& told, const Options& given) : observer(told), options(given) {}
+    Inside(Observer& told, const Options& given) : observer(told), options(given), keeper(given.keeper ? *given.keeper : no_keeper) {}
     ~Inside() override;
 
     // The mirror's news.
@@ -55,6 +58,7 @@ struct Gateway::Inside final : route::MirrorListener {
     Result<void> prepare_boundary(const Desired& wanted);
     void settle_boundary();
     void into_tables(const store::Applied& applied);
+    void follow_path(const store::Applied& applied);
     Result<std::unique_ptr<const tables::Spd>> build_spd(const std::vector<PolicySpec>& policies) const;
     void publish_policies(std::unique_ptr<const tables::Spd> next);
 
@@ -67,6 +71,8 @@ struct Gateway::Inside final : route::MirrorListener {
 
     Observer& observer;
     Options options;
+    state::NoKeeper no_keeper;
+    state::Keeper& keeper;
     Desired desired; // without keys
     KeyPrints prints;
     std::map<SaName, Error> refused; // SAs that are wanted and not in use; apply() tries them again
@@ -92,8 +98,12 @@ struct Gateway::Inside final : route::MirrorListener {
     std::unique_ptr<tables::Sad> sad;
     std::unique_ptr<tables::Published<tables::Spd>> spd;
     std::unique_ptr<tables::Published<tables::Dummies>> dummies;
+    std::unique_ptr<tables::Published<exception::RedAddresses>> red_addresses;
+    exception::PathMtus path_mtus;
     std::unique_ptr<route::NeighbourAsker> neighbour_asker;
     std::unique_ptr<exception::Asker> asker;
+    std::unique_ptr<exception::IcmpReceived> icmp_received;
+    std::unique_ptr<exception::IcmpErrors> icmp_errors;
     std::unique_ptr<exception::Neighbours> neighbours;
     std::unique_ptr<exception::Reassembly> reassembly;
     std::unique_ptr<exception::InnerFragments> inner_fragments;

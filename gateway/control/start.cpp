@@ -102,6 +102,7 @@ Result<void> Gateway::Inside::start(Desired wanted) {
     sad = std::make_unique<tables::Sad>(audience);
     spd = std::make_unique<tables::Published<tables::Spd>>(std::make_unique<const tables::Spd>());
     dummies = std::make_unique<tables::Published<tables::Dummies>>(std::make_unique<const tables::Dummies>());
+    red_addresses = std::make_unique<tables::Published<exception::RedAddresses>>(std::make_unique<const exception::RedAddresses>());
     install_one_by_one(sas);
     units->forget_survivors();
     auto policies = build_spd(desired.policies);
@@ -158,7 +159,9 @@ Result<void> Gateway::Inside::start_threads() {
     neighbour_asker = std::move(*opened);
     asker = std::make_unique<KernelAsker>(*neighbour_asker);
     stage = std::make_unique<exception::Stage>(*depot);
-    neighbours = std::make_unique<exception::Neighbours>(*fib, *asker);
+    icmp_errors = std::make_unique<exception::IcmpErrors>(*fib, *red_addresses, desired.settings.icmp_error_rate);
+    icmp_received = std::make_unique<exception::IcmpReceived>(path_mtus);
+    neighbours = std::make_unique<exception::Neighbours>(*fib, *asker, icmp_errors.get());
     stage->serve(Errand::neighbour, *neighbours);
     const auto limits = exception::FragmentLimits::of(depot->memory().count);
     reassembly = std::make_unique<exception::Reassembly>(limits);
@@ -169,6 +172,8 @@ Result<void> Gateway::Inside::start_threads() {
     (void)getentropy(&first_identification, sizeof first_identification); // else they begin at 0: they need not be secret
     cutter = std::make_unique<exception::Cutter>(first_identification);
     stage->serve(Errand::cut, *cutter);
+    stage->serve(Errand::icmp_error, *icmp_errors);
+    stage->serve(Errand::icmp_received, *icmp_received);
 
     const worker::Surroundings around{.depot = *depot,
                                       .sad = *sad,
@@ -177,7 +182,8 @@ Result<void> Gateway::Inside::start_threads() {
                                       .dummies = *dummies,
                                       .audience = audience,
                                       .exceptions = &stage->inbox(),
-                                      .spin = desired.settings.spin};
+                                      .spin = desired.settings.spin,
+                                      .tell_prohibited = desired.settings.icmp_prohibited};
     std::vector<worker::Worker*> all;
     std::vector<FrameRing*> inboxes;
     for (unsigned number = 0; number < ports->queues(); ++number) {
@@ -220,6 +226,7 @@ void Gateway::Inside::publish(std::unique_ptr<const route::Fib> next) {
         return;
     }
     const std::unique_ptr<const route::Fib> old = fib->swap(std::move(next));
+    path_mtus.follow(fib->read());
     audience.settle();
     if (stage) stage->wake();
 }
@@ -233,6 +240,8 @@ void Gateway::Inside::addresses_changed(const route::Picture& picture) {
     const std::vector<std::uint32_t> numbers = interfaces();
     if (auto set = ports->maps().set_local_addresses(local_addresses(desired.ports, numbers, picture.local_addresses())); !set)
         note(Level::error, set.error());
+    const auto old = red_addresses->swap(std::make_unique<const exception::RedAddresses>(control::red_addresses(picture.local_addresses())));
+    audience.settle();
     for (std::size_t port = 0; port < ports->count(); ++port) {
         std::vector<xdp::MacAddress> macs;
         for (const route::Link& link : picture.links())

@@ -124,6 +124,10 @@ Counters Gateway::counters() const {
     for (std::size_t i = 0; i < drop_reason_count; ++i) result.drops[i] += stage.dropped[i];
     result.waited = stage.returned;
     result.waiting = stage.held;
+    const exception::IcmpErrorCounters errors = in.icmp_errors->counters();
+    result.icmp_told = errors.told;
+    result.icmp_limited = errors.limited;
+    result.icmp_mute = errors.mute;
     return result;
 }
 
@@ -135,6 +139,11 @@ std::vector<SaStatus> Gateway::sas() const {
         if (const store::Sa* sa = in.store->find(spec.name, spec.direction)) {
             const transform::SaCounters counters = sa->counters();
             status.worker = sa->worker;
+            if (sa->outbound != nullptr) {
+                const transform::Fit fit = transform::fit_of(*sa->outbound);
+                status.path_mtu = fit.outer;
+                status.largest_inner = fit.inner;
+            }
             status.packets = counters.packets;
             status.octets = counters.octets;
             status.errors = counters.errors;

@@ -72,6 +72,7 @@ struct Counters {
     std::array<std::uint64_t, drop_reason_count> drops{}; // of all workers and the exception stage, by DropReason
     std::uint64_t sealed = 0, opened = 0, bypassed = 0, dummies = 0;
     std::uint64_t handed_over = 0, to_exceptions = 0, waited = 0, waiting = 0; // waiting: now, for neighbours
+    std::uint64_t icmp_told = 0, icmp_limited = 0, icmp_mute = 0;              // see exception::IcmpErrorCounters
 };
 
 struct SaStatus {
@@ -87,6 +88,7 @@ struct SaStatus {
     std::string refused;                               // why it is not in use; empty: it is
     std::string remedy;                                // what to do about it
     unsigned worker = 0;                               // owner
+    unsigned path_mtu = 0, largest_inner = 0;          // outbound: octets of an outer and of an inner packet that fit now
     std::uint64_t packets = 0, octets = 0, errors = 0; // octets of inner packets
     std::uint64_t number = 0;                          // outbound: the last one given; inbound: the highest accepted
     std::uint64_t mark = 0;                            // durable: numbers up to this are covered; 0 with `marked` false

@@ -27,9 +27,9 @@ struct VlanSpec {
 struct PortSpec {
     std::string interface; // name of the network device
     Role role = Role::black;
-    std::vector<VlanSpec> vlans;    // never empty; one row with id 0 for an untagged port. Black: outer VPN, red: red VPN
-    std::vector<Address> listen;    // black: local addresses that take IKE and ESP; empty: all of the port
-    bool tags_beside_frame = false; // read VLAN tags that the driver keeps beside the frame
+    std::vector<VlanSpec> vlans;   // never empty; one row with id 0 for an untagged port. Black: outer VPN, red: red VPN
+    std::vector<Address> listen;   // black: local addresses that take IKE and ESP; empty: all of the port
+    bool tags_beside_frame = true; // read VLAN tags that the driver keeps beside the frame
 };
 
 struct IkeLimits {                                 // token buckets of the BPF program
@@ -46,6 +46,8 @@ struct Settings {
     std::uint32_t frames = 16384;                       // chunks of packet memory
     std::string run_directory = "/run/sallyport";       // bpf/ and the control socket below it
     std::string state_directory = "/var/lib/sallyport"; // durable marks
+    std::uint32_t icmp_error_rate = 100;                // ICMP errors a second that each red VPN gets, 0: none
+    bool icmp_prohibited = false;                       // about packets that the policy discards too (RFC 4301 5.1.1)
 };
 
 struct Desired {

@@ -63,7 +63,13 @@ namespace sallyport {
     X(fragment_tiny, "a first fragment without its whole TCP, UDP or ICMP header, or one that overwrites it", "look for an attacker")      \
     X(fragment_overlap, "it overlaps another fragment: its packet goes whole, an exact copy alone (RFC 5722)", "look for an attacker")     \
     X(fragment_limit, "too many fragments wait for the rest of their packets", "look for an attacker; lower the MTU at the sender")        \
-    X(fragment_too_big, "put together, the packet would be larger than a chunk of packet memory", "lower the MTU at the peer")
+    X(fragment_too_big, "put together, the packet would be larger than a chunk of packet memory", "lower the MTU at the peer")                 \
+    X(icmp_mtu_taken, "an ICMP error that quotes what we sent has lowered the path MTU of a tunnel", "")                                   \
+    X(icmp_mtu_known, "an ICMP error that quotes what we sent tells of no smaller path MTU than is known", "")                             \
+    X(icmp_mtu_unproven, "an ICMP error about a path MTU that quotes nothing we sent lately, or is out of bounds; nothing was changed",    \
+      "look for forged ICMP; a path that cannot carry 576 (IPv4) or 1280 octets (IPv6) needs another link")                                \
+    X(icmp_other, "another ICMP error about what we sent, as destination unreachable; nothing was changed", "look at the way to the peer") \
+    X(icmp_malformed, "an ICMP error with a wrong checksum or cut short", "look at the sender's implementation")
 
 enum class DropReason : std::uint8_t {
 #define X(name, meaning, remedy) name,

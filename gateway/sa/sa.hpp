@@ -31,6 +31,9 @@ enum class DscpRule : std::uint8_t { copy, set };                 // RFC 4301 5.
 enum class DfRule : std::uint8_t { copy, set, clear };            // RFC 4301 8.1, IPv4 outside
 enum class FragmentRule : std::uint8_t { before, after };         // sealing: where IPv4 that may be fragmented is cut (RFC 4301 8.2.1)
 
+/// SaSpec::clamp_mss besides a number of octets.
+inline constexpr std::uint16_t clamp_mss_off = 0, clamp_mss_by_path = 65535;
+
 /// One direction of a child SA (RFC 4301 4.1: an SA is simplex).
 struct SaSpec {
     std::string name; // unique in its direction: "connection" of the configuration; also the key of its durable marks
@@ -51,6 +54,7 @@ struct SaSpec {
     FragmentRule fragment = FragmentRule::before;
     std::uint8_t hop_limit = 64;          // of the outer header
     std::uint16_t mtu = 0;                // octets of the largest outer packet, 0: of the route
+    std::uint16_t clamp_mss = clamp_mss_by_path; // the MSS of TCP connections inside is lowered to this, or to what fits
     std::uint32_t dummies_per_second = 0; // dummy packets (RFC 4303 2.6), outbound
     std::int16_t owner = -1;              // worker, -1: chosen by the gateway
     bool manual = true;                   // goes on from durable marks

@@ -36,6 +36,9 @@ inline constexpr unsigned ipv6_destination = 24;
 inline constexpr unsigned ipv6_fragment_size = 8;        // next header | reserved | offset 13 bits, 2 reserved, M | identification 4
 inline constexpr unsigned maximum_extension_headers = 8; // that we follow; more is malformed_extension
 
+inline constexpr unsigned ipv4_least_mtu = 68;   // octets that every link carries (RFC 791 3.2)
+inline constexpr unsigned ipv6_least_mtu = 1280; // RFC 8200 5
+
 inline constexpr std::uint8_t protocol_hop_by_hop = 0;
 inline constexpr std::uint8_t protocol_icmp = 1;
 inline constexpr std::uint8_t protocol_ipv4 = 4;

@@ -11,6 +11,19 @@ namespace sallyport::worker {
 
 namespace {
 
+/// Is why it was dropped its sender's business?
+bool worth_telling(const Frame& frame, bool tell_prohibited) {
+    if ((frame.flags & frame_ours) != 0) return false;
+    switch (frame.reason) {
+    case DropReason::ttl_expired:
+    case DropReason::too_big:
+    case DropReason::no_route: return true;
+    case DropReason::no_policy:
+    case DropReason::policy_discard: return tell_prohibited && (frame.flags & frame_to_red) == 0;
+    default: return false;
+    }
+}
+
 const std::uint8_t* destination_of(const Frame& frame) {
     return frame.at(frame.network + (frame.family == 4 ? wire::ipv4_destination : wire::ipv6_destination));
 }
@@ -38,8 +51,7 @@ void Worker::route(const Batch& batch) {
         } else if (hop.reason == DropReason::neighbour_unresolved) {
             wait_for_neighbour(*frame);
         } else {
-            frame->reason = hop.reason;
-            drop(*frame);
+            refuse_at_the_end(*frame, hop.reason);
         }
     }
 }
@@ -75,10 +87,9 @@ void Worker::look_up(Frame& frame, Role out, std::uint32_t hash) {
 
 void Worker::leave(Frame& frame, const route::NextHop& hop) {
     if (frame.network_length() > hop.mtu || hop.port >= ports_.size()) [[unlikely]] {
-        frame.reason = hop.port < ports_.size() ? DropReason::too_big : DropReason::route_not_ours;
         frame.spi = hop.mtu;
-        const bool clear = (frame.flags & (frame_to_red | frame_bypassed)) != 0;
-        return clear ? refuse(frame) : drop(frame);
+        refuse_at_the_end(frame, hop.port < ports_.size() ? DropReason::too_big : DropReason::route_not_ours);
+        return;
     }
     const std::uint16_t ethertype = frame.family == 4 ? wire::ethertype_ipv4 : wire::ethertype_ipv6;
     const unsigned header = wire::write_ethernet(frame.at(frame.network), hop.destination, hop.source, hop.vlan, ethertype);
@@ -98,17 +109,37 @@ void Worker::wait_for_neighbour(Frame& frame) {
     send_on(frame, waited ? Errand::none : Errand::neighbour, DropReason::neighbour_unresolved);
 }
 
+/// A frame that goes no further as it is. Where it cannot be mended, and its sender may be told why, the exception stage does it; the frame
+/// counts with its reason anyway.
+void Worker::refuse(Frame& frame) {
+    if (mend(frame)) return;
+    if (!worth_telling(frame, around_.tell_prohibited) || !go_on_errand(frame, Errand::icmp_error)) drop(frame);
+}
+
+/// The same for one that is on its way out. Whose packet it was is known only where it was not sealed.
+void Worker::refuse_at_the_end(Frame& frame, DropReason reason) {
+    frame.reason = reason;
+    if ((frame.flags & (frame_to_red | frame_bypassed)) == 0) return drop(frame);
+    if ((frame.flags & frame_to_red) == 0 && frame.port < ports_.size()) // its route may have been looked for in `wan`
+        frame.vpn = static_cast<VpnNumber>(ports_[frame.port].vlans.vpn_of(frame.vlan));
+    refuse(frame);
+}
+
+/// False: the exception stage cannot take it.
+bool Worker::go_on_errand(Frame& frame, Errand errand) {
+    frame.errand = errand;
+    frame.worker = number_;
+    if (around_.exceptions == nullptr || around_.exceptions->push({&frame, 1}) == 0) return false;
+    exceptions_rung_ = true;
+    LiveCounters::add(counters_.now().to_exceptions);
+    return true;
+}
+
 /// Through the one door out of the straight way; `otherwise`: the reason for which the frame is dropped where nobody can help.
 void Worker::send_on(Frame& frame, Errand errand, DropReason otherwise) {
     frame.reason = otherwise;
-    frame.errand = errand;
-    frame.worker = number_;
     if (errand != Errand::none && around_.exceptions != nullptr) {
-        if (around_.exceptions->push({&frame, 1}) == 1) {
-            exceptions_rung_ = true;
-            LiveCounters::add(counters_.now().to_exceptions);
-            return;
-        }
+        if (go_on_errand(frame, errand)) return;
         frame.reason = DropReason::exception_full;
     }
     drop(frame);

@@ -60,7 +60,15 @@ DropReason judge_opened(Frame& frame) {
     frame.flags |= frame_to_red;
     const transform::InboundSa& sa = *frame.inbound;
     if (const DropReason reason = check_selectors({sa.selectors, sa.selector_count}, frame); reason != DropReason::none) return reason;
+    const transform::Fit fit = transform::fit_of(sa);
+    mode::clamp_segment(frame, fit.segment_ipv4, fit.segment_ipv6);
     return mode::count_hop(frame);
+}
+
+/// What becomes of a packet to the gateway itself that is none of ESP: ICMP that the port's program sent here is an error about what we sent.
+Errand errand_of_ours(const Frame& frame) {
+    if ((frame.flags & frame_fragment) != 0) return Errand::reassemble_outer;
+    return frame.protocol == (frame.family == 4 ? wire::protocol_icmp : wire::protocol_icmpv6) ? Errand::icmp_received : Errand::none;
 }
 
 } // namespace
@@ -79,6 +87,7 @@ void Worker::outbound(Batch& batch) {
         else
             own.add(frame);
     }
+    mode_.take(own, chunks_);
     seal(own);
     route(own);
     if (bypassed.count != 0) bypass_outwards(bypassed);
@@ -138,8 +147,11 @@ void Worker::open(Batch& batch) {
 /// Red packets that a policy lets out in clear. Their VPN's own table says where to, else the table of the black side.
 void Worker::bypass_outwards(Batch& batch) {
     for (Frame* frame : batch.span()) {
-        frame->reason = mode::count_hop(*frame);
         frame->flags |= frame_bypassed;
+        if ((frame->flags & frame_secret) != 0)
+            frame->reason = DropReason::should_be_protected;
+        else if ((frame->flags & frame_ours) == 0)
+            frame->reason = mode::count_hop(*frame);
     }
     sift(batch);
     LiveCounters::add(counters_.now().bypassed, batch.count);
@@ -151,8 +163,8 @@ void Worker::clear_from_black(Batch& batch) {
     Batch going;
     for (Frame* frame : batch.span()) {
         if (for_us(*frame)) {
-            const bool fragment = (frame->flags & frame_fragment) != 0;
-            send_on(*frame, fragment ? Errand::reassemble_outer : Errand::none, not_taken(*frame));
+            const Errand errand = errand_of_ours(*frame);
+            send_on(*frame, errand, errand == Errand::icmp_received ? DropReason::icmp_other : not_taken(*frame));
             continue;
         }
         going.add(frame);

@@ -21,7 +21,7 @@ constexpr std::uint64_t longest_sleep = 1'000'000'000; // ns; a worker without a
 
 Worker::Worker(std::uint8_t number, const Surroundings& surroundings, std::vector<PortOfWorker> ports)
     : number_(number), around_(surroundings), ports_(std::move(ports)), chunks_(around_.depot, kept_chunks), inbox_(inbox_capacity, waker_),
-      counters_(ports_.size()), leaving_(ports_.size()), random_(ticks() | 1U) {
+      counters_(ports_.size()), leaving_(ports_.size()), mode_(ticks()) {
     around_.audience.join(waker_);
 }
 
@@ -79,8 +79,9 @@ void Worker::sleep() {
     for (const PortOfWorker& port : ports_)
         if (port.queue != nullptr && port.queue->descriptor() >= 0 && count < waits.size())
             waits[count++] = {port.queue->descriptor(), POLLIN, 0};
-    const std::uint64_t now = dummies_.empty() ? 0 : monotonic();
-    const std::uint64_t until = dummies_.empty() ? longest_sleep : next_dummy_ <= now ? 0 : std::min(longest_sleep, next_dummy_ - now);
+    const std::uint64_t next = mode_.next();
+    const std::uint64_t now = next == mode::Mode::never ? 0 : monotonic();
+    const std::uint64_t until = next <= now ? 0 : std::min(longest_sleep, next - now);
     const timespec timeout{static_cast<time_t>(until / 1'000'000'000U), static_cast<long>(until % 1'000'000'000U)};
     LiveCounters::add(counters_.now().sleeps);
     rcu::offline();
@@ -119,21 +120,21 @@ unsigned Worker::receive(unsigned port, Batch& batch) {
     return count;
 }
 
-/// Frames from other threads: those that waited for a neighbour go on where they were, the others are looked up here, with their SA's
-/// owner or after the exception stage has mended or made them.
+/// Frames from other threads: those that waited for a neighbour, or are on their way into red, are routed, the others are looked up here,
+/// with their SA's owner or after the exception stage has mended or made them.
 bool Worker::take_inbox() {
     if (inbox_.empty()) return false;
     const unsigned count = inbox_.pop(frames_);
-    Batch red, black, waited;
+    Batch red, black, routed;
     for (Frame& frame : std::span(frames_).first(count)) {
         const bool red_port = frame.port < ports_.size() && ports_[frame.port].role == Role::red;
         const bool from_red = red_port || (frame.flags & frame_from_red) != 0;
-        ((frame.flags & frame_waited) != 0 ? waited : from_red ? red : black).add(&frame);
+        ((frame.flags & (frame_waited | frame_to_red)) != 0 ? routed : from_red ? red : black).add(&frame);
     }
     LiveCounters::add(counters_.now().taken_over, count);
     outbound(red);
     inbound(black);
-    route(waited);
+    route(routed);
     return count != 0;
 }
 
@@ -163,11 +164,6 @@ void Worker::sift(Batch& batch) {
             refuse(*frame);
     }
     batch.count = kept;
-}
-
-/// A frame that goes no further as it is.
-void Worker::refuse(Frame& frame) {
-    if (!mend(frame)) drop(frame);
 }
 
 void Worker::drop(const Frame& frame) {

@@ -2,6 +2,8 @@
 // A worker: one thread that owns one queue of every port, and carries a frame from one to another.
 #pragma once
 
+#include "gateway/mode/dummies.hpp"
+#include "gateway/port/batch.hpp"
 #include "gateway/port/chunks.hpp"
 #include "gateway/port/port.hpp"
 #include "gateway/port/ring.hpp"
@@ -24,8 +26,6 @@
 
 namespace sallyport::worker {
 
-inline constexpr unsigned batch_size = 64;
-
 /// One port as one worker sees it. Index in the list = index in Desired::ports.
 struct PortOfWorker {
     PortQueue* queue = nullptr; // null: this worker has no queue of this port; a frame that must leave there goes by transmit_full
@@ -43,6 +43,7 @@ struct Surroundings {
     tables::Audience& audience;
     FrameRing* exceptions = nullptr; // the exception stage's inbox; null: what has an errand is dropped
     bool spin = false;
+    bool tell_prohibited = false; // sources of red packets that the policy discards get an ICMP error
 };
 
 class Worker {
@@ -72,13 +73,6 @@ public:
     [[nodiscard]] std::uint8_t number() const { return number_; }
 
 private:
-    /// Frames that go through the stages together. The frames lie in frames_; what leaves the batch is dropped, handed over or queued.
-    struct Batch {
-        std::array<Frame*, batch_size> at;
-        unsigned count = 0;
-        void add(Frame* frame) { at[count++] = frame; }
-        [[nodiscard]] std::span<Frame* const> span() const { return {at.data(), count}; }
-    };
     /// Frames that wait for the end of the burst.
     struct Leaving {
         std::array<Frame, batch_size> frames;
@@ -93,11 +87,6 @@ private:
         Role out = Role::black;
         route::NextHop next;
     };
-    struct DummyDue {
-        const transform::OutboundSa* sa;
-        std::uint64_t interval; // nanoseconds
-        std::uint64_t due;      // CLOCK_MONOTONIC
-    };
 
     // worker.cpp: the round
     unsigned receive(unsigned port, Batch& batch);
@@ -105,7 +94,6 @@ private:
     void finish();
     void sleep();
     void sift(Batch& batch); // drops the frames that have a reason, keeps the others in order
-    void refuse(Frame& frame);
     void drop(const Frame& frame);
 
     // stages.cpp: from red to black and back
@@ -130,13 +118,15 @@ private:
     void look_up(Frame& frame, Role out, std::uint32_t hash);
     void leave(Frame& frame, const route::NextHop& hop);
     void wait_for_neighbour(Frame& frame);
+    void refuse(Frame& frame);
     void send_on(Frame& frame, Errand errand, DropReason otherwise);
+    bool go_on_errand(Frame& frame, Errand errand);
+    void refuse_at_the_end(Frame& frame, DropReason reason);
     void transmit(unsigned port);
 
-    // dummies.cpp
+    // tick.cpp
     bool tick();
     void plan_dummies(std::uint64_t now);
-    void send_dummies(std::uint64_t now);
 
     std::uint8_t number_;
     Surroundings around_;
@@ -156,10 +146,8 @@ private:
     std::array<Frame, batch_size> frames_;
     std::vector<Leaving> leaving_; // by port
 
-    std::uint64_t planned_ = ~std::uint64_t{0}; // version of the published list that dummies_ was made from
-    std::vector<DummyDue> dummies_;
-    std::uint64_t next_dummy_ = ~std::uint64_t{0};
-    std::uint64_t random_;
+    std::uint64_t planned_ = ~std::uint64_t{0}; // version of the published list that mode_ has planned
+    mode::Dummies mode_;                        // tunnel mode, of all SAs; a second mode makes a row of the SA and a list of this
 };
 
 } // namespace sallyport::worker

@@ -92,6 +92,8 @@ private:
         to.frames = static_cast<std::uint32_t>(item.number(gateway_frames, to.frames));
         to.run_directory = item.text(gateway_run_directory);
         to.state_directory = item.text(gateway_state_directory);
+        to.icmp_error_rate = static_cast<std::uint32_t>(item.number(gateway_icmp_error_rate, to.icmp_error_rate));
+        to.icmp_prohibited = item.flag(gateway_icmp_prohibited);
         // A socket's path has at most 107 octets (unix(7)), the longest name below it is "/gateway.varlink".
         if (to.run_directory.size() > 90)
             problems_.add(item.place_of(gateway_run_directory), item.path(gateway_run_directory),
@@ -217,6 +219,7 @@ private:
         out.fragment = item.text(connection_fragment) == "after" ? FragmentRule::after : FragmentRule::before;
         out.hop_limit = static_cast<std::uint8_t>(item.number(connection_hop_limit, 64));
         out.mtu = static_cast<std::uint16_t>(item.number(connection_mtu));
+        out.clamp_mss = static_cast<std::uint16_t>(item.number(connection_clamp_mss, clamp_mss_by_path));
         out.window = static_cast<std::uint32_t>(item.number(connection_replay_window, 1024));
         if (!std::has_single_bit(out.window))
             problems_.add(item.place_of(connection_replay_window), item.path(connection_replay_window),

@@ -58,6 +58,11 @@ constexpr std::array key_table{
             "Where the control socket and what is pinned of BPF lie."},
     KeyInfo{gateway_state_directory, gateway, "state-directory", path, false, "\"/var/lib/sallyport\"", 0, 0, "",
             "Where the durable marks of sequence numbers lie. It must survive a reboot: a connection whose marks are lost needs new keys."},
+    KeyInfo{gateway_icmp_error_rate, gateway, "icmp-error-rate", integer, false, "100", 0, 100000, "",
+            "How many ICMP errors a second the sources of dropped packets get in each VPN: packet too big as many, and all others together "
+            "as many; in all VPNs ten times as many. 0: none, so that senders find the size of the path by themselves or not at all."},
+    KeyInfo{gateway_icmp_prohibited, gateway, "icmp-prohibited", boolean, false, "false", 0, 0, "",
+            "Sources on the red side are told, too, that the policy discards their packets (RFC 4301 5.1.1), instead of silence."},
 
     KeyInfo{port_interface, port, "interface", interface, false, "", 0, 0, "",
             "The name of the network device. Without it NAME of [port.NAME]."},
@@ -71,10 +76,11 @@ constexpr std::array key_table{
     KeyInfo{port_listen, port, "listen", addresses, false, "", 0, 0, "",
             "Black port: the local addresses at which ESP and IKE are taken. Without it every address of the port."},
     KeyInfo{
-        port_tags_beside_frame, port, "tags-beside-frame", boolean, false, "false", 0, 0, "",
-        "Some drivers (veth) keep a VLAN tag beside the frame, where it is not seen: a port with vlans is refused then, and one without "
-        "starts with a warning, since a tagged frame comes in as if it had no tag. With true such tags are read too, and a tag that is "
-        "not configured is dropped. Needs Linux 6.8 and native mode; where it does not work the port starts, or is refused, as without."},
+        port_tags_beside_frame, port, "tags-beside-frame", boolean, false, "true", 0, 0, "",
+        "Some drivers (veth) keep a VLAN tag beside the frame, where AF_XDP does not see it. From Linux 6.8 on, in native mode, a program "
+        "bound to the device reads such tags all the same, and a tag that is not configured is dropped. With false, and where that does "
+        "not work, a port with vlans is refused, and one without starts with a warning, since a tagged frame comes in as if it had no "
+        "tag."},
 
     KeyInfo{
         vpn_table, vpn, "table", integer, false, "", 1, u32, "",
@@ -135,7 +141,13 @@ constexpr std::array key_table{
         "the peer puts it together, which costs it memory, and a lost piece costs the whole. IPv6 packets are never cut inside a tunnel, "
         "but one of up to 1280 octets that does not fit is sealed whole and cut (RFC 8200 section 5)."},
     KeyInfo{connection_mtu, connection, "mtu", integer, false, "", 576, u16, "",
-            "The largest outer packet in octets; at least 1280 over IPv6. Without it what the route says."},
+            "The largest outer packet in octets; at least 1280 over IPv6. Without it what the route says. What ICMP tells of the path is "
+            "heeded below it."},
+    KeyInfo{
+        connection_clamp_mss, connection, "clamp-mss", clamp, false, "true", 536, 65000, "",
+        "The largest segment that TCP connections inside may use (MSS): in packets that open one, in both directions, a larger one is "
+        "lowered. true: to what fits through the tunnel at that moment. A number: to so many octets. false: it is left alone. Options that "
+        "TCP-AO authenticates are never changed."},
     KeyInfo{connection_hop_limit, connection, "hop-limit", integer, false, "64", 1, 255, "", "TTL or hop limit of the outer header."},
     KeyInfo{connection_dummies, connection, "dummies", integer, false, "0", 0, 10000, "",
             "Dummy packets a second (RFC 4303 2.6) that hide how much is said. 0: none."},
@@ -224,6 +236,7 @@ std::string expected_text(const KeyInfo& key) {
     case Type::protocol: return "\"any\", \"tcp\", \"udp\", \"icmp\", \"icmpv6\", \"sctp\", \"gre\" or a number from 1 to 255";
     case Type::ports: return "a port number, or a range as \"1000-2000\"";
     case Type::dscp: return "\"copy\" or a number from 0 to 63";
+    case Type::clamp: return std::format("true, false or an integer from {} to {}", key.least, key.greatest);
     case Type::key: return "hexadecimal digits in quotes";
     case Type::vlans: return "a table of VLANs, such as { 7 = \"office\" }";
     }

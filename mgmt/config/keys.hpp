@@ -34,6 +34,7 @@ enum class Type : std::uint8_t {
     protocol,  // name or number
     ports,     // number or range "first-last"
     dscp,      // "copy" or a number
+    clamp,     // true, false or a number
     key,       // hexadecimal digits; never shown
     vlans,     // table of VLAN id = VPN
 };
@@ -45,6 +46,8 @@ enum class Key : std::uint8_t {
     gateway_frames,
     gateway_run_directory,
     gateway_state_directory,
+    gateway_icmp_error_rate,
+    gateway_icmp_prohibited,
     port_interface,
     port_role,
     port_vpn,
@@ -77,6 +80,7 @@ enum class Key : std::uint8_t {
     connection_df,
     connection_fragment,
     connection_mtu,
+    connection_clamp_mss,
     connection_hop_limit,
     connection_dummies,
     policy_action,

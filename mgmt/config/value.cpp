@@ -71,6 +71,7 @@ private:
         case Type::protocol: return put(value, protocol(node));
         case Type::ports: return put(value, ports(node));
         case Type::dscp: return put(value, dscp(node));
+        case Type::clamp: return put(value, clamp(node));
         case Type::key: return put(value, key(node));
         case Type::vlans: return vlans(node, value);
         }
@@ -199,6 +200,11 @@ private:
 
     std::optional<std::int64_t> dscp(const Node& node) {
         if (node.kind == NodeKind::text && node.text == "copy") return -1;
+        return integer(node);
+    }
+
+    std::optional<std::int64_t> clamp(const Node& node) {
+        if (node.kind == NodeKind::boolean) return node.boolean ? clamp_mss_by_path : clamp_mss_off;
         return integer(node);
     }
 

@@ -60,6 +60,8 @@ static SD_VARLINK_DEFINE_STRUCT_TYPE(
     SD_VARLINK_FIELD_COMMENT("Durable mark, where it has one"), SD_VARLINK_DEFINE_FIELD(mark, SD_VARLINK_INT, OPTIONAL),
     SD_VARLINK_FIELD_COMMENT("Replay window in packets, inbound"), SD_VARLINK_DEFINE_FIELD(window, SD_VARLINK_INT, NONE),
     SD_VARLINK_FIELD_COMMENT("The worker that owns it"), SD_VARLINK_DEFINE_FIELD(worker, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("Octets of the largest outer packet now, by route, configuration and ICMP; outbound"), SD_VARLINK_DEFINE_FIELD(pathMtu, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("Octets of the largest inner packet that fits into it"), SD_VARLINK_DEFINE_FIELD(largestInner, SD_VARLINK_INT, NONE),
     SD_VARLINK_DEFINE_FIELD(packets, SD_VARLINK_INT, NONE),
     SD_VARLINK_FIELD_COMMENT("Octets of inner packets"), SD_VARLINK_DEFINE_FIELD(octets, SD_VARLINK_INT, NONE),
     SD_VARLINK_FIELD_COMMENT("Packets of this SA that were dropped"), SD_VARLINK_DEFINE_FIELD(errors, SD_VARLINK_INT, NONE),

@@ -56,6 +56,8 @@ public:
                            .mark = 1ULL << 41,
                            .window = 1024,
                            .worker = 1,
+                           .path_mtu = 1500,
+                           .largest_inner = 1446,
                            .packets = 5,
                            .octets = 6,
                            .errors = 7,

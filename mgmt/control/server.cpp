@@ -188,6 +188,8 @@ Json json_of(const SaView& sa) {
                          {"mark", sa.mark ? Json(*sa.mark) : Json{}},
                          {"window", sa.window},
                          {"worker", sa.worker},
+                         {"pathMtu", sa.path_mtu},
+                         {"largestInner", sa.largest_inner},
                          {"packets", sa.packets},
                          {"octets", sa.octets},
                          {"errors", sa.errors},

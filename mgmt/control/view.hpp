@@ -74,6 +74,7 @@ struct SaView {
     std::optional<std::uint64_t> mark; // durable
     std::uint64_t window = 0;          // inbound
     std::uint64_t worker = 0;
+    std::uint64_t path_mtu = 0, largest_inner = 0; // outbound
     std::uint64_t packets = 0, octets = 0, errors = 0;
     std::vector<std::string> selectors;
 };

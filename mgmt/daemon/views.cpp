@@ -162,6 +162,8 @@ std::vector<SaView> view_of(const std::vector<control::SaStatus>& sas, const Des
         if (sa.marked) view.mark = sa.mark;
         view.window = sa.direction == Direction::inbound ? sa.window : 0;
         view.worker = sa.worker;
+        view.path_mtu = sa.path_mtu;
+        view.largest_inner = sa.largest_inner;
         view.packets = sa.packets;
         view.octets = sa.octets;
         view.errors = sa.errors;
@@ -189,7 +191,10 @@ std::vector<CounterView> view_of(const control::Counters& counters) {
         packets("handed_over", counters.handed_over, "frames given to the worker that owns their SA"),
         packets("to_exceptions", counters.to_exceptions, "frames given to the exception stage"),
         packets("waited", counters.waited, "frames that came back from the exception stage, as after waiting for a link-layer address"),
-        packets("waiting", counters.waiting, "frames that the exception stage holds now")};
+        packets("waiting", counters.waiting, "frames that the exception stage holds now"),
+        packets("icmp_told", counters.icmp_told, "ICMP errors sent to the sources of dropped packets"),
+        packets("icmp_limited", counters.icmp_limited, "ICMP errors not sent, since there were too many (icmp-error-rate)"),
+        packets("icmp_mute", counters.icmp_mute, "ICMP errors not sent for want of a red address, a way to the source or a chunk")};
     for (std::size_t i = 1; i < drop_reasons.size(); ++i)
         result.push_back({"drop", "", std::string(drop_reasons[i].name), counters.drops[i], std::string(drop_reasons[i].meaning),
                           std::string(drop_reasons[i].remedy)});
