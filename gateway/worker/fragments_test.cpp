@@ -5,6 +5,7 @@
 #include "gateway/exception/reassembly.hpp"
 #include "gateway/exception/stage.hpp"
 #include "gateway/exception/testing.hpp"
+#include "gateway/mode/tunnel.hpp"
 #include "gateway/worker/rig.hpp"
 
 #include <gtest/gtest.h>
@@ -216,6 +217,86 @@ TEST(Fragments, ClearPacketLargerThanItsWay) {
     wire::write_ipv4_checksum(whole.data(), 20);
     EXPECT_TRUE(left.send(red, ethernet(whole)).empty());
     EXPECT_EQ(left.dropped(DropReason::too_big), 1U);
+}
+
+/// RFC 4301 8.2.1: each inner fragment is sealed, also where the policy names ports, which only the first shows.
+TEST(Fragments, CutBeforeSealing) {
+    for (const bool six : {false, true}) {
+        Options options;
+        options.ipv6_outside = six;
+        Helped left(options), right(right_side(six));
+        left.gateway.protect(1000, {{*parse_range("10.1.0.0/16"), *parse_range("10.2.0.0/16"), 17, {}, {2000, 2000}}});
+        right.gateway.protect(1000, right.gateway.everything());
+        transform::set_fit(left.gateway.outbound(0), transform::make_fit(left.gateway.outbound(0), 600, clamp_mss_off));
+        const Octets packet = ipv4("10.1.0.5", "10.2.0.5", 17, udp(1000, 2000, payload(1400)));
+        const std::vector<Octets> sealed = left.send(red, ethernet(packet));
+        ASSERT_EQ(sealed.size(), 3U);
+        Octets whole = Octets(packet.begin(), packet.begin() + 20);
+        for (const Octets& frame : sealed) {
+            EXPECT_LE(frame.size(), 14U + 600);
+            const std::vector<Octets> opened = right.send(black, frame);
+            ASSERT_EQ(opened.size(), 1U);
+            EXPECT_EQ(opened[0][14 + 8], 62) << "two hops, as of any packet";
+            append(whole, Octets(opened[0].begin() + 34, opened[0].end()));
+        }
+        EXPECT_EQ(whole, packet);
+        EXPECT_EQ(left.gateway.dropped() + left.dropped(DropReason::too_big), 0U);
+        EXPECT_EQ(left.gateway.worker().counters().sealed, 3U);
+    }
+}
+
+/// The other way: the sealed packet is cut. An IPv6 packet that every link must carry has no other way, whatever the connection says.
+TEST(Fragments, CutAfterSealing) {
+    for (const bool six : {false, true}) {
+        Options options;
+        options.ipv6_outside = six;
+        Helped left(options), right(right_side(six));
+        left.gateway.protect(1000, left.gateway.everything());
+        right.gateway.protect(1000, right.gateway.everything());
+        transform::OutboundSa& sa = left.gateway.outbound(0);
+        transform::set_fit(sa, transform::make_fit(sa, 600, clamp_mss_off));
+        const auto carried = [&](const Octets& packet, unsigned pieces) {
+            const std::vector<Octets> sent = left.send(red, ethernet(packet));
+            EXPECT_EQ(sent.size(), pieces);
+            for (const Octets& frame : sent) {
+                EXPECT_LE(frame.size(), 14U + 600);
+                EXPECT_EQ(frame[14] >> 4, six ? 6 : 4);
+            }
+            return right.send(black, sent);
+        };
+        const Octets ipv6_packet = ipv6("2001:db8:1::5", "2001:db8:2::5", 17, udp(1, 2, payload(1280 - 48)));
+        const Octets ipv4_packet = ipv4("10.1.0.5", "10.2.0.5", 17, udp(1, 2, payload(1400)));
+        EXPECT_EQ(carried(ipv6_packet, 3).at(0).size(), 14U + 1280);
+        EXPECT_TRUE(left.send(red, ethernet(ipv6("2001:db8:1::5", "2001:db8:2::5", 17, udp(1, 2, payload(1281 - 48))))).empty());
+        EXPECT_EQ(left.dropped(DropReason::too_big), 1U) << "its sender is told";
+        EXPECT_EQ(carried(ipv4_packet, 3).size(), 3U) << "before";
+        sa.rules |= mode::tunnel_cut_after;
+        EXPECT_EQ(carried(ipv4_packet, 3).size(), 1U) << "after";
+        EXPECT_EQ(left.gateway.worker().counters().sealed, 5U);
+        Octets whole = ipv4_packet;
+        wire::store16(&whole[wire::ipv4_fragment], wire::ipv4_dont_fragment);
+        wire::write_ipv4_checksum(whole.data(), 20);
+        EXPECT_TRUE(left.send(red, ethernet(whole)).empty());
+        EXPECT_EQ(left.dropped(DropReason::too_big), 2U);
+        EXPECT_EQ(right.gateway.dropped(), 0U);
+    }
+}
+
+/// Fragments in, fragments of fragments out: nothing is lost, and every chunk is where it belongs.
+TEST(Fragments, EveryChunkIsAccountedFor) {
+    auto left = std::make_unique<Helped>();
+    left->gateway.protect(1000, {{*parse_range("10.1.0.0/16"), *parse_range("10.2.0.0/16"), 17, {}, {2000, 2000}}});
+    transform::set_fit(left->gateway.outbound(0), transform::make_fit(left->gateway.outbound(0), 600, clamp_mss_off));
+    const Octets data = udp(1000, 2000, payload(2992));
+    std::size_t sealed = 0;
+    for (unsigned i = 0; i < 500; ++i) {
+        const Cut cut = i % 3 == 0 ? Cut{1000, 1000, true} : i % 3 == 1 ? Cut{0, 1000, true} : Cut{2000, 1000, false};
+        sealed += left->send(red, ethernet(inner_packet("10.1.0.5", "10.2.0.5", data, cut))).size();
+    }
+    EXPECT_EQ(sealed, 1000U) << "each in two";
+    EXPECT_EQ(left->stage.counters().held, 0U);
+    EXPECT_EQ(left->gateway.dropped(), 0U);
+    EXPECT_EQ(left->gateway.chunks_after_the_workers(), 4096U);
 }
 
 } // namespace
