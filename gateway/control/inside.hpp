@@ -5,10 +5,13 @@
 #include "gateway/control/difference.hpp"
 #include "gateway/control/gateway.hpp"
 #include "gateway/control/threads.hpp"
+#include "gateway/exception/cutter.hpp"
 #include "gateway/exception/icmp_errors.hpp"
 #include "gateway/exception/icmp_received.hpp"
+#include "gateway/exception/inner_fragments.hpp"
 #include "gateway/exception/neighbours.hpp"
 #include "gateway/exception/path_mtus.hpp"
+#include "gateway/exception/reassembly.hpp"
 #include "gateway/exception/stage.hpp"
 #include "gateway/port/chunks.hpp"
 #include "gateway/port/ring.hpp"
@@ -115,6 +118,9 @@ struct Gateway::Inside final : route::MirrorListener {
     std::unique_ptr<exception::IcmpReceived> icmp_received;
     std::unique_ptr<exception::IcmpErrors> icmp_errors;
     std::unique_ptr<exception::Neighbours> neighbours;
+    std::unique_ptr<exception::Reassembly> reassembly;
+    std::unique_ptr<exception::InnerFragments> inner_fragments;
+    std::unique_ptr<exception::Cutter> cutter;
     std::unique_ptr<exception::Stage> stage;
     std::vector<std::unique_ptr<worker::Worker>> workers;
     Threads threads;

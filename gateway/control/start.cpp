@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <ctime>
 #include <filesystem>
+#include <unistd.h>
 #include <utility>
 
 namespace sallyport::control {
@@ -165,6 +166,15 @@ Result<void> Gateway::Inside::start_threads() {
     icmp_received = std::make_unique<exception::IcmpReceived>(path_mtus);
     neighbours = std::make_unique<exception::Neighbours>(*fib, *asker, icmp_errors.get());
     stage->serve(Errand::neighbour, *neighbours);
+    const auto limits = exception::FragmentLimits::of(depot->memory().count);
+    reassembly = std::make_unique<exception::Reassembly>(limits);
+    stage->serve(Errand::reassemble_outer, *reassembly);
+    inner_fragments = std::make_unique<exception::InnerFragments>(limits);
+    stage->serve(Errand::inner_fragment, *inner_fragments);
+    std::uint32_t first_identification = 0;
+    (void)getentropy(&first_identification, sizeof first_identification); // else they begin at 0: they need not be secret
+    cutter = std::make_unique<exception::Cutter>(first_identification);
+    stage->serve(Errand::cut, *cutter);
     stage->serve(Errand::icmp_error, *icmp_errors);
     stage->serve(Errand::icmp_received, *icmp_received);
 
@@ -176,8 +186,8 @@ Result<void> Gateway::Inside::start_threads() {
                                       .audience = audience,
                                       .exceptions = &stage->inbox(),
                                       .spin = desired.settings.spin,
-                                      .tell_prohibited = desired.settings.icmp_prohibited,
-                                      .events = &events};
+                                      .events = &events,
+                                      .tell_prohibited = desired.settings.icmp_prohibited};
     std::vector<worker::Worker*> all;
     std::vector<FrameRing*> inboxes;
     for (unsigned number = 0; number < ports->queues(); ++number) {

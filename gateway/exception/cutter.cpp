@@ -31,6 +31,7 @@ bool make_piece(const Frame& packet, const std::uint8_t* payload, unsigned octet
     piece = packet;
     piece.chunk = fresh.chunk;
     piece.index = fresh.index;
+    piece.flags &= static_cast<std::uint16_t>(~frame_cut);
     piece.begin = frame_headroom;
     piece.network = frame_headroom + wire::ethernet_size;
     piece.transport = static_cast<std::uint16_t>(piece.network + header);
@@ -53,6 +54,7 @@ void give(const Frame& first, const std::vector<Frame>& pieces, Exits& exits) {
 
 void Cutter::take(const Frame& frame, std::uint64_t /*now*/, Exits& exits) {
     if ((frame.flags & (frame_waited | frame_from_red)) == 0) return exits.drop(frame, DropReason::too_big);
+    if (frame.network_length() <= frame.sequence) return exits.again(frame);
     frame.family == 4 ? cut_ipv4(frame, exits) : cut_ipv6(frame, exits);
 }
 
@@ -84,6 +86,7 @@ void Cutter::cut_ipv4(const Frame& packet, Exits& exits) {
         pieces.push_back(piece);
     }
     Frame first = packet;
+    first.flags &= static_cast<std::uint16_t>(~frame_cut);
     first.end = static_cast<std::uint16_t>(packet.network + size + each);
     wire::finish_ipv4_fragment(header, size, each, offset, true, identification);
     if (known) first.flags |= frame_gathered;
@@ -108,6 +111,7 @@ void Cutter::cut_ipv6(const Frame& packet, Exits& exits) {
         pieces.push_back(piece);
     }
     Frame first = packet;
+    first.flags &= static_cast<std::uint16_t>(~frame_cut);
     first.network = static_cast<std::uint16_t>(first.network - wire::ipv6_fragment_size);
     first.end = static_cast<std::uint16_t>(first.network + size + each);
     std::memmove(first.at(first.network), header, wire::ipv6_size);

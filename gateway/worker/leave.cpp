@@ -12,8 +12,27 @@ namespace sallyport::worker {
 
 namespace {
 
+/// Is why it was dropped its sender's business?
+bool worth_telling(const Frame& frame, bool tell_prohibited) {
+    if ((frame.flags & frame_ours) != 0) return false;
+    switch (frame.reason) {
+    case DropReason::ttl_expired:
+    case DropReason::too_big:
+    case DropReason::no_route: return true;
+    case DropReason::no_policy:
+    case DropReason::policy_discard: return tell_prohibited;
+    default: return false;
+    }
+}
+
+const std::uint8_t* destination_of(const Frame& frame) {
+    return frame.at(frame.network + (frame.family == 4 ? wire::ipv4_destination : wire::ipv6_destination));
+}
+
+} // namespace
+
 /// The same for all packets of a flow, so that a multipath route does not reorder it: an SA outside, the addresses and ports inside.
-std::uint32_t flow_hash(const Frame& frame) {
+std::uint32_t Worker::flow_hash(const Frame& frame) {
     if ((frame.flags & frame_waited) != 0) return frame.spi; // it no longer knows its SA
     if ((frame.flags & (frame_to_red | frame_bypassed)) == 0) return frame.outbound->number * 0x9e3779b1U;
     const std::uint8_t* header = frame.at(frame.network);
@@ -24,25 +43,6 @@ std::uint32_t flow_hash(const Frame& frame) {
     if ((frame.flags & frame_ports) != 0) sum = (sum + wire::load_raw<std::uint32_t>(frame.at(frame.transport))) * 0x9e3779b97f4a7c15U;
     return static_cast<std::uint32_t>(sum >> 32);
 }
-
-/// Is why it was dropped its sender's business?
-bool worth_telling(const Frame& frame, bool tell_prohibited) {
-    if ((frame.flags & frame_ours) != 0) return false;
-    switch (frame.reason) {
-    case DropReason::ttl_expired:
-    case DropReason::too_big:
-    case DropReason::no_route: return true;
-    case DropReason::no_policy:
-    case DropReason::policy_discard: return tell_prohibited && (frame.flags & frame_to_red) == 0;
-    default: return false;
-    }
-}
-
-const std::uint8_t* destination_of(const Frame& frame) {
-    return frame.at(frame.network + (frame.family == 4 ? wire::ipv4_destination : wire::ipv6_destination));
-}
-
-} // namespace
 
 void Worker::route(const Batch& batch) {
     for (Frame* frame : batch.span()) {
@@ -111,17 +111,20 @@ void Worker::wait_for_neighbour(Frame& frame) {
     send_on(frame, waited ? Errand::none : Errand::neighbour, DropReason::neighbour_unresolved);
 }
 
-/// A frame that goes no further. Where its sender may be told why, the exception stage does it; the frame counts with its reason anyway.
+/// A frame that goes no further as it is. Where it cannot be mended, and its sender may be told why, the exception stage does it; the frame
+/// counts with its reason anyway.
 void Worker::refuse(Frame& frame) {
-    const bool told = rehearsal_ == nullptr && worth_telling(frame, around_.tell_prohibited) && go_on_errand(frame, Errand::icmp_error);
-    if (!told) drop(frame);
+    if (mend(frame)) return;
+    const bool tells = worth_telling(frame, around_.tell_prohibited && from_red(frame));
+    if (!tells || rehearsal_ != nullptr || !go_on_errand(frame, Errand::icmp_error)) drop(frame);
 }
 
 /// The same for one that is on its way out. Whose packet it was is known only where it was not sealed.
 void Worker::refuse_at_the_end(Frame& frame, DropReason reason) {
     frame.reason = reason;
     if ((frame.flags & (frame_to_red | frame_bypassed)) == 0) return drop(frame);
-    if ((frame.flags & frame_to_red) == 0 && frame.port < ports_.size()) // its route may have been looked for in `wan`
+    const bool from_red_port = frame.port < ports_.size() && ports_[frame.port].role == Role::red;
+    if ((frame.flags & frame_to_red) == 0 && from_red_port) // its route may have been looked for in `wan`
         frame.vpn = static_cast<VpnNumber>(ports_[frame.port].vlans.vpn_of(frame.vlan));
     refuse(frame);
 }

@@ -66,9 +66,10 @@ DropReason judge_opened(Frame& frame) {
     return mode::count_hop(frame);
 }
 
-/// ICMP to the gateway itself that the port's program sent here: an error about what we sent.
-bool is_icmp(const Frame& frame) {
-    return (frame.flags & frame_fragment) == 0 && frame.protocol == (frame.family == 4 ? wire::protocol_icmp : wire::protocol_icmpv6);
+/// What becomes of a packet to the gateway itself that is none of ESP: ICMP that the port's program sent here is an error about what we sent.
+Errand errand_of_ours(const Frame& frame) {
+    if ((frame.flags & frame_fragment) != 0) return Errand::reassemble_outer;
+    return frame.protocol == (frame.family == 4 ? wire::protocol_icmp : wire::protocol_icmpv6) ? Errand::icmp_received : Errand::none;
 }
 
 } // namespace
@@ -99,7 +100,7 @@ void Worker::inbound(Batch& batch) {
     if (batch.count == 0) return;
     Batch esp, clear;
     for (Frame* frame : batch.span())
-        (frame->protocol == wire::protocol_esp && (frame->flags & frame_fragment) == 0 ? esp : clear).add(frame);
+        (frame->protocol == wire::protocol_esp && (frame->flags & (frame_fragment | frame_gathered)) == 0 ? esp : clear).add(frame);
     around_.sad.find(esp.span());
     if (rehearsal_ != nullptr) [[unlikely]]
         rehearsal_->found(esp.span());
@@ -182,16 +183,18 @@ void Worker::clear_from_black(Batch& batch) {
     Batch going;
     for (Frame* frame : batch.span()) {
         if (for_us(*frame)) {
-            const bool icmp = is_icmp(*frame);
-            send_on(*frame, icmp ? Errand::icmp_received : Errand::none, icmp ? DropReason::icmp_other : not_taken(*frame));
+            const Errand errand = errand_of_ours(*frame);
+            send_on(*frame, errand, errand == Errand::icmp_received ? DropReason::icmp_other : not_taken(*frame));
             continue;
         }
         going.add(frame);
         const tables::PolicyVerdict verdict = spd_->decide_inbound(*frame);
         if (rehearsal_ != nullptr) rehearsal_->decided_inbound(verdict);
+        frame->reason = verdict.reason;
+        if (verdict.reason != DropReason::none) continue;
         frame->vpn = verdict.vpn;
         frame->flags |= frame_bypassed | frame_to_red;
-        frame->reason = verdict.reason == DropReason::none ? mode::count_hop(*frame) : verdict.reason;
+        frame->reason = mode::count_hop(*frame);
     }
     sift(going);
     LiveCounters::add(counters_.now().bypassed, going.count);

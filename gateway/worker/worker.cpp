@@ -159,6 +159,10 @@ unsigned Worker::receive(unsigned port, Batch& batch) {
     return count;
 }
 
+bool Worker::from_red(const Frame& frame) const {
+    return (frame.flags & frame_from_red) != 0 || (frame.port < ports_.size() && ports_[frame.port].role == Role::red);
+}
+
 /// Frames from other threads: those that waited for a neighbour, or are on their way into red, are routed, the others are looked up here,
 /// with their SA's owner or after the exception stage has mended or made them.
 bool Worker::take_inbox() {
@@ -166,9 +170,7 @@ bool Worker::take_inbox() {
     const unsigned count = inbox_.pop(frames_);
     Batch red, black, routed;
     for (Frame& frame : std::span(frames_).first(count)) {
-        const bool red_port = frame.port < ports_.size() && ports_[frame.port].role == Role::red;
-        const bool from_red = red_port || (frame.flags & frame_from_red) != 0;
-        ((frame.flags & (frame_waited | frame_to_red)) != 0 ? routed : from_red ? red : black).add(&frame);
+        ((frame.flags & (frame_waited | frame_to_red)) != 0 ? routed : from_red(frame) ? red : black).add(&frame);
     }
     LiveCounters::add(counters_.now().taken_over, count);
     outbound(red);

@@ -44,8 +44,8 @@ struct Surroundings {
     tables::Audience& audience;
     FrameRing* exceptions = nullptr; // the exception stage's inbox; null: what has an errand is dropped
     bool spin = false;
+    EventRing* events = nullptr;  // where audited drops are told; null: nowhere
     bool tell_prohibited = false; // sources of red packets that the policy discards get an ICMP error
-    EventRing* events = nullptr; // where audited drops are told; null: nowhere
 };
 
 class Rehearsal;
@@ -117,6 +117,7 @@ private:
     // worker.cpp: the round
     unsigned receive(unsigned port, Batch& batch);
     bool take_inbox();
+    [[nodiscard]] bool from_red(const Frame& frame) const; // as at look-up, whatever became of it since
     void finish();
     void sleep();
     void sift(Batch& batch); // drops the frames that have a reason, keeps the others in order
@@ -135,7 +136,13 @@ private:
     void open(Batch& batch);
     void judge(Batch& batch);
 
+    // fragments.cpp
+    [[nodiscard]] bool mend(Frame& frame);
+    [[nodiscard]] bool follow_first(Frame& frame);
+    [[nodiscard]] bool cut(Frame& frame);
+
     // leave.cpp: next hop and transmission
+    [[nodiscard]] static std::uint32_t flow_hash(const Frame& frame);
     void route(const Batch& batch);
     [[nodiscard]] const route::NextHop& next_hop(Frame& frame);
     void look_up(Frame& frame, Role out, std::uint32_t hash);

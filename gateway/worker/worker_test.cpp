@@ -171,7 +171,6 @@ TEST(Worker, DropsFromRed) {
     expect(DropReason::unknown_vlan, tagged(datagram(), {tag, tag}));
     expect(DropReason::no_policy, tagged(datagram(), {tag})); // of another VPN
     expect(DropReason::martian_source, ethernet(ipv4("127.0.0.1", "10.2.0.5", 17, udp(1, 2, {}))));
-    expect(DropReason::fragment_inner, ethernet(ipv4("10.1.0.5", "10.5.0.5", 17, payload(24), 64, 0x2000)));
     expect(DropReason::no_policy, ethernet(datagram(8, 64, "10.9.0.1")));
     expect(DropReason::policy_discard, ethernet(datagram(8, 64, "10.3.0.1")));
     expect(DropReason::no_sa, ethernet(datagram(8, 64, "10.4.0.1")));
@@ -213,8 +212,6 @@ TEST(Worker, DropsFromBlack) {
     expect(DropReason::unknown_spi, esp(Octets{0, 0, 3, 0xe9} + Octets(60, 0))); // of an outbound SA
     expect(DropReason::wrong_outer_address, esp(known + Octets(60, 0), "192.0.2.3"));
     expect(DropReason::bad_icv, esp(known + Octets(60, 0)));
-    expect(DropReason::fragment_outer, ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_esp, payload(64), 64, 0x2000)));
-    expect(DropReason::fragment_outer, ethernet(ipv6("2001:db8:ff::1", "2001:db8:ff::2", 44, fragment_header(50, 8) + payload(64))));
     expect(DropReason::unsupported_protocol, ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_ah, payload(24))));
     expect(DropReason::unsupported_protocol, ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_udp, udp(9, 9, {}))));
     expect(DropReason::ike_nobody_listening, ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_udp, udp(500, 500, payload(28)))));
@@ -255,8 +252,6 @@ TEST(Worker, SelectorsOfTheSa) {
     EXPECT_EQ(carried(ipv4("10.1.0.5", "10.2.0.5", 6, payload(20))), 0U);          // protocol
     EXPECT_EQ(carried(ipv4("10.1.0.5", "10.2.0.5", 17, udp(1000, 2010, {}))), 0U); // port
     EXPECT_EQ(right.dropped(DropReason::selector_mismatch), 4U);
-    EXPECT_EQ(carried(ipv4("10.1.0.5", "10.2.0.5", 17, payload(24), 64, 9)), 0U); // ports not known
-    EXPECT_EQ(right.dropped(DropReason::fragment_inner), 1U);
 }
 
 /// One field of the selector at a time is not met.
