@@ -53,7 +53,7 @@ void give(const Frame& first, const std::vector<Frame>& pieces, Exits& exits) {
 } // namespace
 
 void Cutter::take(const Frame& frame, std::uint64_t /*now*/, Exits& exits) {
-    if ((frame.flags & (frame_waited | frame_from_red)) == 0) return exits.drop(frame, DropReason::too_big);
+    if ((frame.flags & (frame_onward | frame_from_red)) == 0) return exits.drop(frame, DropReason::too_big);
     if (frame.network_length() <= frame.sequence) return exits.again(frame);
     frame.family == 4 ? cut_ipv4(frame, exits) : cut_ipv6(frame, exits);
 }

@@ -60,7 +60,7 @@ struct Run {
         const Octets packet = exception::testing::packet_in(frame);
         inner.take(frame, now, bench);
         for (const Frame& one : bench.back) {
-            check(way >= way_opened ? (one.flags & frame_waited) != 0 : (one.flags & (frame_gathered | frame_fragment)) == frame_gathered);
+            check(way >= way_opened ? (one.flags & frame_onward) != 0 : (one.flags & (frame_gathered | frame_fragment)) == frame_gathered);
             const Flow flow = wire::flow_of(one);
             check(flow.ports_known == ((one.flags & frame_ports) != 0));
         }
@@ -68,7 +68,7 @@ struct Run {
     }
 
     void cut(Frame frame, std::uint8_t kind) {
-        constexpr std::array<std::uint16_t, 4> flags{frame_from_red, frame_waited, frame_waited | frame_cut, 0};
+        constexpr std::array<std::uint16_t, 4> flags{frame_from_red, frame_onward, frame_onward | frame_cut, 0};
         frame.flags |= flags[kind >> 2 & 3];
         frame.sequence = 40U << (kind >> 5);
         cutter.take(frame, now, bench);

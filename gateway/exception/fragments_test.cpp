@@ -365,7 +365,7 @@ TEST_P(InnerTest, WaysAreKeptApart) {
     send({0, 800, true}, way_opened + 1);
     ASSERT_EQ(bench.back.size(), 2U);
     for (const Frame& frame : bench.back) {
-        EXPECT_NE(frame.flags & frame_waited, 0) << "judged: to be routed";
+        EXPECT_NE(frame.flags & frame_onward, 0) << "judged: to be routed";
         EXPECT_NE(frame.flags & frame_fragment, 0);
     }
     bench.returned();

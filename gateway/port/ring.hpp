@@ -12,8 +12,8 @@
 
 namespace sallyport {
 
-/// Frames given to a worker (by other workers: look them up again; by the exception stage with frame_waited: route them again) or by the
-/// workers to the exception stage. A frame's SA pointer does not survive the ring: the giver passes a quiescent state while it lies there.
+/// Frames given to a worker (by other workers: look them up again; by the exception stage with frame_waited or frame_onward:
+/// route them again) or by the workers to the exception stage. A frame's SA pointer does not survive the ring: the giver passes a quiescent state while it lies there.
 /// After D. Vyukov's bounded queue: each cell has a turn number that says who may touch it next.
 class FrameRing {
 public:

@@ -57,7 +57,7 @@ bool Worker::cut(Frame& frame) {
         return false;
     frame.sequence = frame.spi;
     if (leaves) frame.spi = flow_hash(frame);
-    frame.flags |= leaves ? frame_waited : frame_from_red;
+    frame.flags |= leaves ? frame_onward : frame_from_red;
     send_on(frame, Errand::cut, DropReason::too_big);
     return true;
 }

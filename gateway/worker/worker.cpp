@@ -129,7 +129,7 @@ bool Worker::take_inbox() {
     for (Frame& frame : std::span(frames_).first(count)) {
         const bool red_port = frame.port < ports_.size() && ports_[frame.port].role == Role::red;
         const bool from_red = red_port || (frame.flags & frame_from_red) != 0;
-        ((frame.flags & (frame_waited | frame_to_red)) != 0 ? routed : from_red ? red : black).add(&frame);
+        ((frame.flags & (frame_waited | frame_onward | frame_to_red)) != 0 ? routed : from_red ? red : black).add(&frame);
     }
     LiveCounters::add(counters_.now().taken_over, count);
     outbound(red);

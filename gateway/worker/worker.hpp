@@ -65,7 +65,7 @@ public:
     /// or its next deadline comes. Set `stop` and then call waker().wake().
     void run(const std::atomic<bool>& stop);
 
-    /// Where other threads leave frames for this worker. Those with frame_waited are routed again, others looked up again.
+    /// Where other threads leave frames for this worker. Those with frame_waited or frame_onward are routed again, others looked up again.
     [[nodiscard]] FrameRing& inbox() { return inbox_; }
     [[nodiscard]] Waker& waker() { return waker_; }
     /// Threads: any.
