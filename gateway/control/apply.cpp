@@ -69,6 +69,8 @@ void Gateway::Inside::into_tables(const store::Applied& applied) {
         next.erase(at);
     }
     for (const auto& [number, sa] : next) (void)sad->add(*sa);
+    tell(EventKind::sa_removed, applied.gone);
+    tell(EventKind::sa_installed, applied.added);
 }
 
 /// What is new takes over the path MTU of its tunnel before the first packet.
@@ -130,6 +132,7 @@ Result<void> Gateway::Inside::apply(Desired wanted) {
     prints = take_keys(wanted.sas);
     desired = std::move(wanted);
     ++generation;
+    tell({.kind = EventKind::committed, .generation = generation});
     if (!again.empty()) {
         install_one_by_one(again);
         if (auto policies = build_spd(desired.policies)) publish_policies(std::move(*policies));

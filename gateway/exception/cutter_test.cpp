@@ -71,7 +71,8 @@ TEST_F(CutterTest, InnerPacketOfEverySize) {
 TEST_F(CutterTest, FragmentsAreCutFurther) {
     const Octets data = payload(1200);
     for (const bool more : {false, true}) {
-        const Octets fragment = ipv4("10.1.0.2", "10.2.0.2", wire::protocol_udp, data, 64, static_cast<std::uint16_t>(100 | (more ? 0x2000 : 0)));
+        const Octets fragment = ipv4("10.1.0.2", "10.2.0.2", wire::protocol_udp, data, 64,
+                                     static_cast<std::uint16_t>(100 | (more ? 0x2000 : 0)));
         const std::vector<Octets> pieces = cut(fragment, 576);
         ASSERT_EQ(pieces.size(), 3U);
         for (std::size_t i = 0; i < 3; ++i) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any frames as fragments, outer and inner ones: nothing is read or written past a chunk, no chunk is lost, what was put together is a packet
-// that parses and is no fragment, and what follows a first fragment shows its ports.
-// Input: for each frame one octet of kind, two octets of length (big-endian), the frame. Kind: bits 0 and 1 the errand (reassemble_outer,
-// inner_fragment, cut); bits 2 and 3 the way, or for cut the flags; bit 4 time goes on by a second; bits 5 to 7 the size of a cut.
+// Any frames as fragments, outer and inner ones: nothing is read or written past a chunk, no chunk is lost, what was put together is a
+// packet that parses and is no fragment, and what follows a first fragment shows its ports. Input: for each frame one octet of kind, two
+// octets of length (big-endian), the frame. Kind: bits 0 and 1 the errand (reassemble_outer, inner_fragment, cut); bits 2 and 3 the way, or
+// for cut the flags; bit 4 time goes on by a second; bits 5 to 7 the size of a cut.
 #include "gateway/exception/cutter.hpp"
 #include "gateway/exception/inner_fragments.hpp"
 #include "gateway/exception/reassembly.hpp"

@@ -124,7 +124,7 @@ TEST(PathMtus, TakesNothingThatIsNotProven) {
     }
     EXPECT_EQ(mtus.next(), ~std::uint64_t{0});
     EXPECT_EQ(mtus.learn(report(0x1000, 1, 1300), 0), DropReason::icmp_mtu_taken) << "the first number counts";
-    EXPECT_EQ(fit_of(other.out), before) << "equal addresses in two VPNs never meet";
+    EXPECT_EQ(fit_of(other.out).outer, 65535) << "equal addresses in two VPNs never meet";
 }
 
 TEST(PathMtus, OldNumbersProveNothing) {

@@ -26,11 +26,11 @@ inline constexpr unsigned largest_frame = chunk_size - frame_headroom - 2 * tail
 enum class Errand : std::uint8_t {
     none,
     neighbour,        // find the link-layer address of its next hop; the flow hash is in `spi`
-    icmp_received,    // an ICMP message from the black side to one of our addresses: does it tell of a path MTU?
-    icmp_error,       // tell its source why it was dropped: `reason`, with too_big the octets that would fit in `spi`
     reassemble_outer, // put a packet to the gateway itself together
     inner_fragment,   // let it follow its first fragment; the way that it is on is in `sequence`, with way_opened the flow hash in `spi`
     cut,              // into pieces of at most `sequence` octets, as IP headers count; the flow hash in `spi` where it leaves
+    icmp_received,    // an ICMP message from the black side to one of our addresses: does it tell of a path MTU?
+    icmp_error,       // tell its source why it was dropped: `reason`, with too_big the octets that would fit in `spi`
 };
 inline constexpr std::size_t errand_count = 7;
 

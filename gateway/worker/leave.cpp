@@ -3,6 +3,7 @@
 #include "gateway/wire/ethernet.hpp"
 #include "gateway/wire/ip.hpp"
 #include "gateway/wire/udp.hpp"
+#include "gateway/worker/rehearsal.hpp"
 #include "gateway/worker/worker.hpp"
 
 #include <cstring>
@@ -78,6 +79,7 @@ void Worker::look_up(Frame& frame, Role out, std::uint32_t hash) {
         frame.vpn = wan_vpn;
         way_.next = fib_->lookup(wan_vpn, out, family, destination, hash);
     }
+    if (rehearsal_ != nullptr) rehearsal_->way(frame, way_.next);
     way_.family = frame.family;
     way_.vpn = frame.vpn;
     way_.hash = hash;
@@ -113,7 +115,8 @@ void Worker::wait_for_neighbour(Frame& frame) {
 /// counts with its reason anyway.
 void Worker::refuse(Frame& frame) {
     if (mend(frame)) return;
-    if (!worth_telling(frame, around_.tell_prohibited) || !go_on_errand(frame, Errand::icmp_error)) drop(frame);
+    const bool told = rehearsal_ == nullptr && worth_telling(frame, around_.tell_prohibited) && go_on_errand(frame, Errand::icmp_error);
+    if (!told) drop(frame);
 }
 
 /// The same for one that is on its way out. Whose packet it was is known only where it was not sealed.
@@ -130,6 +133,7 @@ bool Worker::go_on_errand(Frame& frame, Errand errand) {
     frame.errand = errand;
     frame.worker = number_;
     if (around_.exceptions == nullptr || around_.exceptions->push({&frame, 1}) == 0) return false;
+    if (rehearsal_ != nullptr) rehearsal_->excepted(frame);
     exceptions_rung_ = true;
     LiveCounters::add(counters_.now().to_exceptions);
     return true;

@@ -17,6 +17,35 @@ from .wire import Tap, ethernet
 _numbers = itertools.count(1)
 
 
+TCP_SERVER = """
+import socket, sys
+server = socket.create_server((sys.argv[1], 9000), family=socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET)
+connection, _ = server.accept()
+while piece := connection.recv(65536):
+    connection.sendall(piece)
+connection.close()
+"""
+
+TCP_CLIENT = """
+import hashlib, os, socket, sys, threading, time
+data = os.urandom(int(sys.argv[3]))
+for _ in range(200):
+    try:
+        connection = socket.create_connection((sys.argv[1], 9000), 10, (sys.argv[2], 0))
+        break
+    except ConnectionRefusedError:
+        time.sleep(0.02)
+def send():
+    connection.sendall(data)
+    connection.shutdown(socket.SHUT_WR)
+threading.Thread(target=send).start()
+back = hashlib.sha256()
+while piece := connection.recv(65536):
+    back.update(piece)
+print("whole" if back.digest() == hashlib.sha256(data).digest() else "damaged")
+"""
+
+
 class Rig:
     """Namespaces and gateways that are removed together, gateways first."""
 
@@ -181,7 +210,8 @@ class Pair(Rig):
 
     Networks of A: 10.1.0.0/24, 2001:db8:1::/64 (carried over outer IPv4), 10.1.6.0/24, 2001:db8:16::/64 (carried over outer IPv6); B has 2
     where A has 1 (10.2.0.0/24, 2001:db8:2::/64, 10.2.6.0/24, 2001:db8:26::/64). Hosts end in 2, gateways in 1.
-    wan: toA 192.0.2.1, 2001:db8:a::1; toB 198.51.100.1, 2001:db8:b::1. gwA 192.0.2.2, gwB 198.51.100.2."""
+    wan: toA 192.0.2.1, 2001:db8:a::1; toB 198.51.100.1, 2001:db8:b::1. gwA 192.0.2.2, gwB 198.51.100.2.
+    With `narrow` there are two routers, wan (toA) and mid (toB), and between them a link of that MTU."""
 
     NETWORKS = {side: {"4in4": f"10.{n}.0.0/24", "6in4": f"2001:db8:{n}::/64", "4in6": f"10.{n}.6.0/24", "6in6": f"2001:db8:{n}6::/64"}
                 for side, n in (("A", 1), ("B", 2))}
@@ -191,10 +221,11 @@ class Pair(Rig):
     ROUTER = {"A": {4: "192.0.2.1", 6: "2001:db8:a::1"}, "B": {4: "198.51.100.1", 6: "2001:db8:b::1"}}
     FAMILIES = ("4in4", "6in4", "4in6", "6in6")
 
-    def __init__(self, queues=1, mtu=1500, wan_mtu=1500, path_mtu=1400, prefix="p"):
+    def __init__(self, queues=1, mtu=1500, wan_mtu=1500, path_mtu=1400, prefix="p", narrow=None):
         """`path_mtu`: what the hosts believe of the way to the other side (room for ESP on the wan)."""
         super().__init__(prefix)
         self.path_mtu = path_mtu
+        self.narrow = narrow
         self.queues = queues
         self.host, self.gw, self.daemon = {}, {}, {}
         try:
@@ -207,11 +238,12 @@ class Pair(Rig):
     def _build(self, mtu, wan_mtu):
         self.wan = self.space("wan")
         self.wan.forward()
+        routers = {"A": self.wan, "B": self._mid() if self.narrow else self.wan}
         for side in "AB":
             host, gateway = self.space(f"host{side}"), self.space(f"gw{side}")
             self.host[side], self.gw[side] = host, gateway
             veth(gateway, "red", host, "net", self.queues, mtu)
-            veth(gateway, "black", self.wan, f"to{side}", self.queues, wan_mtu)
+            veth(gateway, "black", routers[side], f"to{side}", self.queues, wan_mtu)
             for kind in self.FAMILIES:
                 bits = self.NETWORKS[side][kind].split("/")[1]
                 near = self.HOSTS[side][kind][:-1] + "1"
@@ -219,12 +251,24 @@ class Pair(Rig):
                 gateway.address("red", f"{near}/{bits}")
             for family, bits in ((4, 24), (6, 64)):
                 gateway.address("black", f"{self.BLACK[side][family]}/{bits}")
-                self.wan.address(f"to{side}", f"{self.ROUTER[side][family]}/{bits}")
+                routers[side].address(f"to{side}", f"{self.ROUTER[side][family]}/{bits}")
                 gateway.ip("route", "add", "default", "via", self.ROUTER[side][family])
             far = "B" if side == "A" else "A"
             for kind in self.FAMILIES:
                 host.ip("route", "add", self.NETWORKS[far][kind], "via", self.HOSTS[side][kind][:-1] + "1", "src", self.HOSTS[side][kind],
                         "mtu", self.path_mtu)
+
+    def _mid(self):
+        mid = self.space("mid")
+        mid.forward()
+        veth(self.wan, "middle", mid, "middle", 1, self.narrow)
+        self.wan.address("middle", "203.0.113.1/24", "2001:db8:c::1/64")
+        mid.address("middle", "203.0.113.2/24", "2001:db8:c::2/64")
+        for space, far, family in ((self.wan, "198.51.100.0/24", 4), (self.wan, "2001:db8:b::/64", 6),
+                                   (mid, "192.0.2.0/24", 4), (mid, "2001:db8:a::/64", 6)):
+            next_hop = ("203.0.113." if family == 4 else "2001:db8:c::") + ("2" if space is self.wan else "1")
+            space.ip("route", "add", far, "via", next_hop)
+        return mid
 
     def connections(self, **options):
         """A's view: one connection over outer IPv4, one over outer IPv6, each with networks of both families."""
@@ -281,6 +325,16 @@ class Pair(Rig):
         while (come := self.answers(kind, source) - before) < count and time.monotonic() < end:
             time.sleep(0.02)
         return come
+
+    def tcp(self, kind, octets, timeout=30):
+        """So many random octets from A to B, which sends them back: "whole" or "damaged"."""
+        near, far = self.HOSTS["A"][kind], self.HOSTS["B"][kind]
+        server = self.host["B"].start("python3", "-c", TCP_SERVER, far)
+        try:
+            return self.host["A"].run("python3", "-c", TCP_CLIENT, far, near, octets, timeout=timeout).stdout.strip()
+        finally:
+            server.kill()
+            server.wait()
 
     def pings(self, kind="4in4", count=5, interval=0.01, size=56, source="A", timeout=10, *options):
         """Pings of which each must be answered; what the gateways counted meanwhile stands in the complaint."""
