@@ -56,8 +56,9 @@ inline Desired two_ports(unsigned queues = 1) {
     desired.settings.queues = queues;
     desired.settings.frames = 4096;
     desired.settings.run_directory = rig::run_directory();
-    desired.ports = {{.interface = "black0", .role = Role::black, .vlans = {{.id = 0, .vpn = 0}}, .listen = {}},
-                     {.interface = "red0", .role = Role::red, .vlans = {{.id = 0, .vpn = 1}}, .listen = {}}};
+    // The first entry of the program, which every kernel has; the second is bound_test.cpp's.
+    desired.ports = {{.interface = "black0", .role = Role::black, .vlans = {{.id = 0, .vpn = 0}}, .tags_beside_frame = false},
+                     {.interface = "red0", .role = Role::red, .vlans = {{.id = 0, .vpn = 1}}, .tags_beside_frame = false}};
     return desired;
 }
 
@@ -97,17 +98,22 @@ protected:
 
     void start(const Desired& desired = two_ports()) {
         ports_ = must(Ports::start(desired, filled_maps(), {.keeper = &keeper_}));
-        depot_ = std::make_unique<Depot>(ports_->memory(), ports_->free_chunks());
+        use(ports_->memory(), ports_->sockets());
+    }
+
+    void use(PacketMemory memory, Sockets& sockets) {
+        memory_ = memory;
+        sockets_ = &sockets;
+        depot_ = std::make_unique<Depot>(memory, sockets.free_chunks());
         chunks_ = std::make_unique<Chunks>(*depot_, 256);
         refill();
     }
 
     void refill() {
-        for (std::size_t port = 0; port < ports_->count(); port++)
-            for (unsigned k = 0; k < ports_->queues(); k++) {
-                ports_->queue(port, k).refill(*chunks_);
-                ports_->queue(port, k).flush();
-            }
+        for (std::size_t i = 0; i < sockets_->count(); i++) {
+            sockets_->queue(i).refill(*chunks_);
+            sockets_->queue(i).flush();
+        }
     }
 
     // One burst from this queue, waiting as a worker does.
@@ -126,29 +132,29 @@ protected:
     // Every chunk is somewhere, once.
     void expect_no_chunk_lost(std::size_t in_hand = 0) {
         std::size_t sum = in_hand + chunks_->size() + depot_->size();
-        for (std::size_t port = 0; port < ports_->count(); port++)
-            for (unsigned k = 0; k < ports_->queues(); k++) sum += ports_->queue(port, k).held();
-        EXPECT_EQ(sum, ports_->memory().count);
+        for (std::size_t i = 0; i < sockets_->count(); i++) sum += sockets_->queue(i).held();
+        EXPECT_EQ(sum, memory_.count);
     }
 
     // The same by number: each is in one place, those in hand too, but those whose place is to be found out yet.
     void expect_every_chunk_once(const std::vector<Frame>& in_hand = {}) {
-        ChunkPlaces places(ports_->memory().count);
-        for (std::size_t port = 0; port < ports_->count(); port++)
-            for (unsigned k = 0; k < ports_->queues(); k++) {
-                const auto audited = ports_->queue(port, k).audit(places);
-                EXPECT_TRUE(audited) << to_string(audited.error());
-                ports_->queue(port, k).audit_transmit(places);
-            }
+        ChunkPlaces places(memory_.count);
+        for (std::size_t i = 0; i < sockets_->count(); i++) {
+            const auto audited = sockets_->queue(i).audit(places);
+            EXPECT_TRUE(audited) << to_string(audited.error());
+            sockets_->queue(i).audit_transmit(places);
+        }
         depot_->audit(places);
         chunks_->audit(places);
         for (const Frame& frame : in_hand) places.put(frame.index, ChunkPlace::free);
         EXPECT_EQ(places.fault(), "");
-        EXPECT_EQ(places.count(ChunkPlace::unknown), ports_->sockets().kept());
+        EXPECT_EQ(places.count(ChunkPlace::unknown), sockets_->kept());
     }
 
     state::MemoryKeeper keeper_; // of this process only: what a killed child left is gone
     std::unique_ptr<Ports> ports_;
+    PacketMemory memory_;
+    Sockets* sockets_ = nullptr;
     std::unique_ptr<Depot> depot_;
     std::unique_ptr<Chunks> chunks_;
 };

@@ -29,7 +29,7 @@ TEST_F(XdpPorts, StartNativePinnedAndSayWhatCanComeIn) {
     EXPECT_FALSE(ports_->zero_copy()); // veth has none
     for (const char* pin : {"/black0/link", "/black0/xsks", "/black0/counters", "/red0/link", "/shared-by-all-ports/local_addresses"})
         EXPECT_TRUE(std::filesystem::exists(pins + pin)) << pin;
-    EXPECT_THAT(ports_->notes(), testing::Contains(HasSubstr("VLAN tags beside the frame")));
+    EXPECT_THAT(ports_->notes(), testing::Contains(HasSubstr("comes in as if it had no tag, as tags-beside-frame = false wants it")));
     expect_no_chunk_lost();
 }
 
