@@ -151,6 +151,7 @@ void Worker::finish() {
     }
     if (exceptions_rung_) around_.exceptions->wake();
     exceptions_rung_ = false;
+    LiveCounters::set(counters_.now().chunks, chunks_.size());
     LiveCounters::add(counters_.now().rounds);
 }
 
