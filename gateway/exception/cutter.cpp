@@ -53,7 +53,7 @@ void give(const Frame& first, const std::vector<Frame>& pieces, Exits& exits) {
 } // namespace
 
 void Cutter::take(const Frame& frame, std::uint64_t /*now*/, Exits& exits) {
-    if ((frame.flags & (frame_waited | frame_from_red)) == 0) return exits.drop(frame, DropReason::too_big);
+    if ((frame.flags & (frame_onward | frame_from_red)) == 0) return exits.drop(frame, DropReason::too_big);
     if (frame.network_length() <= frame.sequence) return exits.again(frame);
     frame.family == 4 ? cut_ipv4(frame, exits) : cut_ipv6(frame, exits);
 }
@@ -68,8 +68,8 @@ void Cutter::cut_ipv4(const Frame& packet, Exits& exits) {
     const unsigned offset = (place & wire::ipv4_offset_mask) * 8U;
     const bool more = (place & wire::ipv4_more_fragments) != 0;
     const bool ours = (packet.flags & frame_cut) != 0;
-    const std::uint16_t identification =
-        ours ? static_cast<std::uint16_t>(identification_++) : wire::load16(header + wire::ipv4_identification);
+    const std::uint16_t identification = ours ? static_cast<std::uint16_t>(identification_++)
+                                              : wire::load16(header + wire::ipv4_identification);
     const bool known = (packet.flags & frame_fragment) == 0;
     const Shown shown = shown_of(packet);
 

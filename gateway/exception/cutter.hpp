@@ -9,9 +9,10 @@
 
 namespace sallyport::exception {
 
-/// Takes IP packets from frame.network to frame.end, fragments of IPv4 too; `sequence`: the octets of the largest fragment. Fragments go where
-/// the packet would go: with frame_waited to routing, else they are looked up again, as the packet would be: what it shows of its ports
-/// goes with each. Without frame_waited or frame_from_red among its flags a packet is dropped, as is one that cannot be cut (too_big).
+/// Takes IP packets from frame.network to frame.end, fragments of IPv4 too; `sequence`: the octets of the largest fragment. Fragments go
+/// where the packet would go: with frame_onward to routing, else they are looked up again, as the packet would be: what it shows of its
+/// ports goes with each. Without frame_onward or frame_from_red among its flags a packet is dropped, as is one that cannot be cut
+/// (too_big).
 class Cutter final : public Handler {
 public:
     /// Where the identifications begin that outer packets get; random, so that they tell nothing (RFC 7739).

@@ -71,7 +71,8 @@ TEST_F(CutterTest, InnerPacketOfEverySize) {
 TEST_F(CutterTest, FragmentsAreCutFurther) {
     const Octets data = payload(1200);
     for (const bool more : {false, true}) {
-        const Octets fragment = ipv4("10.1.0.2", "10.2.0.2", wire::protocol_udp, data, 64, static_cast<std::uint16_t>(100 | (more ? 0x2000 : 0)));
+        const Octets fragment = ipv4("10.1.0.2", "10.2.0.2", wire::protocol_udp, data, 64,
+                                     static_cast<std::uint16_t>(100 | (more ? 0x2000 : 0)));
         const std::vector<Octets> pieces = cut(fragment, 576);
         ASSERT_EQ(pieces.size(), 3U);
         for (std::size_t i = 0; i < 3; ++i) {
@@ -88,7 +89,7 @@ TEST_F(CutterTest, OuterPackets) {
     const Octets data = payload(2000);
     for (unsigned round = 0; round < 4; ++round) {
         Octets packet = ipv4("192.0.2.1", "192.0.2.2", wire::protocol_esp, data, 64, 0x4000);
-        const std::vector<Octets> pieces = cut(packet, 1400, frame_waited | frame_cut);
+        const std::vector<Octets> pieces = cut(packet, 1400, frame_onward | frame_cut);
         ASSERT_EQ(pieces.size(), 2U);
         EXPECT_EQ(wire::load16(&pieces[0][wire::ipv4_identification]), static_cast<std::uint16_t>(0xfffe + 2 * round)) << "one of its own";
         EXPECT_EQ(wire::load16(&pieces[0][wire::ipv4_fragment]), 0x2000) << "no DF";
@@ -96,7 +97,7 @@ TEST_F(CutterTest, OuterPackets) {
         EXPECT_EQ(Octets(whole.begin() + 20, whole.end()), data);
 
         packet = ipv6("2001:db8::1", "2001:db8::2", wire::protocol_esp, data);
-        EXPECT_EQ(joined(cut(packet, 1400, frame_waited | frame_cut)), packet);
+        EXPECT_EQ(joined(cut(packet, 1400, frame_onward | frame_cut)), packet);
     }
 }
 

@@ -50,7 +50,7 @@ public:
     struct Packet {
         FragmentKey key;
         std::uint64_t since = 0;
-        std::vector<Frame> frames; // in the order in which they came
+        std::vector<Frame> frames;             // in the order in which they came
         DropReason refused = DropReason::none; // else: none of its fragments is taken any more (RFC 5722 3)
         State state;
     };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any frames as fragments, outer and inner ones: nothing is read or written past a chunk, no chunk is lost, what was put together is a packet
-// that parses and is no fragment, and what follows a first fragment shows its ports.
-// Input: for each frame one octet of kind, two octets of length (big-endian), the frame. Kind: bits 0 and 1 the errand (reassemble_outer,
-// inner_fragment, cut); bits 2 and 3 the way, or for cut the flags; bit 4 time goes on by a second; bits 5 to 7 the size of a cut.
+// Any frames as fragments, outer and inner ones: nothing is read or written past a chunk, no chunk is lost, what was put together is a
+// packet that parses and is no fragment, and what follows a first fragment shows its ports. Input: for each frame one octet of kind, two
+// octets of length (big-endian), the frame. Kind: bits 0 and 1 the errand (reassemble_outer, inner_fragment, cut); bits 2 and 3 the way, or
+// for cut the flags; bit 4 time goes on by a second; bits 5 to 7 the size of a cut.
 #include "gateway/exception/cutter.hpp"
 #include "gateway/exception/inner_fragments.hpp"
 #include "gateway/exception/reassembly.hpp"
@@ -60,7 +60,7 @@ struct Run {
         const Octets packet = exception::testing::packet_in(frame);
         inner.take(frame, now, bench);
         for (const Frame& one : bench.back) {
-            check(way >= way_opened ? (one.flags & frame_waited) != 0 : (one.flags & (frame_gathered | frame_fragment)) == frame_gathered);
+            check(way >= way_opened ? (one.flags & frame_onward) != 0 : (one.flags & (frame_gathered | frame_fragment)) == frame_gathered);
             const Flow flow = wire::flow_of(one);
             check(flow.ports_known == ((one.flags & frame_ports) != 0));
         }
@@ -68,7 +68,7 @@ struct Run {
     }
 
     void cut(Frame frame, std::uint8_t kind) {
-        constexpr std::array<std::uint16_t, 4> flags{frame_from_red, frame_waited, frame_waited | frame_cut, 0};
+        constexpr std::array<std::uint16_t, 4> flags{frame_from_red, frame_onward, frame_onward | frame_cut, 0};
         frame.flags |= flags[kind >> 2 & 3];
         frame.sequence = 40U << (kind >> 5);
         cutter.take(frame, now, bench);

@@ -96,8 +96,8 @@ TEST_P(ReassemblyTest, OverlapTakesThePacketWithIt) {
     Octets other = data;
     other[40] ^= 1;
     const std::vector<std::pair<Cut, Cut>> overlaps{
-        {{0, 32, true}, {24, 16, true}}, {{32, 32, true}, {24, 16, true}}, {{0, 64, true}, {32, 8, true}},
-        {{32, 8, true}, {0, 64, true}},  {{0, 32, true}, {0, 40, true}},   {{32, 64, false}, {32, 32, false}},
+        {{0, 32, true}, {24, 16, true}},    {{32, 32, true}, {24, 16, true}}, {{0, 64, true}, {32, 8, true}},
+        {{32, 8, true}, {0, 64, true}},     {{0, 32, true}, {0, 40, true}},   {{32, 64, false}, {32, 32, false}},
         {{64, 32, true}, {32, 32, false}}, // ends before what is there
         {{32, 32, false}, {64, 32, true}}, // begins where the packet has ended
         {{32, 32, false}, {64, 32, false}},
@@ -214,10 +214,10 @@ TEST(Reassembly, KeysAreKeptApart) {
     Frame frame = bench.receive(fragment4(data, {0, 32, true}));
     frame.vpn = 1;
     handler.take(frame, 0, bench);
-    handler.take(bench.receive(fragment4(data, {32, 32, false})), 0, bench);                          // another VPN
-    handler.take(bench.receive(fragment4(data, {0, 32, true}, wire::protocol_udp)), 0, bench);        // another protocol
-    handler.take(bench.receive(fragment4(data, {32, 32, false}, wire::protocol_udp, 2)), 0, bench);   // another identification
-    handler.take(bench.receive(fragment6(data, {32, 32, false}, wire::protocol_udp)), 0, bench);      // another family
+    handler.take(bench.receive(fragment4(data, {32, 32, false})), 0, bench);                        // another VPN
+    handler.take(bench.receive(fragment4(data, {0, 32, true}, wire::protocol_udp)), 0, bench);      // another protocol
+    handler.take(bench.receive(fragment4(data, {32, 32, false}, wire::protocol_udp, 2)), 0, bench); // another identification
+    handler.take(bench.receive(fragment6(data, {32, 32, false}, wire::protocol_udp)), 0, bench);    // another family
     EXPECT_TRUE(bench.back.empty());
     EXPECT_EQ(handler.held(), 5U);
     handler.take(bench.receive(fragment6(data, {0, 32, true}, wire::protocol_esp)), 0, bench); // IPv6: whatever later ones say
@@ -270,7 +270,8 @@ TEST(Reassembly, AgainstAModel) {
                 }
             }
             const std::size_t count = cuts.size();
-            for (const Cut& cut : cuts) pieces.emplace_back(fragment(sent.family, sent.data, cut, wire::protocol_esp, identification), packets.size());
+            for (const Cut& cut : cuts)
+                pieces.emplace_back(fragment(sent.family, sent.data, cut, wire::protocol_esp, identification), packets.size());
             if (!sent.overlap && below(3) == 0) pieces.push_back(pieces[pieces.size() - 1 - below(static_cast<unsigned>(count))]); // a copy
             packets.push_back(std::move(sent));
         }
@@ -365,7 +366,7 @@ TEST_P(InnerTest, WaysAreKeptApart) {
     send({0, 800, true}, way_opened + 1);
     ASSERT_EQ(bench.back.size(), 2U);
     for (const Frame& frame : bench.back) {
-        EXPECT_NE(frame.flags & frame_waited, 0) << "judged: to be routed";
+        EXPECT_NE(frame.flags & frame_onward, 0) << "judged: to be routed";
         EXPECT_NE(frame.flags & frame_fragment, 0);
     }
     bench.returned();
@@ -416,8 +417,8 @@ TEST_P(InnerTest, FloodsAreBounded) {
     expect_nothing_left();
 }
 
-// Random packets whose fragments come in any order, some of them lost: everything of a packet whose first fragment comes goes on, nothing of
-// the others.
+// Random packets whose fragments come in any order, some of them lost: everything of a packet whose first fragment comes goes on, nothing
+// of the others.
 TEST(Inner, AgainstAModel) {
     std::mt19937 random(7);
     Bench bench;

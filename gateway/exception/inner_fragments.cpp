@@ -20,7 +20,7 @@ bool overwrites_header(const Frame& frame, const wire::Fragment& fragment) {
 
 /// What came out of an SA has been judged: it is routed. Everything else is looked up again.
 void go_on(Frame& frame, Exits& exits) {
-    if (frame.sequence >= way_opened) frame.flags |= frame_waited;
+    if (frame.sequence >= way_opened) frame.flags |= frame_onward;
     exits.again(frame);
 }
 

@@ -23,9 +23,9 @@ struct Shown {
 /// Makes a frame with frame_gathered: the octets go to the begin of its chunk, where no stage writes.
 void lend(const Shown& shown, Frame& frame);
 
-/// Takes frames as wire::parse() left them, with frame_fragment, and in `sequence` the way that they are on. What came out of an SA goes on to
-/// routing: of such packets the worker sends the first fragment only after it has passed the SA's selectors. Everything else is looked up
-/// again, with frame_gathered.
+/// Takes frames as wire::parse() left them, with frame_fragment, and in `sequence` the way that they are on. What came out of an SA goes on
+/// to routing: of such packets the worker sends the first fragment only after it has passed the SA's selectors. Everything else is looked
+/// up again, with frame_gathered.
 class InnerFragments final : public Handler {
 public:
     explicit InnerFragments(const FragmentLimits& limits = {}) : waiting_(limits) {}

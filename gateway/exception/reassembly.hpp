@@ -25,8 +25,8 @@ public:
 
 private:
     struct Pieces {
-        unsigned octets = 0; // that are here
-        unsigned whole = 0;  // that the packet has, 0: the last fragment has not come
+        unsigned octets = 0;  // that are here
+        unsigned whole = 0;   // that the packet has, 0: the last fragment has not come
         std::uint8_t ecn = 0; // 1 << ECN of every fragment
     };
     using Packet = Fragments<Pieces>::Packet;

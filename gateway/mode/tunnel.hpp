@@ -70,8 +70,8 @@ inline void clamp_segment(const Frame& frame, std::uint16_t largest_ipv4, std::u
 
 inline constexpr std::uint8_t ecn_mask = 3;
 
-/// Is a packet that is too large for its tunnel sealed whole, and the outer packet cut? The connection may say so for IPv4 that may be cut at
-/// all; an IPv6 packet that every link must carry has no other way (RFC 8200 5, RFC 2473 7.1).
+/// Is a packet that is too large for its tunnel sealed whole, and the outer packet cut? The connection may say so for IPv4 that may be cut
+/// at all; an IPv6 packet that every link must carry has no other way (RFC 8200 5, RFC 2473 7.1).
 [[nodiscard]] inline bool is_cut_after(const Frame& frame, std::uint8_t rules) {
     if (frame.family == 6) return frame.network_length() <= wire::ipv6_least_mtu;
     return frame.family == 4 && (rules & tunnel_cut_after) != 0 && !inner_of(frame).dont_fragment;

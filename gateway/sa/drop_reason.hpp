@@ -20,7 +20,8 @@ namespace sallyport {
     X(not_ip, "neither IPv4 nor IPv6", "nothing: such frames are not carried")                                                             \
     X(unknown_vlan, "a VLAN that no VPN of this port has", "configure the VLAN or take it off the trunk")                                  \
     X(fragment_outer, "a fragment of an IPsec or IKE packet that is malformed or stayed incomplete", "lower the MTU at the peer", audited) \
-    X(fragment_inner, "a fragment whose policy or SA names ports, and its first fragment did not come in time", "use no ports in it")     \
+    X(fragment_inner, "a fragment whose policy or SA names ports, and its first fragment did not come in time", "use no ports in it",      \
+      audited)                                                                                                                             \
     X(martian_source, "a source address that cannot be one (multicast, loopback, unspecified)", "look for a broken or forging sender")     \
     X(malformed_esp, "too short for an ESP header, IV and ICV, or not a multiple of the block", "look at the peer with a capture")         \
     X(unknown_spi, "no inbound SA has this SPI", "compare the SAs of both gateways", audited)                                              \
@@ -62,14 +63,16 @@ namespace sallyport {
     X(transmit_full, "the transmit ring is full", "the link or the receiver is slower than the traffic")                                   \
     X(crypto_failed, "the cryptographic library failed, or gave no random octets", "look at the journal of the machine; report it")        \
     X(no_chunk, "no free chunk in the packet memory", "enlarge frames in the configuration")                                               \
-    X(fragment_tiny, "a first fragment without its whole TCP, UDP or ICMP header, or one that overwrites it", "look for an attacker")      \
-    X(fragment_overlap, "it overlaps another fragment: its packet goes whole, an exact copy alone (RFC 5722)", "look for an attacker")     \
+    X(fragment_tiny, "a first fragment without its whole TCP, UDP or ICMP header, or one that overwrites it", "look for an attacker",      \
+      audited)                                                                                                                             \
+    X(fragment_overlap, "it overlaps another fragment: its packet goes whole, an exact copy alone (RFC 5722)", "look for an attacker",     \
+      audited)                                                                                                                             \
     X(fragment_limit, "too many fragments wait for the rest of their packets", "look for an attacker; lower the MTU at the sender")        \
     X(fragment_too_big, "put together, the packet would be larger than a chunk of packet memory", "lower the MTU at the peer")             \
-    X(icmp_mtu_taken, "an ICMP error that quotes what we sent has lowered the path MTU of a tunnel", "")                                   \
+    X(icmp_mtu_taken, "an ICMP error that quotes what we sent has lowered the path MTU of a tunnel", "", audited)                          \
     X(icmp_mtu_known, "an ICMP error that quotes what we sent tells of no smaller path MTU than is known", "")                             \
     X(icmp_mtu_unproven, "an ICMP error about a path MTU that quotes nothing we sent lately, or is out of bounds; nothing was changed",    \
-      "look for forged ICMP; a path that cannot carry 576 (IPv4) or 1280 octets (IPv6) needs another link")                                \
+      "look for forged ICMP; a path that cannot carry 576 (IPv4) or 1280 octets (IPv6) needs another link", audited)                       \
     X(icmp_other, "another ICMP error about what we sent, as destination unreachable; nothing was changed", "look at the way to the peer") \
     X(icmp_malformed, "an ICMP error with a wrong checksum or cut short", "look at the sender's implementation")
 

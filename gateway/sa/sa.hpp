@@ -52,12 +52,12 @@ struct SaSpec {
     std::uint8_t dscp_value = 0; // with DscpRule::set, 0 to 63
     DfRule df = DfRule::copy;
     FragmentRule fragment = FragmentRule::before;
-    std::uint8_t hop_limit = 64;          // of the outer header
-    std::uint16_t mtu = 0;                // octets of the largest outer packet, 0: of the route
+    std::uint8_t hop_limit = 64;                 // of the outer header
+    std::uint16_t mtu = 0;                       // octets of the largest outer packet, 0: of the route
     std::uint16_t clamp_mss = clamp_mss_by_path; // the MSS of TCP connections inside is lowered to this, or to what fits
-    std::uint32_t dummies_per_second = 0; // dummy packets (RFC 4303 2.6), outbound
-    std::int16_t owner = -1;              // worker, -1: chosen by the gateway
-    bool manual = true;                   // goes on from durable marks
+    std::uint32_t dummies_per_second = 0;        // dummy packets (RFC 4303 2.6), outbound
+    std::int16_t owner = -1;                     // worker, -1: chosen by the gateway
+    bool manual = true;                          // goes on from durable marks
 };
 
 enum class PolicyAction : std::uint8_t { protect, bypass, discard }; // RFC 4301 4.4.1

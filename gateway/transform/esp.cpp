@@ -59,8 +59,8 @@ void hold_large(std::span<Frame* const> frames) {
     }
 }
 
-/// What may stop a packet before it gets a number, and its padding and trailer (RFC 4303 2.4, 3.3.2). `large` is set where a packet is to be
-/// cut after sealing.
+/// What may stop a packet before it gets a number, and its padding and trailer (RFC 4303 2.4, 3.3.2). `large` is set where a packet is to
+/// be cut after sealing.
 template <Shape shape>
 DropReason prepare(Frame& frame, bool& large) {
     const OutboundSa& sa = *frame.outbound;

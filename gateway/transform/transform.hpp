@@ -81,11 +81,11 @@ inline void set_fit(const Sa& sa, const Fit& fit) {
 }
 
 /// One row of the registry: one algorithm of ESP with one engine of cryptography. All frames of a call have SAs of this row.
-/// A frame that fails gets its `reason`, with too_big the octets that would fit in `spi`, of the outer packet where it has been sealed all the
-/// same (frame_cut); the others end as whole IP packets: sealed from `network` (outer header) to `end`, opened with
-/// `network` at the inner IP header, family and the red VPN set. Neither touches the Ethernet header: it is put on by routing.
-/// Sealing wants `network`, `end` (cut to the IP length) and `family` of the inner packet, or a dummy (mode::make_dummy); it takes one from
-/// the inner hop limit unless the frame is our own. Opening wants `transport` at the ESP header, `end` and the outer `traffic_class`.
+/// A frame that fails gets its `reason`, with too_big the octets that would fit in `spi`, of the outer packet where it has been sealed all
+/// the same (frame_cut); the others end as whole IP packets: sealed from `network` (outer header) to `end`, opened with `network` at the
+/// inner IP header, family and the red VPN set. Neither touches the Ethernet header: it is put on by routing. Sealing wants `network`,
+/// `end` (cut to the IP length) and `family` of the inner packet, or a dummy (mode::make_dummy); it takes one from the inner hop limit
+/// unless the frame is our own. Opening wants `transport` at the ESP header, `end` and the outer `traffic_class`.
 struct Transform {
     void (*seal)(std::span<Frame* const> frames); // up to 64; numbers are taken here, in the order of the frames of each SA
     void (*open)(std::span<Frame* const> frames); // up to 64; numbers are checked before and entered after the ICV

@@ -33,7 +33,8 @@ void set_ecn(std::uint8_t* header, std::uint8_t family, std::uint8_t ecn);
 inline constexpr unsigned most_ipv4_header = 60;
 
 /// The header of a later fragment of the IPv4 packet whose header is at `header`: options without the copied flag are left out (RFC 791
-/// 3.1). Writes at most most_ipv4_header octets, returns how many. Length, offset, MF and checksum are the caller's: finish_ipv4_fragment().
+/// 3.1). Writes at most most_ipv4_header octets, returns how many. Length, offset, MF and checksum are the caller's:
+/// finish_ipv4_fragment().
 unsigned later_ipv4_header(const std::uint8_t* header, std::uint8_t* to);
 
 /// Length, place and checksum of a fragment with `payload` octets behind the header of `size` octets at `header`; DF goes. `offset` in

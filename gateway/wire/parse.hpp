@@ -19,7 +19,9 @@ void parse(Frame& frame);
 void parse_opened(Frame& frame);
 
 /// The flags for what the upper-layer header of a packet shows where it is there whole.
-[[nodiscard]] constexpr std::uint16_t shown_by(std::uint8_t protocol) { return has_ports(protocol) ? std::uint16_t{frame_ports} : std::uint16_t{0}; }
+[[nodiscard]] constexpr std::uint16_t shown_by(std::uint8_t protocol) {
+    return has_ports(protocol) ? std::uint16_t{frame_ports} : std::uint16_t{0};
+}
 
 /// What selectors look at. The frame has been parsed.
 [[nodiscard]] Flow flow_of(const Frame& frame);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Frames that go no further as they are, and that the exception stage can help: fragments whose ports are not known, packets that are larger
-// than their way.
+// Frames that go no further as they are, and that the exception stage can help: fragments whose ports are not known, packets that are
+// larger than their way.
 #include "gateway/mode/tunnel.hpp"
 #include "gateway/wire/fragment.hpp"
 #include "gateway/wire/ip.hpp"
@@ -56,7 +56,7 @@ bool Worker::cut(Frame& frame) {
         return false;
     frame.sequence = frame.spi;
     if (leaves) frame.spi = flow_hash(frame);
-    frame.flags |= leaves ? frame_waited : frame_from_red;
+    frame.flags |= leaves ? frame_onward : frame_from_red;
     send_on(frame, Errand::cut, DropReason::too_big);
     return true;
 }

@@ -85,7 +85,8 @@ std::vector<Octets> cut_on_the_way(const Octets& frame, unsigned each) {
         const bool more = header + at + octets < packet.size();
         const Octets data(packet.begin() + header + at, packet.begin() + header + at + octets);
         if (four)
-            pieces.push_back(ethernet(ipv4("192.0.2.1", "192.0.2.2", 50, data, 64, static_cast<std::uint16_t>(at / 8 | (more ? 0x2000U : 0U)))));
+            pieces.push_back(
+                ethernet(ipv4("192.0.2.1", "192.0.2.2", 50, data, 64, static_cast<std::uint16_t>(at / 8 | (more ? 0x2000U : 0U)))));
         else
             pieces.push_back(ethernet(ipv6("2001:db8:ff::1", "2001:db8:ff::2", 44,
                                            fragment_header(50, static_cast<std::uint16_t>(at | (more ? 1U : 0U))) + data)));
@@ -134,7 +135,9 @@ TEST(Fragments, ReassembledIkeIsSeenAsIke) {
 /// RFC 4301 7.3 outbound: fragments go where a whole packet with these ports would go.
 TEST(Fragments, PolicyThatNamesPorts) {
     Helped left;
-    const auto between = [&](PortRange ports) { return std::vector{Selector{*parse_range("10.1.0.0/16"), *parse_range("10.2.0.0/16"), 17, {}, ports}}; };
+    const auto between = [&](PortRange ports) {
+        return std::vector{Selector{*parse_range("10.1.0.0/16"), *parse_range("10.2.0.0/16"), 17, {}, ports}};
+    };
     left.gateway.protect(1000, between({53, 53}));
     left.gateway.protect(2000, between({123, 123}));
     const auto spi_of = [](const Octets& frame) { return wire::load32(&frame[14 + 20]); };
@@ -189,7 +192,8 @@ TEST(Fragments, BypassThatNamesPorts) {
         const Octets data = from == red ? udp(9, port, payload(792)) : udp(port, 9, payload(792));
         std::vector<Octets> pieces;
         for (const Cut& cut : {Cut{400, 400, false}, Cut{0, 400, true}})
-            pieces.push_back(ethernet(from == red ? inner_packet("10.1.0.5", "10.8.0.1", data, cut) : inner_packet("10.8.0.1", "10.1.0.5", data, cut)));
+            pieces.push_back(
+                ethernet(from == red ? inner_packet("10.1.0.5", "10.8.0.1", data, cut) : inner_packet("10.8.0.1", "10.1.0.5", data, cut)));
         return left.send(from, pieces).size();
     };
     EXPECT_EQ(carried(red, 123), 2U);

@@ -33,7 +33,7 @@ const std::uint8_t* destination_of(const Frame& frame) {
 
 /// The same for all packets of a flow, so that a multipath route does not reorder it: an SA outside, the addresses and ports inside.
 std::uint32_t Worker::flow_hash(const Frame& frame) {
-    if ((frame.flags & frame_waited) != 0) return frame.spi; // it no longer knows its SA
+    if ((frame.flags & (frame_waited | frame_onward)) != 0) return frame.spi; // it no longer knows its SA
     if ((frame.flags & (frame_to_red | frame_bypassed)) == 0) return frame.outbound->number * 0x9e3779b1U;
     const std::uint8_t* header = frame.at(frame.network);
     const unsigned first = frame.family == 4 ? wire::ipv4_source : wire::ipv6_source;

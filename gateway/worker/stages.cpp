@@ -66,7 +66,8 @@ DropReason judge_opened(Frame& frame) {
     return mode::count_hop(frame);
 }
 
-/// What becomes of a packet to the gateway itself that is none of ESP: ICMP that the port's program sent here is an error about what we sent.
+/// What becomes of a packet to the gateway itself that is none of ESP: ICMP that the port's program sent here is an error about what we
+/// sent.
 Errand errand_of_ours(const Frame& frame) {
     if ((frame.flags & frame_fragment) != 0) return Errand::reassemble_outer;
     return frame.protocol == (frame.family == 4 ? wire::protocol_icmp : wire::protocol_icmpv6) ? Errand::icmp_received : Errand::none;

@@ -170,7 +170,7 @@ bool Worker::take_inbox() {
     const unsigned count = inbox_.pop(frames_);
     Batch red, black, routed;
     for (Frame& frame : std::span(frames_).first(count)) {
-        ((frame.flags & (frame_waited | frame_to_red)) != 0 ? routed : from_red(frame) ? red : black).add(&frame);
+        ((frame.flags & (frame_waited | frame_onward | frame_to_red)) != 0 ? routed : from_red(frame) ? red : black).add(&frame);
     }
     LiveCounters::add(counters_.now().taken_over, count);
     outbound(red);
@@ -192,6 +192,7 @@ void Worker::finish() {
     }
     if (exceptions_rung_) around_.exceptions->wake();
     exceptions_rung_ = false;
+    LiveCounters::set(counters_.now().chunks, chunks_.size());
     events_.flush();
     LiveCounters::add(counters_.now().rounds);
 }

@@ -87,7 +87,7 @@ public:
     /// called. Threads: one at a time, not the worker's own.
     [[nodiscard]] bool call(Visitor& visitor);
 
-    /// Where other threads leave frames for this worker. Those with frame_waited are routed again, others looked up again.
+    /// Where other threads leave frames for this worker. Those with frame_waited or frame_onward are routed again, others looked up again.
     [[nodiscard]] FrameRing& inbox() { return inbox_; }
     [[nodiscard]] Waker& waker() { return waker_; }
     /// Threads: any.
