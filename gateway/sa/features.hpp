@@ -23,7 +23,7 @@ struct Feature {
 
 inline constexpr std::array features{
     Feature{"ESP, tunnel mode, IPv4 and IPv6 in either", "RFC 4303", FeatureState::partial, "gateway/transform",
-            "no reassembly of fragments, no packets for the gateway itself, no UDP encapsulation"},
+            "no packets for the gateway itself, no UDP encapsulation"},
     Feature{"AES-GCM-16, 128, 192 and 256 bits", "RFC 4106", FeatureState::complete, "gateway/transform",
             "with manual keys only for tests (RFC 8221)"},
     Feature{"ChaCha20-Poly1305", "RFC 7634", FeatureState::complete, "gateway/transform", "with manual keys only for tests (RFC 8221)"},
@@ -39,6 +39,8 @@ inline constexpr std::array features{
     Feature{"ICMP errors to the sources of dropped packets", "RFC 4301 section 6, RFC 1812, RFC 4443", FeatureState::complete,
             "gateway/exception", ""},
     Feature{"The MSS of TCP connections inside is clamped", "RFC 9293 section 3.7.1", FeatureState::complete, "gateway/wire", ""},
+    Feature{"Fragments: reassembly before opening, ports by the first one, cutting before or after sealing", "RFC 4301 sections 7, 8.2.1",
+            FeatureState::complete, "gateway/exception", "a reassembled packet has at most 3700 octets"},
     Feature{"Security policies: protect, bypass, discard; selector check on receipt", "RFC 4301", FeatureState::partial, "gateway/tables",
             "addresses, protocol and ports; no ICMP types, no names"},
     Feature{"Keys given by hand with durable marks", "RFC 4301 section 4.5.1", FeatureState::complete, "gateway/state", ""},
