@@ -57,6 +57,7 @@ private:
     SharedMaps maps_;
     std::vector<PortProgram> programs_;
     Umem umem_;
+    std::vector<Descriptor> filters_; // of devices with VLANs that the kernel does not know
     Sockets sockets_; // goes first: it stands on the memory
 };
 
