@@ -13,9 +13,9 @@ namespace sallyport::exception {
 namespace {
 
 constexpr std::uint64_t second = 1'000'000'000;
-constexpr std::uint64_t asked_for = 3 * second;   // how long an answer is waited for
-constexpr std::uint64_t good_for = 30 * second;   // how long one is believed (RFC 4861 10: REACHABLE_TIME)
-constexpr unsigned most_unanswered = 3;           // RFC 4861 10: MAX_UNICAST_SOLICIT
+constexpr std::uint64_t asked_for = 3 * second; // how long an answer is waited for
+constexpr std::uint64_t good_for = 30 * second; // how long one is believed (RFC 4861 10: REACHABLE_TIME)
+constexpr unsigned most_unanswered = 3;         // RFC 4861 10: MAX_UNICAST_SOLICIT
 constexpr route::Mac broadcast{0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 constexpr std::uint8_t echo_request = 8, echo_reply = 0, echo_request_6 = 128, echo_reply_6 = 129; // RFC 792, RFC 4443 4
 
@@ -99,13 +99,10 @@ void OwnVlans::take_arp(const Frame& frame, const wire::Arp& arp, const route::L
     answered(link, arp.sender, arp.sender_mac, now);
     if (arp.operation != wire::arp_request || !is_ours(link.interface, arp.target)) return exits.drop(frame, frame.reason);
     Frame answer = frame;
-    send_arp(answer, link, arp.sender_mac,
-             {.operation = wire::arp_reply,
-              .sender_mac = link.mac,
-              .sender = arp.target,
-              .target_mac = arp.sender_mac,
-              .target = arp.sender},
-             exits);
+    send_arp(
+        answer, link, arp.sender_mac,
+        {.operation = wire::arp_reply, .sender_mac = link.mac, .sender = arp.target, .target_mac = arp.sender_mac, .target = arp.sender},
+        exits);
 }
 
 void OwnVlans::take_discovery(const Frame& frame, const wire::NeighbourMessage& message, const route::Link& link, std::uint64_t now,

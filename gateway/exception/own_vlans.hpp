@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Errand own_vlan: VLANs for which the kernel has no interface. For its own addresses there the gateway answers ARP, neighbour solicitations
-// and echo requests, and it finds the link-layer addresses of next hops by itself.
+// Errand own_vlan: VLANs for which the kernel has no interface. For its own addresses there the gateway answers ARP, neighbour
+// solicitations and echo requests, and it finds the link-layer addresses of next hops by itself.
 #pragma once
 
 #include "gateway/exception/handler.hpp"
@@ -50,7 +50,8 @@ private:
     [[nodiscard]] const Address* own_address(std::uint32_t interface, const Address& towards) const;
 
     void take_arp(const Frame& frame, const wire::Arp& arp, const route::Link& link, std::uint64_t now, Exits& exits);
-    void take_discovery(const Frame& frame, const wire::NeighbourMessage& message, const route::Link& link, std::uint64_t now, Exits& exits);
+    void take_discovery(const Frame& frame, const wire::NeighbourMessage& message, const route::Link& link, std::uint64_t now,
+                        Exits& exits);
     void take_echo(const Frame& frame, const route::Link& link, Exits& exits);
     void answered(const route::Link& link, const Address& address, const route::Mac& mac, std::uint64_t now);
     void forget(const Place& place, bool known);

@@ -79,8 +79,8 @@ private:
         const bool all_dead = std::ranges::all_of(candidate.route->hops, &KernelHop::dead);
         for (const KernelHop& hop : candidate.route->hops)
             if ((!hop.dead || all_dead) && key.size() < 65535)
-                key.emplace_back(picture_.link_of(hop.interface, vpn_), hop.gateway.has_value(), hop.gateway.value_or(Address{}), hop.weight,
-                                 candidate.route->mtu);
+                key.emplace_back(picture_.link_of(hop.interface, vpn_), hop.gateway.has_value(), hop.gateway.value_or(Address{}),
+                                 hop.weight, candidate.route->mtu);
         const auto [at, fresh] = known_.try_emplace(std::move(key), static_cast<std::uint32_t>(table_->groups.size()));
         if (fresh) add_hops(at->first);
         last_ = &route;

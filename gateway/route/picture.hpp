@@ -117,7 +117,7 @@ private:
     std::map<std::pair<std::uint32_t, VpnNumber>, std::uint32_t> own_vlan_of_; // by the port's interface: number of the link
     std::vector<KernelAddress> own_addresses_;                                 // on VLANs without an interface of the kernel,
     std::vector<KernelRoute> own_routes_;                                      // and what the kernel would make of them
-    std::vector<std::shared_ptr<const Table>> tables_; // by number of the VPN
+    std::vector<std::shared_ptr<const Table>> tables_;                         // by number of the VPN
     std::shared_ptr<NeighbourTable> neighbour_table_ = std::make_shared<NeighbourTable>(10U);
     unsigned neighbour_bits_ = 10;
     bool neighbour_table_full_ = false;

@@ -51,7 +51,7 @@ struct AddressRange {
 [[nodiscard]] std::optional<Prefix> parse_prefix(
     std::string_view text); // "192.0.2.0/24"; a plain address is a host prefix; host bits set: nothing
 [[nodiscard]] std::optional<InterfaceAddress> parse_interface_address(std::string_view text); // "192.0.2.1/24"
-[[nodiscard]] std::optional<AddressRange> parse_range(std::string_view text); // "a-b", a prefix or an address
+[[nodiscard]] std::optional<AddressRange> parse_range(std::string_view text);                 // "a-b", a prefix or an address
 [[nodiscard]] std::string to_string(const Address& address);
 [[nodiscard]] std::string to_string(const Prefix& prefix);
 [[nodiscard]] std::string to_string(const AddressRange& range); // as a prefix where it is one

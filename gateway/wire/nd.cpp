@@ -16,9 +16,7 @@ constexpr std::uint8_t whole_hop_limit = 255;
 
 bool is_unspecified(const Address& address) { return address.octets == std::array<std::uint8_t, 16>{}; }
 bool is_multicast(const Address& address) { return address.octets[0] == 0xff; }
-bool is_solicited_node(const Address& address) {
-    return solicited_node(address).octets == address.octets;
-}
+bool is_solicited_node(const Address& address) { return solicited_node(address).octets == address.octets; }
 
 /// Takes the options; false: one has no length or is cut short.
 bool read_options(const std::uint8_t* at, unsigned left, NeighbourMessage& message) {

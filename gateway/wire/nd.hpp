@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Neighbour solicitation and advertisement (RFC 4861 4.3, 4.4) in their IPv6 packets:
-//     type 1 | code 1 = 0 | checksum 2 | flags R S O 3 bits, reserved 29 bits | target 16 | options [ type 1 | length 1 in units of 8 | ... ]*
+//     type 1 | code 1 = 0 | checksum 2 | flags R S O 3 bits, reserved 29 bits | target 16 | options [ type 1 | length 1 in units of 8 | ...
+//     ]*
 #pragma once
 
 #include "gateway/sa/address.hpp"
@@ -19,7 +20,8 @@ struct NeighbourMessage {
     std::uint8_t flags = 0; // of an advertisement
     Address source, destination;
     Address target;
-    std::optional<std::array<std::uint8_t, 6>> mac; // source link-layer option of a solicitation, target link-layer option of an advertisement
+    std::optional<std::array<std::uint8_t, 6>>
+        mac; // source link-layer option of a solicitation, target link-layer option of an advertisement
 };
 
 /// Of an IPv6 packet of `size` octets without extension headers; nothing: it is another, or breaks a rule of RFC 4861 7.1.1 or 7.1.2 (hop

@@ -56,7 +56,8 @@ TEST(NeighbourMessageTest, EveryRuleOfTheRfc) {
     Octets wrong = packet;
     ++wrong[50];
     EXPECT_FALSE(good(wrong)) << "checksum";
-    for (std::size_t size = 0; size < packet.size(); ++size) EXPECT_FALSE(good(Octets(packet.begin(), packet.begin() + static_cast<std::ptrdiff_t>(size)))) << size;
+    for (std::size_t size = 0; size < packet.size(); ++size)
+        EXPECT_FALSE(good(Octets(packet.begin(), packet.begin() + static_cast<std::ptrdiff_t>(size)))) << size;
     Octets advertisement = solicitation({.type = nd_advertisement, .flags = nd_solicited, .destination = *parse_address("ff02::1")});
     EXPECT_FALSE(good(advertisement)) << "solicited, and to all";
 }

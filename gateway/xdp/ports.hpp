@@ -58,7 +58,7 @@ private:
     std::vector<PortProgram> programs_;
     Umem umem_;
     std::vector<Descriptor> filters_; // of devices with VLANs that the kernel does not know
-    Sockets sockets_; // goes first: it stands on the memory
+    Sockets sockets_;                 // goes first: it stands on the memory
 };
 
 } // namespace sallyport::xdp

@@ -248,13 +248,13 @@ private:
                     (entry.key == "vpn" ? name : list) = &entry.value;
                     continue;
                 }
-                problems_.add(entry.place, path_,
-                              std::format("expected vpn or addresses for VLAN {}, found \"{}\"", id, shown(entry.key)));
+                problems_.add(entry.place, path_, std::format("expected vpn or addresses for VLAN {}, found \"{}\"", id, shown(entry.key)));
                 return std::nullopt;
             }
         if (name == nullptr || name->kind != NodeKind::text || !good_name(name->text)) {
-            problems_.add(name == nullptr ? node.place : name->place, path_,
-                          std::format("expected the name of a VPN in quotes for VLAN {}, {}", id, name == nullptr ? "found none" : found(*name)));
+            problems_.add(
+                name == nullptr ? node.place : name->place, path_,
+                std::format("expected the name of a VPN in quotes for VLAN {}, {}", id, name == nullptr ? "found none" : found(*name)));
             return std::nullopt;
         }
         Vlan result{id, name->text, name->place};
