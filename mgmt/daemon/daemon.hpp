@@ -5,6 +5,7 @@
 #include "gateway/control/gateway.hpp"
 #include "mgmt/config/config.hpp"
 #include "mgmt/control/server.hpp"
+#include "mgmt/daemon/audit.hpp"
 #include "mgmt/daemon/descriptor_store.hpp"
 
 #include <cstdint>
@@ -38,6 +39,7 @@ public:
 
     // What the gateway says
     void note(const control::Note& note) override;
+    void event(const control::Told& told) override;
 
     // What the control socket asks
     [[nodiscard]] varlink::StatusView status() override;
@@ -55,6 +57,7 @@ private:
     [[nodiscard]] ExitStatus stop();
     void reload_by_signal();
     void look();
+    void look_at_drops();
     void look_at_ports(const std::vector<control::PortStatus>& ports);
     void look_at_connections(const std::vector<control::PortStatus>& ports);
     void look_at_sas(const std::vector<control::SaStatus>& sas);
@@ -72,6 +75,7 @@ private:
     std::map<std::string, std::string> connection_state_;       // "up", or why not
     std::set<std::pair<std::string, std::uint32_t>> installed_; // "NAME direction" and SPI
     std::set<std::string> near_end_;
+    Audit audit_;
 };
 
 /// Blocks the signals that the loop takes, in this thread and all that it makes.
