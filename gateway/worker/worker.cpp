@@ -197,6 +197,7 @@ void Worker::finish() {
     }
     if (exceptions_rung_) around_.exceptions->wake();
     exceptions_rung_ = false;
+    LiveCounters::set(counters_.now().chunks, chunks_.size());
     events_.flush();
     LiveCounters::add(counters_.now().rounds);
 }

@@ -38,8 +38,9 @@ std::vector<MacAddress> solicited_groups(const PortSpec& port) {
 
 std::string pin_directory(const Settings& settings) { return settings.run_directory + "/bpf"; }
 
-Ports::Ports(SharedMaps maps, std::vector<PortProgram> programs, Umem umem, Sockets sockets)
-    : maps_(std::move(maps)), programs_(std::move(programs)), umem_(std::move(umem)), sockets_(std::move(sockets)) {}
+Ports::Ports(SharedMaps maps, std::vector<PortProgram> programs, Taken taken)
+    : maps_(std::move(maps)), programs_(std::move(programs)), umem_(std::move(taken.umem)), sockets_(std::move(taken.sockets)),
+      notes_(std::move(taken.notes)) {}
 
 Result<std::unique_ptr<Ports>> Ports::start(const Desired& desired, SharedMaps maps, const PortsOptions& options) {
     std::vector<Device> devices;
@@ -64,11 +65,10 @@ Result<std::unique_ptr<Ports>> Ports::start(const Desired& desired, SharedMaps m
         if (!program) return std::unexpected(program.error());
         programs.push_back(std::move(*program));
     }
-    auto umem = Umem::create(desired.settings.frames);
-    if (!umem) return std::unexpected(umem.error());
-    auto sockets = Sockets::open(*umem, programs, queues);
-    if (!sockets) return std::unexpected(sockets.error());
-    std::unique_ptr<Ports> ports(new Ports(std::move(maps), std::move(programs), std::move(*umem), std::move(*sockets)));
+    state::NoKeeper nobody;
+    auto taken = adopt_or_open(options.keeper ? *options.keeper : nobody, programs, queues, desired.settings.frames);
+    if (!taken) return std::unexpected(taken.error());
+    std::unique_ptr<Ports> ports(new Ports(std::move(maps), std::move(programs), std::move(*taken)));
     for (std::size_t i = 0; i < devices.size(); i++) {
         if (std::ranges::all_of(desired.ports[i].vlans, [](const VlanSpec& vlan) { return vlan.addresses.empty(); })) continue;
         auto filter = open_filter(devices[i], solicited_groups(desired.ports[i]));
@@ -89,7 +89,7 @@ Result<void> Ports::close_anew(const Desired& desired, std::size_t port, const S
 }
 
 std::vector<std::string> Ports::notes() const {
-    std::vector<std::string> all;
+    std::vector<std::string> all = notes_;
     for (const auto& program : programs_) all.insert(all.end(), program.notes().begin(), program.notes().end());
     return all;
 }
