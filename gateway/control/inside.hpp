@@ -10,6 +10,7 @@
 #include "gateway/exception/icmp_received.hpp"
 #include "gateway/exception/inner_fragments.hpp"
 #include "gateway/exception/neighbours.hpp"
+#include "gateway/exception/own_vlans.hpp"
 #include "gateway/exception/path_mtus.hpp"
 #include "gateway/exception/reassembly.hpp"
 #include "gateway/exception/stage.hpp"
@@ -114,6 +115,7 @@ struct Gateway::Inside final : route::MirrorListener {
     std::unique_ptr<tables::Published<exception::RedAddresses>> red_addresses;
     exception::PathMtus path_mtus;
     std::unique_ptr<route::NeighbourAsker> neighbour_asker;
+    std::unique_ptr<exception::OwnVlans> own_vlans;
     std::unique_ptr<exception::Asker> asker;
     std::unique_ptr<exception::IcmpReceived> icmp_received;
     std::unique_ptr<exception::IcmpErrors> icmp_errors;

@@ -26,13 +26,14 @@ inline constexpr unsigned largest_frame = chunk_size - frame_headroom - 2 * tail
 enum class Errand : std::uint8_t {
     none,
     neighbour,        // find the link-layer address of its next hop; the flow hash is in `spi`
+    own_vlan,         // for the gateway itself on a VLAN that has no interface of the kernel: the whole frame as it came
     icmp_received,    // an ICMP message from the black side to one of our addresses: does it tell of a path MTU?
     icmp_error,       // tell its source why it was dropped: `reason`, with too_big the octets that would fit in `spi`
     reassemble_outer, // put a packet to the gateway itself together
     inner_fragment,   // let it follow its first fragment; the way that it is on is in `sequence`, with way_opened the flow hash in `spi`
     cut,              // into pieces of at most `sequence` octets, as IP headers count; the flow hash in `spi` where it leaves
 };
-inline constexpr std::size_t errand_count = 7;
+inline constexpr std::size_t errand_count = 8;
 
 /// Frame::sequence with Errand::inner_fragment.
 inline constexpr std::uint64_t way_red = 0, way_black = 1; // clear: it is looked up again
@@ -81,7 +82,8 @@ enum FrameFlag : std::uint16_t {
     frame_bypassed = 32,  // neither sealed nor opened: a policy says bypass
     frame_unclear = 64,   // more VLAN tags than the one in `vlan`
     frame_from_red = 128, // looked up again as from the red side of `vpn`, whatever its port: made or mended by the exception stage
-    frame_secret = 256,   // with frame_from_red: holds what came out of a tunnel, so it leaves sealed or not at all
+    frame_raw = 256,      // a whole frame with its Ethernet header, to be sent out of `port` as it is
+    frame_secret = 4096,  // with frame_from_red: holds what came out of a tunnel, so it leaves sealed or not at all
     frame_gathered = 512, // a fragment whose first fragment is known: protocol is the packet's, and a copy of its ports lies at `transport`
     frame_cut = 1024,     // sealed whole though too large for its way: to be cut now
     frame_onward = 2048,  // on its way out, the flow hash in `spi`: it comes back from the exception stage to be routed

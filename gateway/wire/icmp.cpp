@@ -79,6 +79,11 @@ bool is_group_or_broadcast(const Frame& packet) {
 
 } // namespace
 
+bool is_icmp_error(const Frame& packet) {
+    const bool icmp = packet.protocol == (packet.family == 4 ? protocol_icmp : protocol_icmpv6);
+    return icmp && packet.end > packet.transport && is_error_type(packet.family, *packet.at(packet.transport));
+}
+
 std::optional<IcmpError> parse_icmp_error(const Frame& frame) {
     const auto size = static_cast<unsigned>(frame.end - frame.transport);
     const std::uint8_t* message = frame.at(frame.transport);

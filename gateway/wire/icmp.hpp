@@ -50,6 +50,9 @@ struct IcmpError {
     std::uint32_t sequence = 0; // the low half
 };
 
+/// Is this parsed packet, no fragment, an ICMP error by its type?
+[[nodiscard]] bool is_icmp_error(const Frame& packet);
+
 /// A parsed frame (gateway/wire/parse.hpp) of protocol ICMP or ICMPv6 that is no fragment. Nothing: no error, a wrong checksum, or a quote
 /// that is cut short before its addresses and protocol or contradicts itself.
 [[nodiscard]] std::optional<IcmpError> parse_icmp_error(const Frame& frame);

@@ -130,7 +130,8 @@ private:
     void inbound(Batch& batch);
     void bypass_outwards(Batch& batch);
     void clear_from_black(Batch& batch);
-    [[nodiscard]] bool for_us(const Frame& frame) const;
+    [[nodiscard]] bool for_us(const Frame& frame, Role side) const;
+    [[nodiscard]] bool is_housekeeping(const Frame& frame) const;
     void hand_over(Frame& frame, std::uint8_t owner);
     void seal(Batch& batch);
     void open(Batch& batch);
@@ -152,6 +153,7 @@ private:
     void send_on(Frame& frame, Errand errand, DropReason otherwise);
     bool go_on_errand(Frame& frame, Errand errand);
     void refuse_at_the_end(Frame& frame, DropReason reason);
+    void leave_raw(Frame& frame);
     void transmit(unsigned port);
 
     // tick.cpp
