@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Errand icmp_received: ICMP errors from the black side about what we sent (RFC 4301 6.1). They are not authentic, so that nothing but a path
-// MTU is taken from them, and that only where they quote a packet that we have sent lately; all others are counted.
+// Errand icmp_received: ICMP errors from the black side about what we sent (RFC 4301 6.1). They are not authentic, so that nothing but a
+// path MTU is taken from them, and that only where they quote a packet that we have sent lately; all others are counted.
 #pragma once
 
 #include "gateway/exception/handler.hpp"

@@ -20,7 +20,8 @@ TunnelEnds ends_of(const transform::OutboundSa& sa) {
 }
 
 TunnelEnds ends_of(const transform::InboundSa& sa) {
-    return {sa.outer_vpn, wire::address_at(sa.outer_local.data(), sa.outer_family), wire::address_at(sa.outer_remote.data(), sa.outer_family)};
+    return {sa.outer_vpn, wire::address_at(sa.outer_local.data(), sa.outer_family),
+            wire::address_at(sa.outer_remote.data(), sa.outer_family)};
 }
 
 std::uint32_t spi_of(const transform::OutboundSa& sa) { return wire::load32(sa.outer.data() + sa.outer_length); }
@@ -56,9 +57,7 @@ std::optional<std::uint16_t> believed(Family outer, std::uint16_t present, std::
     return static_cast<std::uint16_t>(reported);
 }
 
-std::uint16_t PathMtus::Tunnel::present() const {
-    return std::min(way != 0 ? way : unbounded, learned != 0 ? learned : unbounded);
-}
+std::uint16_t PathMtus::Tunnel::present() const { return std::min(way != 0 ? way : unbounded, learned != 0 ? learned : unbounded); }
 
 void PathMtus::fit(const Tunnel& tunnel) {
     const std::uint16_t present = tunnel.present();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The path MTU of each tunnel (RFC 4301 8.2): it belongs to the pair of outer addresses, not to an SA, so that a rekeyed SA inherits it. Here
-// it meets the MTU of the route and that of the configuration, and what comes of the three is written into the SAs for the workers.
+// The path MTU of each tunnel (RFC 4301 8.2): it belongs to the pair of outer addresses, not to an SA, so that a rekeyed SA inherits it.
+// Here it meets the MTU of the route and that of the configuration, and what comes of the three is written into the SAs for the workers.
 #pragma once
 
 #include "gateway/route/fib.hpp"
@@ -33,8 +33,8 @@ struct MtuReport {
     std::uint32_t mtu = 0;      // octets of the outer packet
 };
 
-/// The one place that decides what becomes of the value in an ICMP error that has been proven: the path MTU from now on. Nothing: it changes
-/// nothing. Taken is what lies below the present one and not below the floor, 576 octets for IPv4 and 1280 for IPv6.
+/// The one place that decides what becomes of the value in an ICMP error that has been proven: the path MTU from now on. Nothing: it
+/// changes nothing. Taken is what lies below the present one and not below the floor, 576 octets for IPv4 and 1280 for IPv6.
 [[nodiscard]] std::optional<std::uint16_t> believed(Family outer, std::uint16_t present, std::uint32_t reported);
 
 /// Threads: any but the workers. Times are nanoseconds of the monotonic clock.

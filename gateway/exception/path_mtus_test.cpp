@@ -35,7 +35,8 @@ struct Sa {
     transform::InboundSa in;
 
     explicit Sa(std::uint32_t spi, std::uint64_t sent = 1000, bool ipv6 = false, VpnNumber vpn = wan_vpn) {
-        const Address local = *parse_address(ipv6 ? "2001:db8:ff::1" : "192.0.2.1"), remote = *parse_address(ipv6 ? "2001:db8:ff::2" : "192.0.2.2");
+        const Address local = *parse_address(ipv6 ? "2001:db8:ff::1" : "192.0.2.1"),
+                      remote = *parse_address(ipv6 ? "2001:db8:ff::2" : "192.0.2.2");
         unit.words[sequence::number_word] = sent;
         out.space.memory = &unit;
         out.outer_length = ipv6 ? 40 : 20;
@@ -55,7 +56,8 @@ struct Sa {
     Sa& operator=(const Sa&) = delete;
 };
 
-MtuReport report(std::uint32_t spi, std::uint32_t sequence, std::uint32_t mtu, VpnNumber vpn = wan_vpn, std::string_view remote = "192.0.2.2") {
+MtuReport report(std::uint32_t spi, std::uint32_t sequence, std::uint32_t mtu, VpnNumber vpn = wan_vpn,
+                 std::string_view remote = "192.0.2.2") {
     return {{vpn, *parse_address("192.0.2.1"), *parse_address(remote)}, spi, sequence, mtu};
 }
 
@@ -109,15 +111,17 @@ TEST(PathMtus, TakesNothingThatIsNotProven) {
     mtus.add(sa.in, 0, clamp_mss_by_path, *fib);
     const transform::Fit before = fit_of(sa.out);
     for (const MtuReport& forged : {
-             report(0x1001, 1000, 1300),                               // the SPI of the inbound SA
-             report(0, 1000, 1300),                                    //
-             report(0x1000, 1001, 1300),                               // a number that was not given yet
-             report(0x1000, 0, 1300),                                  // nor ever
-             report(0x1000, 0xfffffff0, 1300),                         //
-             report(0x1000, 1000, 1300, wan_vpn, "192.0.2.3"),         // another peer
-             report(0x1000, 1000, 1300, 3),                            // another VPN
-             report(0x1000, 1000, 68), report(0x1000, 1000, 0),        // below the floor
-             report(0x1000, 1000, 575), report(0x1000, 999, 575),
+             report(0x1001, 1000, 1300),                       // the SPI of the inbound SA
+             report(0, 1000, 1300),                            //
+             report(0x1000, 1001, 1300),                       // a number that was not given yet
+             report(0x1000, 0, 1300),                          // nor ever
+             report(0x1000, 0xfffffff0, 1300),                 //
+             report(0x1000, 1000, 1300, wan_vpn, "192.0.2.3"), // another peer
+             report(0x1000, 1000, 1300, 3),                    // another VPN
+             report(0x1000, 1000, 68),
+             report(0x1000, 1000, 0), // below the floor
+             report(0x1000, 1000, 575),
+             report(0x1000, 999, 575),
          }) {
         EXPECT_EQ(mtus.learn(forged, 0), DropReason::icmp_mtu_unproven);
         EXPECT_EQ(fit_of(sa.out), before);

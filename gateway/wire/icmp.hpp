@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ICMP errors (RFC 792, RFC 1191 4, RFC 4443 2.1 and 3): type 1 | code 1 | checksum 2 | four octets by type | as much of the packet in error
-// as fits, which is here called the quote.
+// ICMP errors (RFC 792, RFC 1191 4, RFC 4443 2.1 and 3): type 1 | code 1 | checksum 2 | four octets by type | as much of the packet in
+// error as fits, which is here called the quote.
 #pragma once
 
 #include "gateway/port/frame.hpp"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// TCP, as far as a gateway meddles with it (RFC 9293 3.1): ports 2, 2 | sequence 4 | acknowledgement 4 | data offset 4 bits, flags | window 2 |
-// checksum 2 | urgent pointer 2 | options.
+// TCP, as far as a gateway meddles with it (RFC 9293 3.1): ports 2, 2 | sequence 4 | acknowledgement 4 | data offset 4 bits, flags | window
+// 2 | checksum 2 | urgent pointer 2 | options.
 #pragma once
 
 #include <cstdint>

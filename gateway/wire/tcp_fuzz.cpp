@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any octets as a TCP header (20 at least): clamp_mss() reads and writes within them, keeps the checksum as right or wrong as it was, changes
-// nothing but MSS and checksum, and finds nothing to do a second time. Input: the MSS, two octets, then the header.
+// Any octets as a TCP header (20 at least): clamp_mss() reads and writes within them, keeps the checksum as right or wrong as it was,
+// changes nothing but MSS and checksum, and finds nothing to do a second time. Input: the MSS, two octets, then the header.
 #include "gateway/wire/checksum.hpp"
 #include "gateway/wire/octets.hpp"
 #include "gateway/wire/tcp.hpp"

@@ -45,19 +45,19 @@ TEST(ClampMss, LowersAndMendsTheChecksum) {
 
 TEST(ClampMss, LeavesEverythingElseAlone) {
     const Octets cases[] = {
-        {},                                         // no option
-        {2, 4, 5, 0x7e},                            // 1406: no larger
-        {0, 0, 0, 0, 2, 4, 255, 255},               // behind the end of the list
-        {2, 3, 255, 255},                           // of another length
-        {2, 5, 255, 255, 0, 0, 0, 0},               // of another length
-        {9, 0, 2, 4, 255, 255, 0, 0},               // a length that does not lead on
-        {9, 1, 2, 4, 255, 255, 0, 0},               // the same
-        {9, 200, 2, 4, 255, 255, 0, 0},             // a length past the header
-        {1, 1, 1, 2},                               // cut within the option
-        {1, 1, 2, 4},                               // the same
-        {1, 2, 4, 255},                             // the same
-        {2, 4, 255, 255, 29, 4, 1, 1},              // TCP-AO behind
-        {29, 4, 1, 1, 2, 4, 255, 255},              // TCP-AO before
+        {},                             // no option
+        {2, 4, 5, 0x7e},                // 1406: no larger
+        {0, 0, 0, 0, 2, 4, 255, 255},   // behind the end of the list
+        {2, 3, 255, 255},               // of another length
+        {2, 5, 255, 255, 0, 0, 0, 0},   // of another length
+        {9, 0, 2, 4, 255, 255, 0, 0},   // a length that does not lead on
+        {9, 1, 2, 4, 255, 255, 0, 0},   // the same
+        {9, 200, 2, 4, 255, 255, 0, 0}, // a length past the header
+        {1, 1, 1, 2},                   // cut within the option
+        {1, 1, 2, 4},                   // the same
+        {1, 2, 4, 255},                 // the same
+        {2, 4, 255, 255, 29, 4, 1, 1},  // TCP-AO behind
+        {29, 4, 1, 1, 2, 4, 255, 255},  // TCP-AO before
     };
     for (const Octets& options : cases) {
         Octets tcp = syn(options);
