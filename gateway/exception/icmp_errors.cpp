@@ -30,6 +30,9 @@ bool forbids_fragments(const Frame& frame) {
 /// What a host is told to send at most: IPv6 hosts go no lower than 1280 (RFC 8201 4).
 std::uint32_t told_mtu(const Frame& frame) { return frame.family == 6 ? std::max(frame.spi, wire::ipv6_least_mtu) : frame.spi; }
 
+/// Who sends a packet without a hop left breaks the rules (RFC 1122 3.2.1.7).
+bool sent_dead(const Frame& frame) { return *frame.at(frame.network + (frame.family == 4 ? wire::ipv4_ttl : wire::ipv6_hop_limit)) == 0; }
+
 Family family_of(const Frame& frame) { return frame.family == 4 ? Family::ipv4 : Family::ipv6; }
 
 bool link_local(const Address& address) {
@@ -43,7 +46,8 @@ IcmpErrors::IcmpErrors(const tables::Published<route::Fib>& fib, const tables::P
 
 void IcmpErrors::take(const Frame& frame, std::uint64_t now, Exits& exits) {
     const std::optional<wire::IcmpCause> cause = cause_of(frame.reason);
-    const bool worthy = cause && (*cause != wire::IcmpCause::too_big || forbids_fragments(frame)) && wire::may_be_told(frame);
+    const bool worthy = cause && (*cause != wire::IcmpCause::too_big || forbids_fragments(frame)) &&
+                        (*cause != wire::IcmpCause::hop_limit || !sent_dead(frame)) && wire::may_be_told(frame);
     if (worthy && !allowed(frame.vpn, *cause, now))
         limited_.fetch_add(1, std::memory_order_relaxed);
     else if (worthy)

@@ -150,6 +150,7 @@ TEST_F(IcmpErrorsTest, KeepSilentWhereTheRulesSaySo) {
     Octets message = wire::samples::payload(40);
     message[0] = 3;
     EXPECT_TRUE(refuse(errors, wire::samples::ipv4("10.1.0.2", "10.2.0.2", 1, message), DropReason::ttl_expired).empty()) << "an error";
+    EXPECT_TRUE(refuse(errors, wire::samples::ipv4("10.1.0.2", "10.2.0.2", 99, {}, 0), DropReason::ttl_expired).empty()) << "TTL 0";
     EXPECT_TRUE(refuse(errors, datagram4("10.1.0.2"), DropReason::bad_icv).empty()) << "nobody's business";
     EXPECT_EQ(errors.counters().told + errors.counters().limited + errors.counters().mute, 0U);
 }

@@ -220,7 +220,7 @@ DROPPED = {
     "62 ESP in UDP for an SA without it": (lambda p: packets.udp(PEER, LOCAL, p.esp(), sport=4500, dport=4500), {"udp_encapsulated": 1}),
     "79 ICMP error that quotes our ESP": (
         lambda p: packets.icmp_error(PEER, LOCAL, 3, 4, packets.ipv4(LOCAL, PEER, 50, struct.pack("!II", 0x2001, 1) + bytes(8))),
-        {"unsupported_protocol": 1}),
+        {"icmp_mtu_unproven": 1}),
 }
 
 
