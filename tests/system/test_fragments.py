@@ -185,8 +185,8 @@ def test_large_packets_through_a_narrow_way(where):
         before = {side: pair.daemon[side].counters() for side in "AB"}
         with Recorder(pair.wan, "toA") as record:
             for kind in Pair.FAMILIES:
-                for size in (1200, 3000, 8000):
-                    pair.pings(kind, 3, 0.02, size, "A", 10, *(["-M", "dont"] if kind[0] == "4" else []))
+                for size in (1200, 8000):
+                    pair.pings(kind, 2, 0.02, size, "A", 10, *(["-M", "dont"] if kind[0] == "4" else []))
         assert {frame.what() for frame in record.frames} <= {"esp", "arp", "nd", "ipv6 protocol 44"}
         assert max(len(frame.packet) for frame in record.frames) <= 1280
         for side in "AB":
