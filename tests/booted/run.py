@@ -5,10 +5,13 @@
 Called by ./dev test booted. The container's files are those of the development root under an overlay that goes with this run.
 """
 
+import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree
 from pathlib import Path
 
@@ -61,17 +64,45 @@ def install(root):
     (root / "etc/machine-id").write_text("5a11e9075a11e9075a11e9075a11e907\n")
 
 
-def boot(root):
-    """True: it booted, and switched itself off within the time."""
+def remove_groups(top):
+    """A control group and those below it, with whoever is still in them."""
+    (top / "cgroup.kill").write_text("1")
+    end = time.monotonic() + 10
+    for group, _, _ in sorted(os.walk(top), reverse=True):
+        while True:
+            try:
+                os.rmdir(group)
+                break
+            except OSError:  # somebody in there is on his way out
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def control_group():
+    """A group of our own below the one in which we are: the container makes others in there, which it would leave behind."""
     run("mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup")
-    command = ["systemd-nspawn", "--quiet", "-D", root, "--register=no", "--keep-unit", "--private-network", "--boot", "--console=pipe",
+    here = re.search(r"^0::/(.*)", Path("/proc/self/cgroup").read_text(), re.M)[1]
+    group = Path("/sys/fs/cgroup") / here / f"sallyport-booted-{os.urandom(4).hex()}"
+    group.mkdir()
+    try:
+        yield group
+    finally:
+        remove_groups(group)
+
+
+def boot(root, group):
+    """True: it booted, and switched itself off within the time."""
+    command = ["systemd-nspawn", "--quiet", "-D", root, "--register=no", "--keep-unit", "--private-network", "--boot",
+               "--console=pipe", "--link-journal=no",
                "--capability=CAP_BPF,CAP_IPC_LOCK,CAP_PERFMON,CAP_NET_ADMIN,CAP_NET_RAW", "--system-call-filter=bpf @memlock memfd_secret",
                "--bind=/dev/net/tun", "--bind-ro=/src", f"--bind={HERE / 'results'}:/results"]
     environment = dict(os.environ, SYSTEMD_NSPAWN_UNIFIED_HIERARCHY="1")
     with open(HERE / "results/console", "wb") as console:
         try:
             return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT, env=environment, timeout=LIMIT,
-                                  check=False).returncode == 0
+                                  check=False, preexec_fn=lambda: (group / "cgroup.procs").write_text("0")).returncode == 0
         except subprocess.TimeoutExpired:
             return False
 
@@ -85,7 +116,8 @@ def show(name, lines=60):
 def main():
     root = make_root()
     install(root)
-    failed = [] if boot(root) else ["the container did not boot and switch itself off"]
+    with control_group() as group:
+        failed = [] if boot(root, group) else ["the container did not boot and switch itself off"]
     passed = 0
     report = HERE / "results/report.xml"
     if report.exists():
