@@ -7,10 +7,12 @@
 #include "mgmt/control/server.hpp"
 #include "mgmt/daemon/audit.hpp"
 #include "mgmt/daemon/descriptor_store.hpp"
+#include "mgmt/daemon/generations.hpp"
 
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -27,6 +29,8 @@ enum ExitStatus : std::uint8_t { well = 0, failed = 1, bad_configuration = 2 };
 struct Arguments {
     std::string configuration = "/etc/sallyport/sallyport.toml";
     bool generic = false;
+    bool fresh = false;               // what was committed before is not looked at
+    std::optional<std::string> state; // the state directory, where the file does not say it or cannot be read
 };
 
 class Daemon : public control::Observer, public varlink::Handlers {
@@ -63,6 +67,7 @@ private:
     [[nodiscard]] bool start_gateway();
     [[nodiscard]] bool start_loop();
     [[nodiscard]] ExitStatus stop();
+    void close_generation();
     void reload_by_signal();
     void look();
     void look_at_drops();
@@ -74,6 +79,8 @@ private:
     Arguments arguments_;
     Desired desired_;       // without keys once the gateway has them
     DescriptorStore store_; // outlives the gateway
+    config::Loaded loaded_; // what start_gateway() starts with; empty afterwards
+    Generations generations_;
     std::unique_ptr<control::Gateway> gateway_;
     std::unique_ptr<varlink::Server> server_;
     sd_event* loop_ = nullptr;
