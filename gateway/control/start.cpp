@@ -73,7 +73,8 @@ Result<void> Gateway::stop() {
 
 Result<std::vector<std::string>> detach(const Settings& settings) { return xdp::detach(xdp::pin_directory(settings)); }
 
-Gateway::Inside::Inside(Observer& told, const Options& given) : observer(told), options(given), keeper(given.keeper ? *given.keeper : no_keeper) {}
+Gateway::Inside::Inside(Observer& told, const Options& given)
+    : observer(told), options(given), keeper(given.keeper ? *given.keeper : no_keeper) {}
 
 Gateway::Inside::~Inside() { stop_threads(); }
 

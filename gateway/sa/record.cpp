@@ -15,9 +15,7 @@ namespace {
 
 Error out_of_range(const char* field, std::string sentence) { return {ErrorCode::invalid, std::move(sentence), field, {}}; }
 
-std::unexpected<Error> wrong(const char* field, std::string sentence) {
-    return std::unexpected(out_of_range(field, std::move(sentence)));
-}
+std::unexpected<Error> wrong(const char* field, std::string sentence) { return std::unexpected(out_of_range(field, std::move(sentence))); }
 
 std::unexpected<Error> not_zero() { return wrong("zero", "octets without a meaning are not zero"); }
 
