@@ -224,6 +224,23 @@ TEST_F(KeyingTest, WhatDrainsGoesInTime) {
     EXPECT_FALSE(install({.remove = {{"a", Direction::inbound, 2, 0}}})) << "it sends";
 }
 
+TEST_F(KeyingTest, AnUpdateKeepsTheKey) {
+    start(base());
+    SaSpec in = sa_of("a", Direction::inbound, 1, 0x1000), out = sa_of("a", Direction::outbound, 1, 0x2000);
+    ASSERT_TRUE(install({.install = {in, out}, .policies = {policy_of(out)}}));
+    in.outer_remote = out.outer_remote = *parse_address("192.0.2.77"); // the peer has moved (RFC 4555)
+    ASSERT_TRUE(install({.update = {in, out}}));
+    for (const SaStatus& sa : gateway->sas()) {
+        EXPECT_EQ(to_string(sa.outer_remote), "192.0.2.77");
+        EXPECT_EQ(sa.generation, 2U);
+        EXPECT_EQ(sa.state, ChildState::outbound_switched);
+    }
+    out.key.octets[3] ^= 1;
+    EXPECT_THAT(install({.update = {out}}).error().place, HasSubstr("update[0] a outbound key"));
+    EXPECT_EQ(install({.update = {sa_of("a", Direction::inbound, 2, 0x1001)}}).error().place, "update[0] child");
+    EXPECT_EQ(gateway->keying().generation(), 2U);
+}
+
 TEST_F(KeyingTest, NamesBelongToOneSide) {
     Desired desired = base();
     desired.sas = {sa_of("mine", Direction::outbound, 0, 0x2000), sa_of("mine", Direction::inbound, 0, 0x1000)};

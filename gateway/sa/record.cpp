@@ -125,6 +125,8 @@ Result<void> load_numbers(const SaRecord& record, SaSpec& sa) {
 
 } // namespace
 
+static_assert(sizeof(Selector) == 78, "what a selector has must be in its record");
+
 void store(const Selector& selector, SelectorRecord& record) {
     record = {.local_first = selector.local.first.octets,
               .local_last = selector.local.last.octets,

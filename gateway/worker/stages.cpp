@@ -2,7 +2,6 @@
 // What happens between receiving and routing, from red to black and back. Order of the checks: RFC 4301 5.1 and 5.2, RFC 4303 3.3 and 3.4.
 #include "gateway/mode/tunnel.hpp"
 #include "gateway/transform/transform.hpp"
-#include "gateway/wire/esp.hpp"
 #include "gateway/wire/ethernet.hpp"
 #include "gateway/wire/parse.hpp"
 #include "gateway/wire/udp.hpp"
