@@ -7,8 +7,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 
 namespace sallyport::state {
@@ -19,7 +21,8 @@ using sequence::units_of;
 namespace {
 
 constexpr std::uint64_t magic = 0x5341'4c4c'5950'5254; // "SALLYPRT"
-constexpr std::uint64_t layout_version = 1;
+constexpr std::uint64_t layout_version = 2;
+constexpr std::uint64_t layout_without_counters = 1;
 constexpr std::uint64_t head_magic = 0x53'50'41'43; // "SPAC", in the upper half of a head's first tag word
 constexpr const char* map_name = "sallyport_units";
 
@@ -28,7 +31,7 @@ constexpr std::size_t magic_word = 0, version_word = 1, count_word = 2, instance
 // Words of a head unit.
 constexpr std::size_t fingerprint_word = sequence::tag_word + 1;
 
-constexpr const char* remedy = "remove it and start again: manual SAs go on from their durable marks";
+constexpr const char* remedy = "an empty one takes its place: manual SAs go on from their durable marks, others have to be made anew";
 
 /// FNV-1a over whole words, enough against damage; nobody but the gateway can write here.
 std::uint64_t checksum_of(const std::uint64_t* words, std::size_t count, const Instance& instance) {
@@ -69,7 +72,7 @@ void write_head(Unit& unit, const Instance& instance, std::uint64_t tag, const F
     unit.words[checksum_word] = checksum_of(unit.words.data() + sequence::tag_word, 5, instance);
 }
 
-unsigned units_of_head(std::uint32_t window) { return units_of(window == 0 ? Direction::outbound : Direction::inbound, window); }
+Direction direction_of(std::uint32_t window) { return window == 0 ? Direction::outbound : Direction::inbound; }
 
 Unit* map_array(int map, std::uint32_t count) {
     void* memory = mmap(nullptr, octets_of(count), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, map, 0);
@@ -84,7 +87,7 @@ Result<std::unique_ptr<Units>> Units::anonymous(std::uint32_t units) {
     void* memory = mmap(nullptr, octets_of(units), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) return std::unexpected(system_error(errno, "no memory for counters and windows"));
     std::unique_ptr<Units> result(new Units(static_cast<Unit*>(memory), units));
-    result->write_header();
+    result->write_header(nullptr);
     return result;
 }
 
@@ -96,18 +99,23 @@ Result<std::unique_ptr<Units>> Units::pinned(const std::string& path, std::uint3
     }
     auto opened = open_pinned(path, map);
     close(map); // the mapping keeps the array, and so does the pin
-    if (!opened || (*opened)->capacity() >= least) return opened;
-    opened->reset(); // unmapped before its successor is made: it may be large
-    if (unlink(path.c_str()) != 0)
-        return std::unexpected(system_error(errno, "cannot replace the pinned memory of counters, which is too small", path));
-    return make_pinned(path, least);
+    if (!opened) {
+        if (opened.error().code != ErrorCode::conflict) return opened;
+        auto empty = make_pinned(path, least);
+        if (empty) (*empty)->refused_ = std::move(opened.error());
+        return empty;
+    }
+    const Units& before = **opened;
+    if (before.layout_ == layout_version && before.count_ >= least) return opened;
+    const std::uint32_t room = before.layout_ == layout_version ? before.used_ : 2 * before.used_;
+    return make_pinned(path, least + room, &before);
 }
 
 Result<std::unique_ptr<Units>> Units::open_pinned(const std::string& path, int map) {
     bpf_map_info info{};
     std::uint32_t size = sizeof info;
     if (bpf_map_get_info_by_fd(map, &info, &size) != 0)
-        return std::unexpected(system_error(errno, "what is pinned is no BPF map", path, remedy));
+        return std::unexpected(Error{ErrorCode::conflict, "what is pinned is no BPF map", path, remedy});
     if (info.type != BPF_MAP_TYPE_ARRAY || info.value_size != sizeof(Unit) || (info.map_flags & BPF_F_MMAPABLE) == 0)
         return std::unexpected(Error{ErrorCode::conflict, "what is pinned is no memory of counters of this release", path, remedy});
     Unit* memory = map_array(map, info.max_entries);
@@ -118,7 +126,8 @@ Result<std::unique_ptr<Units>> Units::open_pinned(const std::string& path, int m
     return result;
 }
 
-Result<std::unique_ptr<Units>> Units::make_pinned(const std::string& path, std::uint32_t count) {
+/// Takes the place of what is pinned there at one instant, with all that `before` holds: killed at any moment, the one or the other is found.
+Result<std::unique_ptr<Units>> Units::make_pinned(const std::string& path, std::uint32_t count, const Units* before) {
     const bpf_map_create_opts options{.sz = sizeof(bpf_map_create_opts), .map_flags = BPF_F_MMAPABLE};
     const int map = bpf_map_create(BPF_MAP_TYPE_ARRAY, map_name, sizeof(std::uint32_t), sizeof(Unit), count, &options);
     if (map < 0)
@@ -129,16 +138,24 @@ Result<std::unique_ptr<Units>> Units::make_pinned(const std::string& path, std::
         return std::unexpected(system_error(errno, "cannot map the memory of counters", path));
     }
     std::unique_ptr<Units> result(new Units(memory, count));
-    result->write_header();
-    const int pinned = bpf_obj_pin(map, path.c_str());
+    result->write_header(before != nullptr ? &before->instance_ : nullptr);
+    if (before != nullptr) result->copy_survivors(*before);
+    const std::string next = path + "-next";
+    (void)unlink(next.c_str()); // of one that was killed at this
+    const bool pinned = bpf_obj_pin(map, next.c_str()) == 0 && rename(next.c_str(), path.c_str()) == 0;
     const int failure = errno;
     close(map);
-    if (pinned != 0) return std::unexpected(system_error(failure, "cannot pin the memory of counters", path));
+    if (!pinned) return std::unexpected(system_error(failure, "cannot pin the memory of counters", path));
     return result;
 }
 
-void Units::write_header() {
-    RAND_bytes(instance_.data(), static_cast<int>(instance_.size()));
+/// `instance` null: a new one.
+void Units::write_header(const Instance* instance) {
+    layout_ = layout_version;
+    if (instance != nullptr)
+        instance_ = *instance;
+    else
+        RAND_bytes(instance_.data(), static_cast<int>(instance_.size()));
     auto& words = units_[0].words;
     words[magic_word] = magic;
     words[version_word] = layout_version;
@@ -150,10 +167,11 @@ void Units::write_header() {
 
 Result<void> Units::read_header(const std::string& path) {
     const auto& words = units_[0].words;
-    if (words[magic_word] == magic && words[version_word] != layout_version)
+    layout_ = words[version_word];
+    if (words[magic_word] == magic && layout_ != layout_version && layout_ != layout_without_counters)
         return std::unexpected(Error{ErrorCode::conflict,
-                                     "the memory of counters has layout " + std::to_string(words[version_word]) + ", this release knows " +
-                                         std::to_string(layout_version),
+                                     "the memory of counters has layout " + std::to_string(layout_) + ", this release knows " +
+                                         std::to_string(layout_version) + " and the one before",
                                      path, remedy});
     if (words[magic_word] != magic || words[count_word] != count_ || words[checksum_word] != checksum_of(words.data(), checksum_word, {}))
         return std::unexpected(Error{ErrorCode::conflict, "the memory of counters is damaged", path, remedy});
@@ -162,17 +180,34 @@ Result<void> Units::read_header(const std::string& path) {
     return {};
 }
 
+unsigned Units::units_of_space(std::uint32_t window) const {
+    return units_of(direction_of(window), window) + (layout_ == layout_without_counters ? 0 : 1);
+}
+
 void Units::find_survivors() {
     for (std::uint32_t i = 1; i < count_;) {
         std::uint32_t window = 0;
         Fingerprint key;
-        if (!read_head(units_[i], instance_, window, key) || units_of_head(window) > count_ - i) {
+        if (!read_head(units_[i], instance_, window, key) || units_of_space(window) > count_ - i) {
             ++i;
             continue;
         }
         survivors_.emplace(key, Survivor{i, false});
-        mark_taken(i, units_of_head(window), true);
-        i += units_of_head(window);
+        mark_taken(i, units_of_space(window), true);
+        i += units_of_space(window);
+    }
+}
+
+void Units::copy_survivors(const Units& before) {
+    std::uint32_t place = 1;
+    for (const auto& [key, survivor] : before.survivors_) {
+        const auto window = static_cast<std::uint32_t>(before.units_[survivor.place].words[sequence::tag_word]);
+        const unsigned units = units_of_space(window);
+        if (units > count_ - place) return; // pinned() asked for room
+        std::copy_n(before.units_ + survivor.place, before.units_of_space(window), units_ + place);
+        survivors_.emplace(key, Survivor{place, false});
+        mark_taken(place, units, true);
+        place += units;
     }
 }
 
@@ -199,9 +234,9 @@ Result<Units::Claim> Units::claim(const Fingerprint& key, Direction direction, s
         Unit& head = units_[found->second.place];
         if (head.words[sequence::tag_word] != tag_of(direction, window)) continue;
         survivors_.erase(found);
-        return Claim{&head, true};
+        return Claim{&head, &head + units_of(direction, window), true};
     }
-    const unsigned wanted = units_of(direction, window);
+    const unsigned wanted = units_of(direction, window) + 1;
     const std::uint32_t place = find_free(wanted);
     if (place == 0)
         return std::unexpected(Error{ErrorCode::exhausted,
@@ -215,12 +250,12 @@ Result<Units::Claim> Units::claim(const Fingerprint& key, Direction direction, s
     units_[place].words[sequence::number_word] = ~std::uint64_t{0};
     std::atomic_signal_fence(std::memory_order_seq_cst);
     write_head(units_[place], instance_, tag_of(direction, window), key);
-    return Claim{&units_[place], false};
+    return Claim{&units_[place], &units_[place] + wanted - 1, false};
 }
 
 void Units::release(Unit* memory) {
     const auto place = static_cast<std::uint32_t>(memory - units_);
-    const unsigned units = units_of_head(static_cast<std::uint32_t>(memory->words[sequence::tag_word]));
+    const unsigned units = units_of_space(static_cast<std::uint32_t>(memory->words[sequence::tag_word]));
     // First the tag: a space that somebody may still find keeps its number.
     std::atomic_ref(memory->words[sequence::tag_word]).store(0, std::memory_order_relaxed);
     std::atomic_signal_fence(std::memory_order_seq_cst);

@@ -2,6 +2,7 @@
 #include "gateway/store/store.hpp"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <bit>
 #include <cstring>
@@ -82,6 +83,13 @@ Fingerprint identity_of(const SaSpec& spec) {
 
 std::uint64_t read(std::uint64_t& word) { return std::atomic_ref(word).load(std::memory_order_relaxed); }
 
+/// What an SA counted lies beside its number and outlives the process with it.
+transform::SaCounters* counters_in(sequence::Unit& unit) {
+    static_assert(sizeof(transform::SaCounters) == 3 * sizeof(std::uint64_t));
+    const auto [packets, octets, errors] = std::array{unit.words[0], unit.words[1], unit.words[2]};
+    return new (unit.words.data()) transform::SaCounters{.packets = packets, .octets = octets, .errors = errors};
+}
+
 constexpr std::size_t hot_size = sizeof(transform::OutboundSa);
 static_assert(sizeof(transform::InboundSa) == hot_size);
 
@@ -118,7 +126,7 @@ Store::~Store() {
 
 std::uint32_t Store::units_for(std::span<const SaSpec> sas) {
     std::uint64_t units = 1;
-    for (const SaSpec& sa : sas) units += sequence::units_of(sa.direction, sa.window);
+    for (const SaSpec& sa : sas) units += sequence::units_of(sa.direction, sa.window) + 1U;
     return static_cast<std::uint32_t>(std::max<std::uint64_t>(least_units, units + units / 4));
 }
 
@@ -218,16 +226,11 @@ std::uint8_t Store::choose_worker(const SaSpec& spec, const Sa* before) {
 
 Result<std::shared_ptr<Series>> Store::make_series(const SaSpec& spec, const Fingerprint& fingerprint) {
     auto series = std::make_shared<Series>();
-    auto counters = memory_.allocate(sizeof(transform::SaCounters));
-    if (!counters) return std::unexpected(std::move(counters.error()));
-    series->counters = new (*counters) transform::SaCounters;
     series->users = 1;
     const auto claim = units_.claim(fingerprint, spec.direction, spec.window);
-    if (!claim) {
-        memory_.release(series->counters, sizeof(transform::SaCounters));
-        return std::unexpected(claim.error());
-    }
+    if (!claim) return std::unexpected(claim.error());
     series->memory = claim->memory;
+    series->counters = counters_in(*claim->counters);
     if (!spec.manual || marks_ == nullptr) {
         sequence::prepare(series->memory, spec.direction, spec.window, 0);
         return series;
@@ -239,7 +242,6 @@ Result<std::shared_ptr<Series>> Store::make_series(const SaSpec& spec, const Fin
             units_.put_back(series->memory, fingerprint);
         else
             units_.release(series->memory);
-        memory_.release(series->counters, sizeof(transform::SaCounters));
         admission.error().place.clear(); // the entry's place says it
         return std::unexpected(std::move(admission.error()));
     }
@@ -378,7 +380,6 @@ void Store::leave(Series& series) {
     if (--series.users != 0) return;
     if (series.followed != nullptr) marks_->release(series.followed);
     units_.release(series.memory);
-    memory_.release(series.counters, sizeof(transform::SaCounters));
 }
 
 } // namespace sallyport::store
