@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/state/units.hpp"
 
-#include <bpf/bpf.h>
-#include <linux/bpf.h>
 #include <openssl/rand.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
-#include <cerrno>
-#include <cstdio>
 #include <cstring>
+#include <utility>
 
 namespace sallyport::state {
 
@@ -33,24 +29,18 @@ constexpr std::size_t fingerprint_word = sequence::tag_word + 1;
 
 constexpr const char* remedy = "an empty one takes its place: manual SAs go on from their durable marks, others have to be made anew";
 
-/// FNV-1a over whole words, enough against damage; nobody but the gateway can write here.
-std::uint64_t checksum_of(const std::uint64_t* words, std::size_t count, const Instance& instance) {
-    std::uint64_t sum = 0xcbf2'9ce4'8422'2325;
-    const auto add = [&sum](std::uint64_t word) {
-        sum = (sum ^ word) * 0x0000'0100'0000'01b3;
-        sum ^= sum >> 29;
-    };
-    for (std::size_t i = 0; i < count; ++i) add(words[i]);
-    std::uint64_t halves[2];
-    std::memcpy(halves, instance.data(), sizeof halves);
-    add(halves[0]);
-    add(halves[1]);
-    return sum;
+/// Of a head unit: a head of another memory is none of ours.
+std::uint64_t checksum_of_head(const Unit& unit, const Instance& instance) {
+    std::array<std::uint64_t, 7> words{};
+    std::copy_n(unit.words.data() + sequence::tag_word, 5, words.data());
+    std::memcpy(&words[5], instance.data(), instance.size());
+    return checksum_of(words);
 }
 
-std::size_t octets_of(std::uint32_t count) {
-    const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-    return (count * sizeof(Unit) + page - 1) / page * page;
+std::uint64_t checksum_of_header(const Unit& unit) {
+    std::array<std::uint64_t, checksum_word + 2> words{};
+    std::copy_n(unit.words.data(), checksum_word, words.data());
+    return checksum_of(words);
 }
 
 std::uint64_t tag_of(Direction direction, std::uint32_t window) {
@@ -59,9 +49,9 @@ std::uint64_t tag_of(Direction direction, std::uint32_t window) {
 
 /// The window (0: outbound) and fingerprint of a head unit; false: it is none.
 bool read_head(const Unit& unit, const Instance& instance, std::uint32_t& window, Fingerprint& key) {
-    const std::uint64_t* tag = unit.words.data() + sequence::tag_word;
-    if (tag[0] >> 32 != head_magic || tag[5] != checksum_of(tag, 5, instance)) return false;
-    window = static_cast<std::uint32_t>(tag[0]);
+    const std::uint64_t tag = unit.words[sequence::tag_word];
+    if (tag >> 32 != head_magic || unit.words[checksum_word] != checksum_of_head(unit, instance)) return false;
+    window = static_cast<std::uint32_t>(tag);
     std::memcpy(key.data(), unit.words.data() + fingerprint_word, key.size());
     return true;
 }
@@ -69,83 +59,56 @@ bool read_head(const Unit& unit, const Instance& instance, std::uint32_t& window
 void write_head(Unit& unit, const Instance& instance, std::uint64_t tag, const Fingerprint& key) {
     unit.words[sequence::tag_word] = tag;
     std::memcpy(unit.words.data() + fingerprint_word, key.data(), key.size());
-    unit.words[checksum_word] = checksum_of(unit.words.data() + sequence::tag_word, 5, instance);
+    unit.words[checksum_word] = checksum_of_head(unit, instance);
 }
 
 Direction direction_of(std::uint32_t window) { return window == 0 ? Direction::outbound : Direction::inbound; }
 
-Unit* map_array(int map, std::uint32_t count) {
-    void* memory = mmap(nullptr, octets_of(count), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, map, 0);
-    return memory == MAP_FAILED ? nullptr : static_cast<Unit*>(memory);
-}
-
 } // namespace
 
-Units::~Units() { munmap(units_, octets_of(count_)); }
+Units::Units(PinnedArray array)
+    : array_(std::move(array)), units_(array_.units().data()), count_(static_cast<std::uint32_t>(array_.units().size())), taken_(count_) {}
 
 Result<std::unique_ptr<Units>> Units::anonymous(std::uint32_t units) {
-    void* memory = mmap(nullptr, octets_of(units), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) return std::unexpected(system_error(errno, "no memory for counters and windows"));
-    std::unique_ptr<Units> result(new Units(static_cast<Unit*>(memory), units));
+    auto memory = PinnedArray::anonymous(units);
+    if (!memory) return std::unexpected(std::move(memory.error()));
+    std::unique_ptr<Units> result(new Units(std::move(*memory)));
     result->write_header(nullptr);
     return result;
 }
 
 Result<std::unique_ptr<Units>> Units::pinned(const std::string& path, std::uint32_t least) {
-    const int map = bpf_obj_get(path.c_str());
-    if (map < 0) {
-        if (errno == ENOENT) return make_pinned(path, least);
-        return std::unexpected(system_error(errno, "cannot open the pinned memory of counters", path));
-    }
-    auto opened = open_pinned(path, map);
-    close(map); // the mapping keeps the array, and so does the pin
-    if (!opened) {
-        if (opened.error().code != ErrorCode::conflict) return opened;
+    auto array = PinnedArray::open(path);
+    if (!array && array.error().code != ErrorCode::missing && array.error().code != ErrorCode::conflict)
+        return std::unexpected(std::move(array.error()));
+    if (!array && array.error().code == ErrorCode::missing) return make_pinned(path, least);
+    std::optional<Error> refused;
+    std::unique_ptr<Units> before;
+    if (array) {
+        before.reset(new Units(std::move(*array)));
+        if (auto good = before->read_header(path); !good) refused = std::move(good.error());
+    } else
+        refused = std::move(array.error());
+    if (refused) {
+        refused->remedy = remedy;
         auto empty = make_pinned(path, least);
-        if (empty) (*empty)->refused_ = std::move(opened.error());
+        if (empty) (*empty)->refused_ = std::move(refused);
         return empty;
     }
-    const Units& before = **opened;
-    if (before.layout_ == layout_version && before.count_ >= least) return opened;
-    const std::uint32_t room = before.layout_ == layout_version ? before.used_ : 2 * before.used_;
-    return make_pinned(path, least + room, &before);
+    before->find_survivors();
+    if (before->layout_ == layout_version && before->count_ >= least) return before;
+    // A space grows by a unit at most, and has one at least.
+    return make_pinned(path, least + 2 * before->used_, before.get());
 }
 
-Result<std::unique_ptr<Units>> Units::open_pinned(const std::string& path, int map) {
-    bpf_map_info info{};
-    std::uint32_t size = sizeof info;
-    if (bpf_map_get_info_by_fd(map, &info, &size) != 0)
-        return std::unexpected(Error{ErrorCode::conflict, "what is pinned is no BPF map", path, remedy});
-    if (info.type != BPF_MAP_TYPE_ARRAY || info.value_size != sizeof(Unit) || (info.map_flags & BPF_F_MMAPABLE) == 0)
-        return std::unexpected(Error{ErrorCode::conflict, "what is pinned is no memory of counters of this release", path, remedy});
-    Unit* memory = map_array(map, info.max_entries);
-    if (memory == nullptr) return std::unexpected(system_error(errno, "cannot map the memory of counters", path));
-    std::unique_ptr<Units> result(new Units(memory, info.max_entries));
-    if (auto good = result->read_header(path); !good) return std::unexpected(good.error());
-    result->find_survivors();
-    return result;
-}
-
-/// Takes the place of what is pinned there at one instant, with all that `before` holds: killed at any moment, the one or the other is found.
+/// With all that `before` holds.
 Result<std::unique_ptr<Units>> Units::make_pinned(const std::string& path, std::uint32_t count, const Units* before) {
-    const bpf_map_create_opts options{.sz = sizeof(bpf_map_create_opts), .map_flags = BPF_F_MMAPABLE};
-    const int map = bpf_map_create(BPF_MAP_TYPE_ARRAY, map_name, sizeof(std::uint32_t), sizeof(Unit), count, &options);
-    if (map < 0)
-        return std::unexpected(system_error(errno, "cannot make the memory of counters (" + std::to_string(count) + " units)", path));
-    Unit* memory = map_array(map, count);
-    if (memory == nullptr) {
-        close(map);
-        return std::unexpected(system_error(errno, "cannot map the memory of counters", path));
-    }
-    std::unique_ptr<Units> result(new Units(memory, count));
+    auto array = PinnedArray::make(map_name, count);
+    if (!array) return std::unexpected(std::move(array.error()));
+    std::unique_ptr<Units> result(new Units(std::move(*array)));
     result->write_header(before != nullptr ? &before->instance_ : nullptr);
     if (before != nullptr) result->copy_survivors(*before);
-    const std::string next = path + "-next";
-    (void)unlink(next.c_str()); // of one that was killed at this
-    const bool pinned = bpf_obj_pin(map, next.c_str()) == 0 && rename(next.c_str(), path.c_str()) == 0;
-    const int failure = errno;
-    close(map);
-    if (!pinned) return std::unexpected(system_error(failure, "cannot pin the memory of counters", path));
+    if (auto pinned = result->array_.pin(path); !pinned) return std::unexpected(std::move(pinned.error()));
     return result;
 }
 
@@ -161,7 +124,7 @@ void Units::write_header(const Instance* instance) {
     words[version_word] = layout_version;
     words[count_word] = count_;
     std::memcpy(&words[instance_word], instance_.data(), instance_.size());
-    words[checksum_word] = checksum_of(words.data(), checksum_word, {});
+    words[checksum_word] = checksum_of_header(units_[0]);
     taken_[0] = true;
 }
 
@@ -172,9 +135,10 @@ Result<void> Units::read_header(const std::string& path) {
         return std::unexpected(Error{ErrorCode::conflict,
                                      "the memory of counters has layout " + std::to_string(layout_) + ", this release knows " +
                                          std::to_string(layout_version) + " and the one before",
-                                     path, remedy});
-    if (words[magic_word] != magic || words[count_word] != count_ || words[checksum_word] != checksum_of(words.data(), checksum_word, {}))
-        return std::unexpected(Error{ErrorCode::conflict, "the memory of counters is damaged", path, remedy});
+                                     path,
+                                     {}});
+    if (words[magic_word] != magic || words[count_word] != count_ || words[checksum_word] != checksum_of_header(units_[0]))
+        return std::unexpected(Error{ErrorCode::conflict, "the memory of counters is damaged", path, {}});
     std::memcpy(instance_.data(), &words[instance_word], instance_.size());
     taken_[0] = true;
     return {};

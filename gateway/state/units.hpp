@@ -7,6 +7,7 @@
 
 #include "gateway/sequence/space.hpp"
 #include "gateway/state/marks_file.hpp"
+#include "gateway/state/pinned_array.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -33,10 +34,6 @@ public:
     [[nodiscard]] static Result<std::unique_ptr<Units>> pinned(const std::string& path, std::uint32_t least);
     /// Memory of this process, for tests and benchmarks.
     [[nodiscard]] static Result<std::unique_ptr<Units>> anonymous(std::uint32_t units);
-    ~Units();
-    Units(const Units&) = delete;
-    Units& operator=(const Units&) = delete;
-
     /// Why what lay at the path was not adopted; nothing: it was, or there was nothing.
     [[nodiscard]] const std::optional<Error>& refused() const { return refused_; }
     [[nodiscard]] const Instance& instance() const { return instance_; }
@@ -53,8 +50,7 @@ public:
     void forget_survivors();
 
 private:
-    Units(sequence::Unit* units, std::uint32_t count) : units_(units), count_(count), taken_(count) {}
-    [[nodiscard]] static Result<std::unique_ptr<Units>> open_pinned(const std::string& path, int map);
+    explicit Units(PinnedArray array);
     [[nodiscard]] static Result<std::unique_ptr<Units>> make_pinned(const std::string& path, std::uint32_t count,
                                                                     const Units* before = nullptr);
     void write_header(const Instance* instance);
@@ -66,6 +62,7 @@ private:
     [[nodiscard]] std::uint32_t find_free(unsigned wanted) const; // 0: none
     void mark_taken(std::uint32_t first, unsigned units, bool taken);
 
+    PinnedArray array_;
     sequence::Unit* units_;
     std::uint32_t count_;
     std::uint32_t used_ = 1;
