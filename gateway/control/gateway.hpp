@@ -6,6 +6,7 @@
 #include "gateway/control/status.hpp"
 #include "gateway/sa/desired.hpp"
 #include "gateway/sa/error.hpp"
+#include "gateway/state/keeper.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -35,8 +36,9 @@ public:
 };
 
 struct Options {
-    bool ike_served = false; // somebody takes IKE messages
-    bool generic = false;    // XDP in generic mode only
+    bool ike_served = false;         // somebody takes IKE messages
+    bool generic = false;            // XDP in generic mode only
+    state::Keeper* keeper = nullptr; // keeps descriptors for the next process, and has those of the one before; null: nobody does
 };
 
 /// Threads: one, which also destroys it.

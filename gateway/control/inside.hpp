@@ -27,7 +27,7 @@
 namespace sallyport::control {
 
 struct Gateway::Inside final : route::MirrorListener {
-    Inside(Observer& told, const Options& given) : observer(told), options(given) {}
+    Inside(Observer& told, const Options& given) : observer(told), options(given), keeper(given.keeper ? *given.keeper : no_keeper) {}
     ~Inside() override;
 
     // The mirror's news.
@@ -63,6 +63,8 @@ struct Gateway::Inside final : route::MirrorListener {
 
     Observer& observer;
     Options options;
+    state::NoKeeper no_keeper;
+    state::Keeper& keeper;
     Desired desired; // without keys
     KeyPrints prints;
     std::map<SaName, Error> refused; // SAs that are wanted and not in use; apply() tries them again

@@ -4,7 +4,7 @@
 #include <net/if.h> // first: the kernel's headers then leave out what it has
 
 #include "gateway/port/frame.hpp"
-#include "gateway/xdp/descriptor.hpp"
+#include "gateway/state/descriptor.hpp"
 
 #include <algorithm>
 #include <cerrno>

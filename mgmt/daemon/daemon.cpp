@@ -109,13 +109,15 @@ bool Daemon::claim_run_directory() {
 }
 
 bool Daemon::start_gateway() {
-    auto started = control::Gateway::start(desired_, *this, {.ike_served = false, .generic = arguments_.generic});
+    auto started = control::Gateway::start(desired_, *this, {.ike_served = false, .generic = arguments_.generic, .keeper = &store_});
     wipe_keys(desired_);
     if (!started) {
         say(Event::start_failed, started.error());
         return false;
     }
     gateway_ = std::move(*started);
+    store_.forget_leftovers();
+    store_.settle(); // whatever happens from now on
     return true;
 }
 

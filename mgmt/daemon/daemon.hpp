@@ -5,6 +5,7 @@
 #include "gateway/control/gateway.hpp"
 #include "mgmt/config/config.hpp"
 #include "mgmt/control/server.hpp"
+#include "mgmt/daemon/descriptor_store.hpp"
 
 #include <cstdint>
 #include <map>
@@ -60,7 +61,8 @@ private:
     void look_at_numbers(const std::vector<control::SaStatus>& sas);
 
     Arguments arguments_;
-    Desired desired_; // without keys once the gateway has them
+    Desired desired_;       // without keys once the gateway has them
+    DescriptorStore store_; // outlives the gateway
     std::unique_ptr<control::Gateway> gateway_;
     std::unique_ptr<varlink::Server> server_;
     sd_event* loop_ = nullptr;
