@@ -19,7 +19,7 @@ namespace sallyport::store {
 
 namespace {
 
-constexpr std::size_t slot_size = 256; // octets
+constexpr std::size_t slot_size = 128; // octets
 constexpr std::uint64_t magic = 0x5341'4c4c'5953'4153; // "SALLYSAS"
 constexpr std::uint64_t layout_version = 1;
 constexpr std::uint64_t never = ~std::uint64_t{0}; // transaction that no record lives to see
@@ -87,8 +87,8 @@ struct SecretTable::RecordHead {
     std::uint64_t born; // 0: no record begins here; never: its octets are being written
     std::uint64_t dies; // 0: it stays
     std::uint32_t size; // octets behind this head
-    std::uint32_t version;
-    std::uint64_t checksum; // of birth, size, version and octets
+    std::uint32_t tag;
+    std::uint64_t checksum; // of birth, size, tag and octets
     std::uint64_t zero;
 
     [[nodiscard]] std::uint32_t slots() const {
@@ -99,7 +99,7 @@ struct SecretTable::RecordHead {
         return {reinterpret_cast<std::uint8_t*>(this) + sizeof(RecordHead), slots() * slot_size - sizeof(RecordHead)};
     }
     [[nodiscard]] std::uint64_t sum(std::uint64_t birth) {
-        const std::uint64_t words[] = {birth, std::uint64_t{version} << 32 | size, store::checksum(body())};
+        const std::uint64_t words[] = {birth, std::uint64_t{tag} << 32 | size, store::checksum(body())};
         return state::checksum_of(words);
     }
 };
@@ -228,7 +228,7 @@ std::vector<SecretTable::Record> SecretTable::records() const {
 
 std::span<const std::uint8_t> SecretTable::octets(Record record) const { return at(record).body().first(at(record).size); }
 
-std::uint32_t SecretTable::version(Record record) const { return at(record).version; }
+std::uint32_t SecretTable::tag(Record record) const { return at(record).tag; }
 
 /// The shortest free run that is long enough, else slots that were never used; 0: none.
 SecretTable::Record SecretTable::take_free(std::uint32_t slots) {
@@ -243,14 +243,14 @@ SecretTable::Record SecretTable::take_free(std::uint32_t slots) {
     return used + slots <= head().slots ? static_cast<Record>(used) : 0;
 }
 
-Result<SecretTable::Staged> SecretTable::stage(std::size_t size, std::uint32_t version) {
+Result<SecretTable::Staged> SecretTable::stage(std::size_t size, std::uint32_t tag) {
     const auto wanted = static_cast<std::uint32_t>((sizeof(RecordHead) + size + slot_size - 1) / slot_size);
     const Record slot = take_free(wanted);
     if (slot == 0)
         return std::unexpected(Error{ErrorCode::exhausted, "the SA table is full", {}, "remove SAs that are not needed any more"});
     // Every slot that a record lies in is behind a head that says so, at every instant.
     RecordHead& record = at(slot);
-    record = {.born = 0, .dies = 0, .size = static_cast<std::uint32_t>(size), .version = version, .checksum = 0, .zero = 0};
+    record = {.born = 0, .dies = 0, .size = static_cast<std::uint32_t>(size), .tag = tag, .checksum = 0, .zero = 0};
     store(record.born, never);
     if (slot == head().used) store(head().used, slot + wanted);
     coming_.push_back(slot);

@@ -3,9 +3,9 @@
 // reach even for the rest of the kernel. Whoever keeps its descriptor keeps the records. Where the kernel does not allow it: a memfd that is
 // locked and left out of core dumps while we have it mapped.
 //
-// Layout 1: slots of 256 octets. The first is the head: magic, layout, slots, their checksum; the number of the last transaction in force;
+// Layout 1: slots of 128 octets. The first is the head: magic, layout, slots, their checksum; the number of the last transaction in force;
 // how many slots were ever used. A record lies in as many slots as it needs, behind 40 octets of its own: the transactions that it was born
-// and dies with, size, version, checksum. It is in force from the instant on at which the head names its birth, to that at which the head
+// and dies with, size, tag, checksum. It is in force from the instant on at which the head names its birth, to that at which the head
 // names its death: so a transaction of many records is in force as a whole or not at all, whenever the process is killed.
 #pragma once
 
@@ -42,15 +42,15 @@ public:
     /// Records in force.
     [[nodiscard]] std::vector<Record> records() const;
     [[nodiscard]] std::span<const std::uint8_t> octets(Record record) const;
-    [[nodiscard]] std::uint32_t version(Record record) const; // as it was staged
+    [[nodiscard]] std::uint32_t tag(Record record) const; // as it was staged
 
     // A transaction: what is staged comes into force with commit(), all of it at one instant, or goes with roll_back().
-    /// A new record: room of `size` octets, zeros, to be filled before commit(). Error exhausted.
+    /// A new record: room of `size` octets, zeros, to be filled before commit(). `tag` says what it is to who reads it. Error exhausted.
     struct Staged {
         Record record = 0;
         std::span<std::uint8_t> octets; // aligned to 8
     };
-    [[nodiscard]] Result<Staged> stage(std::size_t size, std::uint32_t version);
+    [[nodiscard]] Result<Staged> stage(std::size_t size, std::uint32_t tag);
     void stage_removal(Record record);
     void commit();
     void roll_back();

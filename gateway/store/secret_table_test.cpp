@@ -19,8 +19,8 @@ namespace {
 
 constexpr std::size_t small = std::size_t{1} << 20;
 
-Record stage(SecretTable& table, const std::string& text, std::uint32_t version = 1) {
-    const auto staged = table.stage(text.size(), version).value();
+Record stage(SecretTable& table, const std::string& text, std::uint32_t tag = 1) {
+    const auto staged = table.stage(text.size(), tag).value();
     std::memcpy(staged.octets.data(), text.data(), text.size());
     return staged.record;
 }
@@ -65,7 +65,7 @@ TEST(SecretTable, HoldsRecordsOfAnySizeForTheNextProcess) {
     table = again(std::move(table));
     ASSERT_TRUE(table);
     EXPECT_EQ(texts(*table), (Texts{"one", longer}));
-    EXPECT_EQ(table->version(two), 7U);
+    EXPECT_EQ(table->tag(two), 7U);
 }
 
 TEST(SecretTable, ATransactionIsInForceAsAWholeOrNotAtAll) {
@@ -99,7 +99,7 @@ TEST(SecretTable, WhatIsGoneIsWipedAndItsRoomIsUsedAgain) {
         table->commit();
     }
     EXPECT_TRUE(table->records().empty());
-    for (std::size_t i = 32; i < small / 8; ++i) ASSERT_EQ(words[i], 0U) << i;
+    for (std::size_t i = 16; i < small / 8; ++i) ASSERT_EQ(words[i], 0U) << i;
     EXPECT_LE(words[5], 10U) << "slots that were ever used";
     Texts all;
     while (auto staged = table->stage(1000, 1)) all.emplace_back();
@@ -110,7 +110,7 @@ TEST(SecretTable, WhatIsGoneIsWipedAndItsRoomIsUsedAgain) {
 }
 
 TEST(SecretTable, DamageOfAnyWordIsFoundOrHarmless) {
-    for (std::size_t word = 0; word < 3 * 32; ++word) {
+    for (std::size_t word = 0; word < 5 * 16; ++word) {
         auto table = SecretTable::make(small).value();
         (void)stage(*table, std::string(200, 'a'));
         (void)stage(*table, std::string(200, 'b'));
@@ -126,7 +126,7 @@ TEST(SecretTable, DamageOfAnyWordIsFoundOrHarmless) {
             continue;
         }
         // More transactions or slots than there were do no harm; what is behind the words of a head has no meaning.
-        EXPECT_TRUE((word >= 4 && word < 32) || word == 36 || word == 68) << word;
+        EXPECT_TRUE((word >= 4 && word < 16) || word == 20 || word == 52) << word;
         EXPECT_EQ((*next)->records().size(), 2U) << word;
     }
 }
