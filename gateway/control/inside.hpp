@@ -5,6 +5,7 @@
 #include "gateway/control/difference.hpp"
 #include "gateway/control/gateway.hpp"
 #include "gateway/control/threads.hpp"
+#include "gateway/exception/neighbours.hpp"
 #include "gateway/exception/stage.hpp"
 #include "gateway/port/chunks.hpp"
 #include "gateway/route/mirror.hpp"
@@ -92,6 +93,7 @@ struct Gateway::Inside final : route::MirrorListener {
     std::unique_ptr<tables::Published<tables::Dummies>> dummies;
     std::unique_ptr<route::NeighbourAsker> neighbour_asker;
     std::unique_ptr<exception::Asker> asker;
+    std::unique_ptr<exception::Neighbours> neighbours;
     std::unique_ptr<exception::Stage> stage;
     std::vector<std::unique_ptr<worker::Worker>> workers;
     Threads threads;

@@ -156,7 +156,9 @@ Result<void> Gateway::Inside::start_threads() {
     if (!opened) return std::unexpected(std::move(opened.error()));
     neighbour_asker = std::move(*opened);
     asker = std::make_unique<KernelAsker>(*neighbour_asker);
-    stage = std::make_unique<exception::Stage>(*depot, *fib, *asker);
+    stage = std::make_unique<exception::Stage>(*depot);
+    neighbours = std::make_unique<exception::Neighbours>(*fib, *asker);
+    stage->serve(Errand::neighbour, *neighbours);
 
     const worker::Surroundings around{.depot = *depot,
                                       .sad = *sad,

@@ -122,8 +122,8 @@ Counters Gateway::counters() const {
     }
     const exception::StageCounters stage = in.stage->counters();
     for (std::size_t i = 0; i < drop_reason_count; ++i) result.drops[i] += stage.dropped[i];
-    result.waited = stage.waited;
-    result.waiting = stage.waiting;
+    result.waited = stage.returned;
+    result.waiting = stage.held;
     return result;
 }
 

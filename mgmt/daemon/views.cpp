@@ -181,14 +181,15 @@ std::vector<PolicyView> view_of(const std::vector<control::PolicyStatus>& polici
 }
 
 std::vector<CounterView> view_of(const control::Counters& counters) {
-    std::vector<CounterView> result{packets("sealed", counters.sealed, "packets sealed and sent into tunnels"),
-                                    packets("opened", counters.opened, "packets that came out of tunnels"),
-                                    packets("bypassed", counters.bypassed, "packets forwarded in clear, as a bypass policy says"),
-                                    packets("dummies", counters.dummies, "dummy packets sent"),
-                                    packets("handed_over", counters.handed_over, "frames given to the worker that owns their SA"),
-                                    packets("to_exceptions", counters.to_exceptions, "frames given to the exception stage"),
-                                    packets("waited", counters.waited, "frames that waited for a link-layer address"),
-                                    packets("waiting", counters.waiting, "frames that wait for one now")};
+    std::vector<CounterView> result{
+        packets("sealed", counters.sealed, "packets sealed and sent into tunnels"),
+        packets("opened", counters.opened, "packets that came out of tunnels"),
+        packets("bypassed", counters.bypassed, "packets forwarded in clear, as a bypass policy says"),
+        packets("dummies", counters.dummies, "dummy packets sent"),
+        packets("handed_over", counters.handed_over, "frames given to the worker that owns their SA"),
+        packets("to_exceptions", counters.to_exceptions, "frames given to the exception stage"),
+        packets("waited", counters.waited, "frames that came back from the exception stage, as after waiting for a link-layer address"),
+        packets("waiting", counters.waiting, "frames that the exception stage holds now")};
     for (std::size_t i = 1; i < drop_reasons.size(); ++i)
         result.push_back({"drop", "", std::string(drop_reasons[i].name), counters.drops[i], std::string(drop_reasons[i].meaning),
                           std::string(drop_reasons[i].remedy)});
