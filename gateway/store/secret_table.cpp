@@ -207,7 +207,7 @@ bool SecretTable::read_record(std::uint32_t slot) {
 /// What was ever used; where the head does not say it, what there is. The kernel itself clears what is left of a memfd_secret.
 void SecretTable::wipe_all() {
     const std::uint64_t used = head().used * slot_size;
-    if (head().magic == magic && used <= size_ && used >= slot_size) return explicit_bzero(memory_, used);
+    if (used >= slot_size && used <= size_) return explicit_bzero(memory_, used);
     for (off_t from = 0; (from = lseek(descriptor_, from, SEEK_DATA)) >= 0;) {
         const off_t to = lseek(descriptor_, from, SEEK_HOLE);
         explicit_bzero(memory_ + from, static_cast<std::size_t>(to - from));
