@@ -90,13 +90,13 @@ Result<void> Gateway::Inside::start(Desired wanted) {
     if (!opened) return std::unexpected(std::move(opened.error()));
     mirror = std::move(*opened);
     if (auto done = open_maps(); !done) return done;
-    auto up = xdp::Ports::start(desired, std::move(*maps), {.ike_served = options.ike_served, .generic = options.generic});
+    auto up = xdp::Ports::start(desired, std::move(*maps), {.ike_served = options.ike_served, .generic = options.generic, .keeper = &keeper});
     maps.reset();
     if (!up) return std::unexpected(std::move(up.error()));
     ports = std::move(*up);
     for (std::string& sentence : ports->notes()) note(Level::information, std::move(sentence));
 
-    depot = std::make_unique<Depot>(ports->memory());
+    depot = std::make_unique<Depot>(ports->memory(), ports->free_chunks());
     store = std::make_unique<store::Store>(*units, marks.get(), ports->queues());
     sad = std::make_unique<tables::Sad>(audience);
     spd = std::make_unique<tables::Published<tables::Spd>>(std::make_unique<const tables::Spd>());

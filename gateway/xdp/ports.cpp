@@ -27,8 +27,9 @@ unsigned queues_of(const Settings& settings, const std::vector<Device>& devices)
 
 std::string pin_directory(const Settings& settings) { return settings.run_directory + "/bpf"; }
 
-Ports::Ports(SharedMaps maps, std::vector<PortProgram> programs, Umem umem, Sockets sockets)
-    : maps_(std::move(maps)), programs_(std::move(programs)), umem_(std::move(umem)), sockets_(std::move(sockets)) {}
+Ports::Ports(SharedMaps maps, std::vector<PortProgram> programs, Taken taken)
+    : maps_(std::move(maps)), programs_(std::move(programs)), umem_(std::move(taken.umem)), sockets_(std::move(taken.sockets)),
+      notes_(std::move(taken.notes)) {}
 
 Result<std::unique_ptr<Ports>> Ports::start(const Desired& desired, SharedMaps maps, const PortsOptions& options) {
     std::vector<Device> devices;
@@ -53,11 +54,10 @@ Result<std::unique_ptr<Ports>> Ports::start(const Desired& desired, SharedMaps m
         if (!program) return std::unexpected(program.error());
         programs.push_back(std::move(*program));
     }
-    auto umem = Umem::create(desired.settings.frames);
-    if (!umem) return std::unexpected(umem.error());
-    auto sockets = Sockets::open(*umem, programs, queues);
-    if (!sockets) return std::unexpected(sockets.error());
-    return std::unique_ptr<Ports>(new Ports(std::move(maps), std::move(programs), std::move(*umem), std::move(*sockets)));
+    state::NoKeeper nobody;
+    auto taken = adopt_or_open(options.keeper ? *options.keeper : nobody, programs, queues, desired.settings.frames);
+    if (!taken) return std::unexpected(taken.error());
+    return std::unique_ptr<Ports>(new Ports(std::move(maps), std::move(programs), std::move(*taken)));
 }
 
 Result<void> Ports::close_anew(const Desired& desired, std::size_t port, const SharedMaps& maps, const PortsOptions& options) {
@@ -71,7 +71,7 @@ Result<void> Ports::close_anew(const Desired& desired, std::size_t port, const S
 }
 
 std::vector<std::string> Ports::notes() const {
-    std::vector<std::string> all;
+    std::vector<std::string> all = notes_;
     for (const auto& program : programs_) all.insert(all.end(), program.notes().begin(), program.notes().end());
     return all;
 }

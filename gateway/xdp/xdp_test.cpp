@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Ports on real veth pairs, in namespaces of this process's own: black0 - wan0 and red0 - lan0; the test is the stations at wan0 and lan0.
 #include "bpf/fixture.hpp"
+#include "gateway/state/memory_keeper.hpp"
+#include "gateway/xdp/inventory.hpp"
 #include "gateway/xdp/pins.hpp"
 #include "gateway/xdp/ports.hpp"
 #include "gateway/xdp/rig.hpp"
@@ -83,7 +85,9 @@ class XdpPorts : public testing::Test {
 protected:
     void SetUp() override { make_wires(1); }
     void TearDown() override {
+        chunks_.reset();
         ports_.reset();
+        keeper_.kept.clear();
         auto detached = detach(pins);
         EXPECT_TRUE(detached) << to_string(detached.error());
         shell("for device in black0 red0 bridge0; do /bin/ip link del $device 2>/dev/null; done; true");
@@ -102,8 +106,8 @@ protected:
     }
 
     void start(const Desired& desired = two_ports()) {
-        ports_ = must(Ports::start(desired, filled_maps(), {}));
-        depot_ = std::make_unique<Depot>(ports_->memory());
+        ports_ = must(Ports::start(desired, filled_maps(), {.keeper = &keeper_}));
+        depot_ = std::make_unique<Depot>(ports_->memory(), ports_->free_chunks());
         chunks_ = std::make_unique<Chunks>(*depot_, 256);
         refill();
     }
@@ -137,6 +141,7 @@ protected:
         EXPECT_EQ(sum, ports_->memory().count);
     }
 
+    state::MemoryKeeper keeper_; // of this process only: what a killed child left is gone
     std::unique_ptr<Ports> ports_;
     std::unique_ptr<Depot> depot_;
     std::unique_ptr<Chunks> chunks_;
