@@ -13,8 +13,6 @@ auto fields(const SaSpec& sa) {
                     sa.window, sa.dscp, sa.dscp_value, sa.df, sa.hop_limit, sa.mtu, sa.dummies_per_second, sa.owner, sa.manual);
 }
 
-bool same(const SaSpec& a, const SaSpec& b) { return fields(a) == fields(b) && a.selectors == b.selectors; }
-
 auto fields(const Settings& s) { return std::tie(s.cores, s.queues, s.spin, s.frames, s.run_directory, s.state_directory); }
 
 auto rates(const IkeLimits& l) {
@@ -27,6 +25,8 @@ bool same_place(const PortSpec& a, const PortSpec& b) {
 }
 
 } // namespace
+
+bool same(const SaSpec& a, const SaSpec& b) { return fields(a) == fields(b) && a.selectors == b.selectors; }
 
 KeyPrints take_keys(std::vector<SaSpec>& sas) {
     KeyPrints result;

@@ -4,22 +4,25 @@
 
 #include "gateway/sa/desired.hpp"
 #include "gateway/state/marks_file.hpp"
+#include "gateway/store/store.hpp"
 
 #include <map>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace sallyport::control {
 
-using SaName = std::pair<std::string, Direction>;
+using store::SaName;
 using KeyPrints = std::map<SaName, state::Fingerprint>; // of the keys in use, which themselves are not kept
 
 struct SaDifference {
     std::vector<SaSpec> install, update; // with their keys
     std::vector<SaName> remove;
 };
+
+/// All but the keys.
+[[nodiscard]] bool same(const SaSpec& a, const SaSpec& b);
 
 /// Takes the keys out of the specifications (wipes them there) and gives their fingerprints.
 [[nodiscard]] KeyPrints take_keys(std::vector<SaSpec>& sas);

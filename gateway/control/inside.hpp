@@ -9,8 +9,11 @@
 #include "gateway/exception/stage.hpp"
 #include "gateway/port/chunks.hpp"
 #include "gateway/route/mirror.hpp"
+#include "gateway/state/known_keys.hpp"
 #include "gateway/state/marks.hpp"
 #include "gateway/state/units.hpp"
+#include "gateway/store/sa_records.hpp"
+#include "gateway/store/secret_table.hpp"
 #include "gateway/store/store.hpp"
 #include "gateway/tables/dummies.hpp"
 #include "gateway/tables/published.hpp"
@@ -44,6 +47,10 @@ struct Gateway::Inside final : route::MirrorListener {
     Result<void> start_threads();
     std::vector<worker::PortOfWorker> ports_of(unsigned queue);
     void stop_threads();
+
+    // adopt.cpp
+    Result<std::vector<store::Left>> take_table();
+    void adopt(std::vector<store::Left> left, std::vector<SaSpec>& wanted);
 
     // apply.cpp
     void install_one_by_one(const std::vector<SaSpec>& sas);
@@ -80,7 +87,9 @@ struct Gateway::Inside final : route::MirrorListener {
 
     // In the order in which they come to be; each stands on those before it.
     std::unique_ptr<state::Units> units;
+    std::unique_ptr<state::KnownKeys> known;
     std::unique_ptr<state::Marks> marks;
+    std::unique_ptr<store::SecretTable> table;
     tables::Audience audience;
     std::unique_ptr<tables::Published<route::Fib>> fib;
     std::unique_ptr<route::Mirror> mirror;

@@ -86,6 +86,8 @@ Result<void> Gateway::Inside::start(Desired wanted) {
     told_down.assign(desired.ports.size(), false);
 
     if (auto done = open_state(); !done) return done;
+    auto left = take_table();
+    if (!left) return std::unexpected(std::move(left.error()));
     auto opened = route::Mirror::open(desired.vpns, desired.ports, *this);
     if (!opened) return std::unexpected(std::move(opened.error()));
     mirror = std::move(*opened);
@@ -97,10 +99,12 @@ Result<void> Gateway::Inside::start(Desired wanted) {
     for (std::string& sentence : ports->notes()) note(Level::information, std::move(sentence));
 
     depot = std::make_unique<Depot>(ports->memory(), ports->free_chunks());
-    store = std::make_unique<store::Store>(*units, marks.get(), ports->queues());
+    store = std::make_unique<store::Store>(*units, marks.get(), ports->queues(),
+                                           store::Lasting{.known = known.get(), .table = table.get()});
     sad = std::make_unique<tables::Sad>(audience);
     spd = std::make_unique<tables::Published<tables::Spd>>(std::make_unique<const tables::Spd>());
     dummies = std::make_unique<tables::Published<tables::Dummies>>(std::make_unique<const tables::Dummies>());
+    adopt(std::move(*left), sas);
     install_one_by_one(sas);
     units->forget_survivors();
     auto policies = build_spd(desired.policies);
@@ -122,6 +126,11 @@ Result<void> Gateway::Inside::open_state() {
     auto opened = state::Units::pinned(directory + "/numbers-and-windows", store::Store::units_for(desired.sas));
     if (!opened) return std::unexpected(std::move(opened.error()));
     units = std::move(*opened);
+    auto keys = state::KnownKeys::pinned(directory + "/known-keys");
+    if (!keys) return std::unexpected(std::move(keys.error()));
+    known = std::move(*keys);
+    for (const auto* why : {&units->refused(), &known->refused()})
+        if (*why) note(Level::error, **why);
     marks = state::Marks::open(desired.settings.state_directory, units->instance());
     marks->set_grace_period([] { rcu::synchronize(); });
     return {};

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/state/known_keys.hpp"
 
+#include "gateway/state/checksum.hpp"
+
 #include <algorithm>
 #include <atomic>
 #include <cstring>

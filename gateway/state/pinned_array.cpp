@@ -22,15 +22,6 @@ std::size_t octets_of(std::size_t count) {
 
 } // namespace
 
-std::uint64_t checksum_of(std::span<const std::uint64_t> words) {
-    std::uint64_t sum = 0xcbf2'9ce4'8422'2325;
-    for (const std::uint64_t word : words) {
-        sum = (sum ^ word) * 0x0000'0100'0000'01b3;
-        sum ^= sum >> 29;
-    }
-    return sum;
-}
-
 PinnedArray& PinnedArray::operator=(PinnedArray&& other) noexcept {
     if (this == &other) return *this;
     unmap();

@@ -13,9 +13,6 @@
 
 namespace sallyport::state {
 
-/// FNV-1a over whole words, enough against damage of what nobody but the gateway can write.
-[[nodiscard]] std::uint64_t checksum_of(std::span<const std::uint64_t> words);
-
 /// Threads: one at a time; the units themselves belong to whoever was given them.
 class PinnedArray {
 public:

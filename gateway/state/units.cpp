@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/state/units.hpp"
 
+#include "gateway/state/checksum.hpp"
+
 #include <openssl/rand.h>
 
 #include <algorithm>

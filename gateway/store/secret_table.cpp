@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/store/secret_table.hpp"
 
-#include "gateway/state/pinned_array.hpp"
+#include "gateway/state/checksum.hpp"
 
 #include <fcntl.h>
 #include <linux/memfd.h>
@@ -37,23 +37,21 @@ void store(std::uint64_t& word, std::uint64_t value) {
     in_order();
 }
 
-bool make_secret(std::size_t size, int& descriptor) {
-    descriptor = static_cast<int>(syscall(SYS_memfd_secret, O_CLOEXEC));
-    if (descriptor < 0) return false;
-    if (ftruncate(descriptor, static_cast<off_t>(size)) == 0) return true;
-    close(std::exchange(descriptor, -1));
-    return false;
+/// None: this kernel has no such thing, or does not allow it.
+Descriptor make_secret(std::size_t size) {
+    Descriptor descriptor(static_cast<int>(syscall(SYS_memfd_secret, O_CLOEXEC)));
+    if (!descriptor || ftruncate(descriptor.get(), static_cast<off_t>(size)) != 0) return {};
+    return descriptor;
 }
 
-int make_plain(std::size_t size) {
-    int descriptor = memfd_create("sallyport-sas", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
-    if (descriptor < 0 && errno == EINVAL) descriptor = memfd_create("sallyport-sas", MFD_CLOEXEC | MFD_ALLOW_SEALING); // before Linux 6.3
-    if (descriptor < 0) return -1;
-    if (ftruncate(descriptor, static_cast<off_t>(size)) == 0 &&
-        fcntl(descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
-        return descriptor;
-    close(descriptor);
-    return -1;
+Descriptor make_plain(std::size_t size) {
+    Descriptor descriptor(memfd_create("sallyport-sas", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL));
+    if (!descriptor && errno == EINVAL) // before Linux 6.3
+        descriptor = Descriptor(memfd_create("sallyport-sas", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    if (!descriptor || ftruncate(descriptor.get(), static_cast<off_t>(size)) != 0 ||
+        fcntl(descriptor.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
+        return {};
+    return descriptor;
 }
 
 /// Null: no memory, or it may not be locked. `secret`: found out by the seals, which a memfd_secret has not.
@@ -104,53 +102,43 @@ struct SecretTable::RecordHead {
     }
 };
 
-SecretTable::SecretTable(int descriptor, std::uint8_t* memory, std::size_t size, bool secret)
-    : descriptor_(descriptor), memory_(memory), size_(size), secret_(secret) {}
+SecretTable::SecretTable(Descriptor descriptor, std::uint8_t* memory, std::size_t size, bool secret)
+    : descriptor_(std::move(descriptor)), memory_(memory), size_(size), secret_(secret) {}
 
-SecretTable::~SecretTable() {
-    munmap(memory_, size_);
-    close(descriptor_);
-}
+SecretTable::~SecretTable() { munmap(memory_, size_); }
 
 SecretTable::Head& SecretTable::head() const { return *reinterpret_cast<Head*>(memory_); }
 
 SecretTable::RecordHead& SecretTable::at(Record record) const { return *reinterpret_cast<RecordHead*>(memory_ + record * slot_size); }
 
 Result<std::unique_ptr<SecretTable>> SecretTable::make(std::size_t octets) {
-    int descriptor = -1;
     bool secret = false;
-    std::uint8_t* memory = make_secret(octets, descriptor) ? map(descriptor, octets, secret) : nullptr;
+    Descriptor descriptor = make_secret(octets);
+    std::uint8_t* memory = descriptor ? map(descriptor.get(), octets, secret) : nullptr;
     if (memory == nullptr) {
-        if (descriptor >= 0) close(descriptor);
         descriptor = make_plain(octets);
-        if (descriptor >= 0) memory = map(descriptor, octets, secret);
+        memory = descriptor ? map(descriptor.get(), octets, secret) : nullptr;
     }
-    if (memory == nullptr) {
-        const int failure = errno;
-        if (descriptor >= 0) close(descriptor);
-        return std::unexpected(system_error(failure, "no locked memory for the SA table", {},
+    if (memory == nullptr)
+        return std::unexpected(system_error(errno, "no locked memory for the SA table", {},
                                             "give the gateway CAP_IPC_LOCK, or raise its limit of locked memory"));
-    }
-    std::unique_ptr<SecretTable> table(new SecretTable(descriptor, memory, octets, secret));
+    std::unique_ptr<SecretTable> table(new SecretTable(std::move(descriptor), memory, octets, secret));
     Head& head = table->head();
     head = {.magic = magic, .layout = layout_version, .slots = octets / slot_size, .checksum = 0, .committed = 1, .used = 1};
     head.checksum = checksum({memory, offsetof(Head, checksum)});
     return table;
 }
 
-Result<std::unique_ptr<SecretTable>> SecretTable::adopt(int descriptor) {
+Result<std::unique_ptr<SecretTable>> SecretTable::adopt(Descriptor descriptor) {
     struct stat status{};
-    const bool good = fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode) && status.st_size >= off_t{slot_size};
+    const bool good = fstat(descriptor.get(), &status) == 0 && S_ISREG(status.st_mode) && status.st_size >= off_t{slot_size};
     const auto size = static_cast<std::size_t>(status.st_size);
     bool secret = false;
-    std::uint8_t* memory = good ? map(descriptor, size, secret) : nullptr;
-    if (memory == nullptr) {
-        close(descriptor);
-        return std::unexpected(refusal("what was kept is no memory that could be mapped and locked"));
-    }
-    std::unique_ptr<SecretTable> table(new SecretTable(descriptor, memory, size, secret));
+    std::uint8_t* memory = good ? map(descriptor.get(), size, secret) : nullptr;
+    if (memory == nullptr) return std::unexpected(refusal("what was kept is no memory that could be mapped and locked"));
+    std::unique_ptr<SecretTable> table(new SecretTable(std::move(descriptor), memory, size, secret));
     if (auto read = table->read(); !read) {
-        table->wipe_all();
+        table->wipe();
         return std::unexpected(std::move(read.error()));
     }
     return table;
@@ -205,11 +193,11 @@ bool SecretTable::read_record(std::uint32_t slot) {
 }
 
 /// What was ever used; where the head does not say it, what there is. The kernel itself clears what is left of a memfd_secret.
-void SecretTable::wipe_all() {
+void SecretTable::wipe() {
     const std::uint64_t used = head().used * slot_size;
     if (used >= slot_size && used <= size_) return explicit_bzero(memory_, used);
-    for (off_t from = 0; (from = lseek(descriptor_, from, SEEK_DATA)) >= 0;) {
-        const off_t to = lseek(descriptor_, from, SEEK_HOLE);
+    for (off_t from = 0; (from = lseek(descriptor_.get(), from, SEEK_DATA)) >= 0;) {
+        const off_t to = lseek(descriptor_.get(), from, SEEK_HOLE);
         explicit_bzero(memory_ + from, static_cast<std::size_t>(to - from));
         from = to;
     }

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "gateway/sa/error.hpp"
+#include "gateway/state/descriptor.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -27,15 +28,15 @@ public:
 
     /// An empty one of at most `octets`, of which memory is taken as records come.
     [[nodiscard]] static Result<std::unique_ptr<SecretTable>> make(std::size_t octets = default_size);
-    /// What an earlier process left; takes the descriptor, also where it fails. Error conflict: it is damaged, cut, or of a layout that
+    /// What an earlier process left. Error conflict: it is damaged, cut, or of a layout that
     /// this release does not know; then all of it is wiped.
-    [[nodiscard]] static Result<std::unique_ptr<SecretTable>> adopt(int descriptor);
+    [[nodiscard]] static Result<std::unique_ptr<SecretTable>> adopt(Descriptor descriptor);
     ~SecretTable(); // the records stay, for whoever has the descriptor
     SecretTable(const SecretTable&) = delete;
     SecretTable& operator=(const SecretTable&) = delete;
 
     /// For the keeper of descriptors; it stays ours.
-    [[nodiscard]] int descriptor() const { return descriptor_; }
+    [[nodiscard]] int descriptor() const { return descriptor_.get(); }
     /// It is a memfd_secret.
     [[nodiscard]] bool secret() const { return secret_; }
 
@@ -54,22 +55,23 @@ public:
     void stage_removal(Record record);
     void commit();
     void roll_back();
+    /// Nothing of it is left, for nobody; it is of no use afterwards.
+    void wipe();
 
     static constexpr std::size_t default_size = std::size_t{512} << 20; // a million SAs
 
 private:
     struct Head;
     struct RecordHead;
-    SecretTable(int descriptor, std::uint8_t* memory, std::size_t size, bool secret);
+    SecretTable(Descriptor descriptor, std::uint8_t* memory, std::size_t size, bool secret);
     [[nodiscard]] Result<void> read();
     [[nodiscard]] bool read_record(std::uint32_t slot);
-    void wipe_all();
     void wipe(Record record);
     [[nodiscard]] Head& head() const;
     [[nodiscard]] RecordHead& at(Record record) const;
     [[nodiscard]] Record take_free(std::uint32_t slots);
 
-    int descriptor_;
+    Descriptor descriptor_;
     std::uint8_t* memory_;
     std::size_t size_;
     bool secret_;

@@ -38,9 +38,9 @@ std::vector<std::string> texts(const SecretTable& table) {
 
 /// As the next process gets it.
 std::unique_ptr<SecretTable> again(std::unique_ptr<SecretTable> table) {
-    const int descriptor = dup(table->descriptor());
+    Descriptor descriptor(dup(table->descriptor()));
     table.reset();
-    auto next = SecretTable::adopt(descriptor);
+    auto next = SecretTable::adopt(std::move(descriptor));
     return next ? std::move(*next) : nullptr;
 }
 
@@ -117,9 +117,9 @@ TEST(SecretTable, DamageOfAnyWordIsFoundOrHarmless) {
         table->commit();
         std::uint64_t* words = words_of(*table);
         words[word] ^= std::uint64_t{1} << (word % 64);
-        const int descriptor = dup(table->descriptor());
+        Descriptor descriptor(dup(table->descriptor()));
         table.reset();
-        const auto next = SecretTable::adopt(descriptor);
+        const auto next = SecretTable::adopt(std::move(descriptor));
         if (!next) {
             EXPECT_EQ(next.error().code, ErrorCode::conflict);
             EXPECT_EQ(words[33], 0U) << "what was refused is wiped";
@@ -137,18 +137,18 @@ TEST(SecretTable, OfAnotherLayoutOrSizeIsRefused) {
         std::uint64_t* words = words_of(*table);
         words[cut ? 2 : 1] += 1;
         words[3] = 0;
-        const int descriptor = dup(table->descriptor());
+        Descriptor descriptor(dup(table->descriptor()));
         table.reset();
-        const auto next = SecretTable::adopt(descriptor);
+        const auto next = SecretTable::adopt(std::move(descriptor));
         ASSERT_FALSE(next);
         EXPECT_EQ(next.error().code, ErrorCode::conflict);
     }
     int ends[2];
     ASSERT_EQ(pipe(ends), 0);
-    EXPECT_FALSE(SecretTable::adopt(ends[0])) << "something else was kept";
+    EXPECT_FALSE(SecretTable::adopt(Descriptor(ends[0]))) << "something else was kept";
     close(ends[1]);
     const int empty = memfd_create("empty", 0);
-    EXPECT_FALSE(SecretTable::adopt(empty));
+    EXPECT_FALSE(SecretTable::adopt(Descriptor(empty)));
 }
 
 // A process that keeps replacing pairs of records in one transaction each dies at any instant: both halves of a pair are always equal.
@@ -159,12 +159,12 @@ TEST(SecretTable, KilledAtAnyInstantNoRecordIsTornAndNoTransactionHalf) {
     table->commit();
     unsigned moved = 0;
     for (int round = 0; round < 100; ++round) {
-        const int descriptor = dup(table->descriptor());
+        Descriptor descriptor(dup(table->descriptor()));
         table.reset();
         const pid_t child = fork();
         ASSERT_GE(child, 0);
         if (child == 0) {
-            auto mine = SecretTable::adopt(descriptor).value();
+            auto mine = SecretTable::adopt(std::move(descriptor)).value();
             for (char letter = 'a';; letter = letter == 'z' ? 'a' : static_cast<char>(letter + 1)) {
                 const auto before = mine->records();
                 for (const Record record : before) {
@@ -177,7 +177,7 @@ TEST(SecretTable, KilledAtAnyInstantNoRecordIsTornAndNoTransactionHalf) {
         usleep(static_cast<useconds_t>(200 + random() % 2000));
         kill(child, SIGKILL);
         waitpid(child, nullptr, 0);
-        auto next = SecretTable::adopt(descriptor);
+        auto next = SecretTable::adopt(std::move(descriptor));
         ASSERT_TRUE(next) << to_string(next.error());
         table = std::move(*next);
         const Texts both = texts(*table);

@@ -77,10 +77,10 @@ struct SaName {
 
 /// All of it happens or nothing.
 struct Transaction {
-    std::vector<Left> adopt;     // of names that are not there: each goes on with the numbers that it had
     std::vector<SaSpec> install; // of names that are not there
     std::vector<SaSpec> update;  // of names that are there; under the same key the series of numbers goes on
     std::vector<SaName> remove;
+    std::vector<Left> adopt{}; // of names that are not there: each goes on with the numbers that it had
 };
 
 struct Applied {
