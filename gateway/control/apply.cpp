@@ -31,7 +31,11 @@ bool same_table(const VpnSpec& a, const VpnSpec& b) { return a.number == b.numbe
 
 } // namespace
 
-Result<void> Gateway::apply(Desired desired) { return inside_->apply(std::move(desired)); }
+Result<void> Gateway::apply(Desired desired) {
+    Result<void> applied = inside_->apply(std::move(desired));
+    wipe_stack();
+    return applied;
+}
 
 /// Each for itself, so that one that is refused does not hinder the others.
 void Gateway::Inside::install_one_by_one(const std::vector<SaSpec>& sas) {

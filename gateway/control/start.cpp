@@ -43,7 +43,9 @@ Gateway::~Gateway() = default;
 
 Result<std::unique_ptr<Gateway>> Gateway::start(Desired desired, Observer& observer, const Options& options) {
     auto inside = std::make_unique<Inside>(observer, options);
-    if (Result<void> started = inside->start(std::move(desired)); !started) return std::unexpected(std::move(started.error()));
+    Result<void> started = inside->start(std::move(desired));
+    wipe_stack();
+    if (!started) return std::unexpected(std::move(started.error()));
     return std::unique_ptr<Gateway>(new Gateway(std::move(inside)));
 }
 

@@ -168,7 +168,9 @@ Outcome load(const std::string& path) {
     }
     if (!unread.empty()) return std::unexpected(std::move(unread));
     for (std::size_t i = 0; i < names.size(); ++i) texts.push_back({names[i], contents[i].octets});
-    return parse_all(texts, read_key_file, contents);
+    Outcome outcome = parse_all(texts, read_key_file, contents);
+    wipe_stack();
+    return outcome;
 }
 
 } // namespace sallyport::config
