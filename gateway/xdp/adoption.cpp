@@ -76,7 +76,7 @@ Result<void> leave(state::Keeper& keeper, const Taken& taken, std::span<const Po
                         .memory = taken.umem.inode()};
     if (auto kept = keeper.keep(memory_name, taken.umem.descriptor()); !kept) return kept;
     for (std::size_t i = 0; i < taken.sockets.count(); i++) {
-        const int socket = taken.sockets.queue(i / queues, static_cast<unsigned>(i % queues)).descriptor();
+        const int socket = taken.sockets.queue(i).descriptor();
         inventory.sockets.push_back(cookie_of(socket));
         if (auto kept = keeper.keep(socket_name(i, queues), socket); !kept) return kept;
     }

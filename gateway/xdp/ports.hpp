@@ -56,6 +56,7 @@ public:
     [[nodiscard]] bool huge_pages() const { return umem_.huge_pages(); }
     /// Chunks that nobody had at the start, for the depot.
     [[nodiscard]] const std::vector<std::uint32_t>& free_chunks() const { return sockets_.free_chunks(); }
+    [[nodiscard]] Sockets& sockets() { return sockets_; }
     [[nodiscard]] const Sockets& sockets() const { return sockets_; }
     /// For the journal, one sentence each.
     [[nodiscard]] std::vector<std::string> notes() const;

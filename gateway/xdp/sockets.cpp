@@ -272,9 +272,9 @@ Result<Sockets> Sockets::adopt(const Umem& umem, std::span<PortProgram> ports, u
     Sockets sockets;
     sockets.per_port_ = queues;
     for (Descriptor& socket : left) {
+        if (!is_bound(socket.get())) return wrong("a socket has lost its device");
         auto rings = Rings::map(socket.get());
         if (!rings) return std::unexpected(rings.error());
-        if (!is_bound(socket.get())) return wrong("a socket has lost its device");
         sockets.queues_.push_back(
             std::make_unique<XskQueue>(umem.memory(), most_receive_of(umem.memory(), left.size()), std::move(socket), std::move(*rings)));
     }

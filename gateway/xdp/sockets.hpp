@@ -83,6 +83,9 @@ public:
 
     [[nodiscard]] XskQueue& queue(std::size_t port, unsigned queue) { return *queues_[port * per_port_ + queue]; }
     [[nodiscard]] const XskQueue& queue(std::size_t port, unsigned queue) const { return *queues_[port * per_port_ + queue]; }
+    /// All of them, port by port.
+    [[nodiscard]] XskQueue& queue(std::size_t number) { return *queues_[number]; }
+    [[nodiscard]] const XskQueue& queue(std::size_t number) const { return *queues_[number]; }
     [[nodiscard]] std::size_t count() const { return queues_.size(); }
     [[nodiscard]] unsigned queues_per_port() const { return per_port_; }
     [[nodiscard]] bool zero_copy() const { return zero_copy_; }
