@@ -376,7 +376,7 @@ struct Lives {
     std::vector<std::string> names() const {
         std::vector<std::string> result;
         const auto all = load_all(*table).value();
-        for (const Left& left : all) result.push_back(left.spec.name);
+        for (const Left& left : all.sas) result.push_back(left.spec.name);
         std::ranges::sort(result);
         return result;
     }
@@ -394,7 +394,7 @@ TEST(Store, TheTableHoldsWhatIsInstalled) {
     in.window = 64;
     in.selectors.push_back({.local = parse_range("2001:db8::/32").value(), .remote = parse_range("::-::5").value(), .protocol = 6});
     ASSERT_TRUE(given.store->apply({.install = {in, spec_of("b", Direction::outbound, 0x1001)}}));
-    auto left = load_all(*given.table).value();
+    auto left = load_all(*given.table).value().sas;
     ASSERT_EQ(left.size(), 2U);
     const SaSpec& same = left[0].spec;
     EXPECT_EQ(same.name, "a");
@@ -414,9 +414,33 @@ TEST(Store, TheTableHoldsWhatIsInstalled) {
     in.selectors.pop_back();
     ASSERT_TRUE(given.store->apply({.update = {in}, .remove = {{"b", Direction::outbound}}}));
     given.store->drain();
-    left = load_all(*given.table).value();
+    left = load_all(*given.table).value().sas;
     ASSERT_EQ(left.size(), 1U);
     EXPECT_EQ(left[0].spec.selectors, in.selectors);
+}
+
+TEST(Store, TheTableHoldsPoliciesInTheirOrder) {
+    Lives given;
+    std::vector<PolicySpec> policies;
+    for (const char* name : {"first", "second", "third"})
+        policies.push_back({.name = name, .vpn = 2, .priority = 5, .action = PolicyAction::discard,
+                            .selectors = spec_of("x", Direction::inbound, 0x1000).selectors, .sa = {}});
+    policies[0].action = PolicyAction::protect;
+    policies[0].sa = "office";
+    for (const std::size_t i : {2U, 0U, 1U}) ASSERT_TRUE(stage(*given.table, policies[i], i + 10));
+    given.table->commit();
+    const auto all = load_all(*given.table).value();
+    ASSERT_EQ(all.policies.size(), 3U);
+    for (std::size_t i = 0; i < 3; ++i) {
+        EXPECT_EQ(all.policies[i].spec.name, policies[i].name);
+        EXPECT_EQ(all.policies[i].order, i + 10);
+        EXPECT_EQ(all.policies[i].spec.sa, policies[i].sa);
+        EXPECT_EQ(all.policies[i].spec.action, policies[i].action);
+        EXPECT_EQ(all.policies[i].spec.vpn, 2);
+        EXPECT_EQ(all.policies[i].spec.priority, 5U);
+        EXPECT_EQ(all.policies[i].spec.selectors, policies[i].selectors);
+    }
+    EXPECT_TRUE(all.sas.empty());
 }
 
 TEST(Store, ATableOfAnotherVersionOrNonsenseIsRefused) {
@@ -449,7 +473,7 @@ TEST(Store, AnAdoptedSaGoesOnWithItsNumbersWindowAndCounters) {
         given.units->put_back(sa->series->memory, sa->fingerprint);
     }
     Store& store = given.next();
-    const auto applied = store.apply({.adopt = load_all(*given.table).value()});
+    const auto applied = store.apply({.adopt = load_all(*given.table).value().sas});
     ASSERT_TRUE(applied) << to_string(applied.error());
     EXPECT_EQ(sequence::take(store.find("a", Direction::outbound)->outbound->space, 1).first, 10U);
     EXPECT_EQ(store.find("a", Direction::outbound)->counters().packets, 9U);
@@ -467,7 +491,7 @@ TEST(Store, WithoutItsNumbersAnSaIsNotAdopted) {
         ASSERT_TRUE(given.store->apply({.install = {spec_of("a", direction, 0x1001)}}));
         given.units = state::Units::anonymous(1000).value();
         Store& store = given.next();
-        const auto left = load_all(*given.table).value();
+        const auto left = load_all(*given.table).value().sas;
         const auto applied = store.apply({.adopt = left});
         ASSERT_FALSE(applied);
         EXPECT_EQ(applied.error().code, ErrorCode::refused);

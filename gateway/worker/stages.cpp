@@ -96,9 +96,7 @@ void Worker::inbound(Batch& batch) {
         const transform::InboundSa* sa = frame->inbound;
         if (sa == nullptr || !outer_addresses_match(*sa, *frame)) [[unlikely]] {
             if (for_us(*frame)) {
-                frame->reason = sa != nullptr                       ? DropReason::wrong_outer_address
-                                : frame->spi < wire::first_free_spi ? DropReason::reserved_spi
-                                                                    : DropReason::unknown_spi;
+                frame->reason = sa != nullptr ? DropReason::wrong_outer_address : around_.sad.why_missing(frame->spi);
                 drop(*frame);
             } else {
                 frame->reason = DropReason::none; // ESP of others on its way through us: as any clear packet

@@ -32,5 +32,6 @@ private:
 [[nodiscard]] Json json_of(const SaView& sa);
 [[nodiscard]] Json json_of(const PolicyView& policy);
 [[nodiscard]] Json json_of(const CounterView& counter);
+[[nodiscard]] Json json_of(const IkeSpiView& one);
 
 } // namespace sallyport::varlink

@@ -27,6 +27,7 @@ using journal::Event;
 using journal::say;
 
 constexpr std::uint64_t second = 1'000'000; // microseconds, as sd-event counts
+const Error detached{ErrorCode::refused, "The gateway is detached", {}, "start it again"};
 
 void say(Event event, const Error& error) { say(event, error.sentence, {.place = error.place, .remedy = error.remedy}); }
 
@@ -192,8 +193,9 @@ varlink::StatusView Daemon::status() {
     return view;
 }
 
-std::vector<varlink::SaView> Daemon::sas() {
-    return gateway_ ? view_of(gateway_->sas(), gateway_->desired()) : std::vector<varlink::SaView>{};
+varlink::Part<varlink::SaView> Daemon::sas(std::size_t first, std::size_t count) {
+    if (!gateway_) return {};
+    return {view_of(gateway_->sas(first, count), gateway_->desired()), gateway_->sa_count()};
 }
 
 std::vector<varlink::PolicyView> Daemon::policies() {
@@ -221,7 +223,7 @@ Result<void> Daemon::detach() {
 }
 
 std::expected<std::uint64_t, varlink::ReloadError> Daemon::reload(const std::optional<std::string>& file) {
-    if (!gateway_) return std::unexpected(varlink::ReloadError{{ErrorCode::refused, "The gateway is detached", {}, "start it again"}, {}});
+    if (!gateway_) return std::unexpected(varlink::ReloadError{detached, {}});
     const std::string path = file.value_or(arguments_.configuration);
     config::Outcome outcome = config::load(path);
     if (!outcome) {
@@ -250,6 +252,50 @@ std::expected<std::uint64_t, varlink::ReloadError> Daemon::reload(const std::opt
     return generation;
 }
 
+Result<void> Daemon::install(Caller caller, const varlink::InstallCall& call, int memfd) {
+    if (!gateway_) return std::unexpected(detached);
+    return gateway_->keying().install(
+        caller, {.version = call.version, .generation = call.generation, .count = call.count, .hold = call.hold}, memfd);
+}
+
+Result<void> Daemon::commit(Caller caller, std::uint64_t generation) {
+    if (!gateway_) return std::unexpected(detached);
+    return gateway_->keying().commit(caller, generation);
+}
+
+void Daemon::closed(Caller caller) {
+    if (gateway_) gateway_->keying().leave(caller);
+}
+
+Result<std::vector<std::uint32_t>> Daemon::reserve_spis(std::uint32_t count, std::uint32_t block) {
+    if (!gateway_) return std::unexpected(detached);
+    return gateway_->keying().reserve_spis(count, block);
+}
+
+Result<std::size_t> Daemon::release_spis(const std::vector<std::uint32_t>& spis) {
+    if (!gateway_) return std::unexpected(detached);
+    return gateway_->keying().release_spis(spis);
+}
+
+Result<void> Daemon::add_ike_spis(const std::vector<std::uint64_t>& spis, std::uint64_t generation) {
+    if (!gateway_) return std::unexpected(detached);
+    return gateway_->keying().ike_spis().add(spis, generation);
+}
+
+Result<std::size_t> Daemon::remove_ike_spis(const std::vector<std::uint64_t>& spis) {
+    if (!gateway_) return std::unexpected(detached);
+    return gateway_->keying().ike_spis().remove(spis);
+}
+
+varlink::Part<varlink::IkeSpiView> Daemon::ike_spis(std::size_t first, std::size_t count) {
+    varlink::Part<varlink::IkeSpiView> part;
+    if (!gateway_) return part;
+    const store::IkeSpis& table = gateway_->keying().ike_spis();
+    for (const store::IkeSpis::Entry& entry : table.list(first, count)) part.items.push_back({entry.spi, entry.owner});
+    part.total = table.size();
+    return part;
+}
+
 void Daemon::reload_by_signal() {
     (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", static_cast<unsigned long long>(monotonic()));
     [[maybe_unused]] const auto done = reload(std::nullopt); // it has said what went wrong
@@ -259,6 +305,7 @@ void Daemon::reload_by_signal() {
 /// Once a second: what changed since the last look is said once. Connections every ten seconds, for a list of 100,000 SAs costs something.
 void Daemon::look() {
     if (!gateway_) return;
+    gateway_->tick();
     const control::Status status = gateway_->status();
     look_at_ports(status.ports);
     if (looks_++ % 10 == 0) look_at_connections(status.ports);

@@ -41,11 +41,19 @@ public:
 
     // What the control socket asks
     [[nodiscard]] varlink::StatusView status() override;
-    [[nodiscard]] std::vector<varlink::SaView> sas() override;
+    [[nodiscard]] varlink::Part<varlink::SaView> sas(std::size_t first, std::size_t count) override;
     [[nodiscard]] std::vector<varlink::PolicyView> policies() override;
     [[nodiscard]] std::vector<varlink::CounterView> counters() override;
     [[nodiscard]] Result<void> detach() override;
     [[nodiscard]] std::expected<std::uint64_t, varlink::ReloadError> reload(const std::optional<std::string>& file) override;
+    [[nodiscard]] Result<void> install(Caller caller, const varlink::InstallCall& call, int memfd) override;
+    [[nodiscard]] Result<void> commit(Caller caller, std::uint64_t generation) override;
+    void closed(Caller caller) override;
+    [[nodiscard]] Result<std::vector<std::uint32_t>> reserve_spis(std::uint32_t count, std::uint32_t block) override;
+    [[nodiscard]] Result<std::size_t> release_spis(const std::vector<std::uint32_t>& spis) override;
+    [[nodiscard]] Result<void> add_ike_spis(const std::vector<std::uint64_t>& spis, std::uint64_t generation) override;
+    [[nodiscard]] Result<std::size_t> remove_ike_spis(const std::vector<std::uint64_t>& spis) override;
+    [[nodiscard]] varlink::Part<varlink::IkeSpiView> ike_spis(std::size_t first, std::size_t count) override;
 
 private:
     [[nodiscard]] bool load();

@@ -34,24 +34,17 @@ def areas(pid):
 
 
 def octets_of(pid, area):
-    """What can be read of it: holes are left out."""
+    """(address, octets) of what can be read of it: holes and secret pages are left out."""
     with open(f"/proc/{pid}/mem", "rb", 0) as memory:
         at = area.first
         while at < area.last:
-            size = min(1 << 20, area.last - at)
             try:
                 memory.seek(at)
-                part = memory.read(size)
-            except (OSError, OverflowError):  # a page of it has nothing behind it, or is secret
+                part = memory.read(min(1 << 20, area.last - at))
+            except (OSError, OverflowError):
                 part = b""
-                for page in range(at, at + size, 4096):
-                    try:
-                        memory.seek(page)
-                        part += memory.read(4096)
-                    except (OSError, OverflowError):
-                        part += bytes(4096)
             yield at, part
-            at += size
+            at += len(part) if part else 4096
 
 
 def search(pid, needles, wanted=lambda area: True):
@@ -79,14 +72,8 @@ def needles(keys):
     for name, key in keys.items():
         result[f"octets of {name}"] = key[:16]
         result[f"last octets of {name}"] = key[-16:]
-        for case, text in (("", key.hex()), ("upper case ", key.hex().upper())):
-            result[f"{case}digits of {name}"] = text[:24].encode()
-            result[f"last {case}digits of {name}"] = text[-24:].encode()
+        result[f"digits of {name}"] = key.hex()[:24].encode()
+        result[f"last digits of {name}"] = key.hex()[-24:].encode()
         result[f"wide digits of {name}"] = key.hex()[:12].encode("utf-32-le")
     return result
-
-
-def in_file(path, sought):
-    data = Path(path).read_bytes()
-    return sorted(name for name, needle in sought.items() if needle in data)
 
