@@ -101,6 +101,8 @@ void Gateway::Inside::into_tables(const store::Applied& applied) {
         (void)sad->add(*sa->inbound);
         spis->installed(sa->spec.spi);
     }
+    tell(EventKind::sa_removed, applied.gone);
+    tell(EventKind::sa_installed, applied.added);
 }
 
 /// Policies of the configuration first, then those of the door; a policy's number is its place in this order.
@@ -220,6 +222,7 @@ void Gateway::Inside::commit_configuration() {
     desired = std::move(next.wanted);
     ++generation;
     commit_change(std::move(next.change));
+    tell({.kind = EventKind::committed, .generation = generation});
     std::set<SaName> names;
     for (const SaSpec& sa : desired.sas) names.insert(store::name_of(sa));
     std::erase_if(refused, [&](const auto& entry) { return !names.contains(entry.first); });

@@ -7,6 +7,7 @@
 #include "gateway/control/status.hpp"
 #include "gateway/sa/desired.hpp"
 #include "gateway/sa/error.hpp"
+#include "gateway/sa/event.hpp"
 #include "gateway/state/keeper.hpp"
 
 #include <cstdint>
@@ -26,6 +27,16 @@ struct Note {
     std::string remedy; // may be empty
 };
 
+/// An event with the names that its numbers had at that moment.
+struct Told {
+    Event event;
+    std::uint64_t time = 0; // microseconds since 1970
+    std::string connection; // of the SA; empty: none or not known
+    std::string peer;       // its outer address
+    std::string port;       // interface; empty: none
+    std::string vpn;
+};
+
 /// Who is told. Called from within start(), apply(), dispatch() and stop(), in the control thread.
 class Observer {
 public:
@@ -34,6 +45,8 @@ public:
     Observer(const Observer&) = delete;
     Observer& operator=(const Observer&) = delete;
     virtual void note(const Note& note) = 0;
+    /// Many may come in a moment (SAs), but of dropped packets only some a second.
+    virtual void event(const Told& /*told*/) {}
 };
 
 struct Options {
@@ -76,6 +89,9 @@ public:
     [[nodiscard]] int descriptor() const;
     void dispatch();
 
+    /// Makes an event of an SA whose numbers come to their end.
+    void tell_near_end(const std::string& name, Direction direction, std::uint32_t child);
+
     [[nodiscard]] const Desired& desired() const;
     [[nodiscard]] Status status() const;
     [[nodiscard]] Counters counters() const;
@@ -85,6 +101,7 @@ public:
     [[nodiscard]] std::vector<PolicyStatus> policies() const;
 
     struct Inside; // for the files of this folder
+    [[nodiscard]] const Inside& inside() const { return *inside_; }
 
 private:
     explicit Gateway(std::unique_ptr<Inside> inside);

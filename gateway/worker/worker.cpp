@@ -21,7 +21,7 @@ constexpr std::uint64_t longest_sleep = 1'000'000'000; // ns; a worker without a
 
 Worker::Worker(std::uint8_t number, const Surroundings& surroundings, std::vector<PortOfWorker> ports)
     : number_(number), around_(surroundings), ports_(std::move(ports)), chunks_(around_.depot, kept_chunks), inbox_(inbox_capacity, waker_),
-      counters_(ports_.size()), leaving_(ports_.size()), mode_(ticks()) {
+      counters_(ports_.size()), events_(surroundings.events, number), leaving_(ports_.size()), mode_(ticks()) {
     around_.audience.join(waker_);
 }
 
@@ -151,6 +151,7 @@ void Worker::finish() {
     }
     if (exceptions_rung_) around_.exceptions->wake();
     exceptions_rung_ = false;
+    events_.flush();
     LiveCounters::add(counters_.now().rounds);
 }
 
@@ -168,7 +169,15 @@ void Worker::sift(Batch& batch) {
 
 void Worker::drop(const Frame& frame) {
     counters_.drop(frame.reason);
+    if (info(frame.reason).audit) [[unlikely]]
+        audit(frame);
     chunks_.give(frame);
+}
+
+/// The SA of a frame that has waited may be gone.
+void Worker::audit(const Frame& frame) {
+    const bool inbound = ports_[frame.port].role == Role::black && (frame.flags & (frame_ours | frame_from_red)) == 0;
+    events_.dropped(frame, inbound, (frame.flags & frame_waited) == 0, frame.arrival);
 }
 
 } // namespace sallyport::worker

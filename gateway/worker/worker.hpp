@@ -11,6 +11,7 @@
 #include "gateway/route/fib.hpp"
 #include "gateway/sa/desired.hpp"
 #include "gateway/tables/dummies.hpp"
+#include "gateway/tables/event_source.hpp"
 #include "gateway/tables/published.hpp"
 #include "gateway/tables/sad.hpp"
 #include "gateway/tables/spd.hpp"
@@ -43,6 +44,7 @@ struct Surroundings {
     tables::Audience& audience;
     FrameRing* exceptions = nullptr; // the exception stage's inbox; null: what has an errand is dropped
     bool spin = false;
+    EventRing* events = nullptr; // where audited drops are told; null: nowhere
 };
 
 class Worker {
@@ -68,7 +70,11 @@ public:
     [[nodiscard]] FrameRing& inbox() { return inbox_; }
     [[nodiscard]] Waker& waker() { return waker_; }
     /// Threads: any.
-    [[nodiscard]] Counters counters() const { return counters_.read(); }
+    [[nodiscard]] Counters counters() const {
+        Counters copy = counters_.read();
+        copy.events_left_out = events_.left_out();
+        return copy;
+    }
     [[nodiscard]] std::uint8_t number() const { return number_; }
 
 private:
@@ -94,6 +100,7 @@ private:
     void sleep();
     void sift(Batch& batch); // drops the frames that have a reason, keeps the others in order
     void drop(const Frame& frame);
+    void audit(const Frame& frame);
 
     // stages.cpp: from red to black and back
     void outbound(Batch& batch);
@@ -125,6 +132,7 @@ private:
     Waker waker_;
     FrameRing inbox_;
     LiveCounters counters_;
+    tables::EventSource events_;
     std::vector<FrameRing*> inboxes_; // of all workers, by number
     std::vector<std::uint8_t> rung_;  // which of them got something in this round
     bool rung_any_ = false;

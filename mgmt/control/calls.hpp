@@ -17,7 +17,7 @@ namespace sallyport::varlink {
 inline constexpr std::size_t most_in_an_answer = 500;
 inline constexpr auto no_flags = static_cast<sd_json_dispatch_flags_t>(0);
 
-[[nodiscard]] inline Handlers& handlers_of(void* user) { return *static_cast<Handlers*>(user); }
+[[nodiscard]] inline Handlers& handlers_of(void* user) { return static_cast<Server::Served*>(user)->handlers; }
 
 inline int answer_error(sd_varlink* link, const char* id, const Error& error, const std::vector<std::string>* problems = nullptr) {
     Json::Members members{{"sentence", error.sentence}, {"place", error.place}, {"remedy", error.remedy}};

@@ -75,13 +75,16 @@ ExitStatus Daemon::run() {
 }
 
 bool Daemon::load() {
-    config::Outcome outcome = config::load(arguments_.configuration);
-    if (!outcome) {
-        for (const config::Problem& problem : outcome.error()) say(Event::configuration_refused, problem);
+    auto choice = generations_.choose(arguments_.configuration, arguments_.state, arguments_.fresh);
+    if (!choice) {
+        for (const config::Problem& problem : choice.error()) say(Event::configuration_refused, problem);
         return false;
     }
-    for (const config::Problem& warning : outcome->warnings) say(Event::configuration_warning, warning);
-    desired_ = std::move(outcome->desired);
+    for (const config::Problem& problem : choice->problems) say(Event::configuration_refused, problem);
+    for (const std::string& note : choice->notes) say(Event::configuration_kept, note);
+    loaded_ = std::move(choice->loaded);
+    for (const config::Problem& warning : loaded_.warnings) say(Event::configuration_warning, warning);
+    desired_ = std::move(loaded_.desired);
     return true;
 }
 
@@ -117,6 +120,9 @@ bool Daemon::start_gateway() {
         return false;
     }
     gateway_ = std::move(*started);
+    // It runs all the same; the next start takes what is there.
+    if (const auto kept = generations_.keep(std::exchange(loaded_, {}), desired_.settings.state_directory); !kept)
+        say(Event::gateway_error, kept.error());
     store_.forget_leftovers();
     store_.settle(); // whatever happens from now on
     return true;
@@ -168,7 +174,12 @@ ExitStatus Daemon::stop() {
     const Result<void> stopped = gateway_->stop();
     if (!stopped) say(Event::gateway_error, stopped.error());
     gateway_.reset();
+    close_generation();
     return stopped ? well : failed;
+}
+
+void Daemon::close_generation() {
+    if (const auto closed = generations_.close(); !closed) say(Event::gateway_error, closed.error());
 }
 
 void Daemon::note(const control::Note& note) {
@@ -183,6 +194,12 @@ void Daemon::note(const control::Note& note) {
                         : note.level == control::Level::warning ? Event::gateway_warning
                                                                 : Event::gateway_note;
     say(event, note.sentence, fields);
+}
+
+void Daemon::event(const control::Told& told) {
+    if (told.event.kind == EventKind::dropped)
+        if (const auto line = audit_.dropped(told, monotonic())) say(Event::packet_dropped, line->message, line->fields);
+    if (server_) server_->publish(view_of(told));
 }
 
 varlink::StatusView Daemon::status() {
@@ -213,6 +230,7 @@ Result<void> Daemon::detach() {
     if (gateway_) {
         if (const Result<void> stopped = gateway_->stop(); !stopped) say(Event::gateway_error, stopped.error());
         gateway_.reset();
+        close_generation();
     }
     const auto opened = control::detach(desired_.settings);
     if (!opened) return std::unexpected(opened.error());
@@ -239,14 +257,17 @@ std::expected<std::uint64_t, varlink::ReloadError> Daemon::reload(const std::opt
     for (const config::Problem& warning : outcome->warnings) say(Event::configuration_warning, warning);
     Desired wanted = outcome->desired;
     wipe_keys(wanted);
-    const Result<void> applied = gateway_->apply(std::move(outcome->desired));
-    if (!applied) {
-        say(Event::reload_failed, applied.error());
-        return std::unexpected(varlink::ReloadError{applied.error(), {}});
+    // What may fail comes first: then it is kept for the next start, then it is in force.
+    Result<void> ready = gateway_->prepare(std::move(outcome->desired));
+    if (ready) ready = generations_.keep(*outcome, wanted.settings.state_directory);
+    if (!ready) {
+        gateway_->abandon();
+        say(Event::reload_failed, ready.error());
+        return std::unexpected(varlink::ReloadError{ready.error(), {}});
     }
+    const std::uint64_t generation = gateway_->commit();
     arguments_.configuration = path;
     desired_ = std::move(wanted);
-    const std::uint64_t generation = gateway_->status().generation;
     say(Event::reloaded, std::format("{} is in force, generation {}", path, generation));
     looks_ = 0;
     return generation;
@@ -308,7 +329,15 @@ void Daemon::look() {
     gateway_->tick();
     const control::Status status = gateway_->status();
     look_at_ports(status.ports);
+    look_at_drops();
     if (looks_++ % 10 == 0) look_at_connections(status.ports);
+}
+
+void Daemon::look_at_drops() {
+    const std::uint64_t now = monotonic();
+    if (!audit_.due(now)) return;
+    for (const AuditLine& line : audit_.periods_over(gateway_->counters().drops, now))
+        say(Event::packet_dropped, line.message, line.fields);
 }
 
 void Daemon::look_at_ports(const std::vector<control::PortStatus>& ports) {
@@ -375,9 +404,11 @@ void Daemon::look_at_sas(const std::vector<control::SaStatus>& sas) {
 void Daemon::look_at_numbers(const std::vector<control::SaStatus>& sas) {
     constexpr std::uint64_t near = 0xf0000000; // of 2^32
     for (const control::SaStatus& sa : sas)
-        if (sa.sequence == SequenceKind::short_32 && sa.number >= near && near_end_.insert(sa.name).second)
+        if (sa.sequence == SequenceKind::short_32 && sa.number >= near && near_end_.emplace(sa.name, sa.child).second) {
             say(Event::sequence_near_end, std::format("Connection {} has used {} of 4294967295 sequence numbers", sa.name, sa.number),
                 {.connection = sa.name, .peer = to_string(sa.outer_remote), .spi = sa.spi});
+            gateway_->tell_near_end(sa.name, sa.direction, sa.child);
+        }
 }
 
 } // namespace sallyport::daemon

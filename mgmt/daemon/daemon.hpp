@@ -5,11 +5,14 @@
 #include "gateway/control/gateway.hpp"
 #include "mgmt/config/config.hpp"
 #include "mgmt/control/server.hpp"
+#include "mgmt/daemon/audit.hpp"
 #include "mgmt/daemon/descriptor_store.hpp"
+#include "mgmt/daemon/generations.hpp"
 
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -26,6 +29,8 @@ enum ExitStatus : std::uint8_t { well = 0, failed = 1, bad_configuration = 2 };
 struct Arguments {
     std::string configuration = "/etc/sallyport/sallyport.toml";
     bool generic = false;
+    bool fresh = false;               // what was committed before is not looked at
+    std::optional<std::string> state; // the state directory, where the file does not say it or cannot be read
 };
 
 class Daemon : public control::Observer, public varlink::Handlers {
@@ -38,6 +43,7 @@ public:
 
     // What the gateway says
     void note(const control::Note& note) override;
+    void event(const control::Told& told) override;
 
     // What the control socket asks
     [[nodiscard]] varlink::StatusView status() override;
@@ -61,8 +67,10 @@ private:
     [[nodiscard]] bool start_gateway();
     [[nodiscard]] bool start_loop();
     [[nodiscard]] ExitStatus stop();
+    void close_generation();
     void reload_by_signal();
     void look();
+    void look_at_drops();
     void look_at_ports(const std::vector<control::PortStatus>& ports);
     void look_at_connections(const std::vector<control::PortStatus>& ports);
     void look_at_sas(const std::vector<control::SaStatus>& sas);
@@ -71,6 +79,8 @@ private:
     Arguments arguments_;
     Desired desired_;       // without keys once the gateway has them
     DescriptorStore store_; // outlives the gateway
+    config::Loaded loaded_; // what start_gateway() starts with; empty afterwards
+    Generations generations_;
     std::unique_ptr<control::Gateway> gateway_;
     std::unique_ptr<varlink::Server> server_;
     sd_event* loop_ = nullptr;
@@ -79,7 +89,8 @@ private:
     std::map<std::string, bool> port_up_;
     std::map<std::string, std::string> connection_state_;       // "up", or why not
     std::set<std::pair<std::string, std::uint32_t>> installed_; // "NAME direction" and SPI
-    std::set<std::string> near_end_;
+    std::set<std::pair<std::string, std::uint32_t>> near_end_; // connection and child
+    Audit audit_;
 };
 
 /// Blocks the signals that the loop takes, in this thread and all that it makes.

@@ -16,6 +16,7 @@ enum class Event : std::uint8_t {
     start_failed,
     configuration_refused,
     configuration_warning,
+    configuration_kept,
     reloaded,
     reload_failed,
     port_up,
@@ -31,6 +32,7 @@ enum class Event : std::uint8_t {
     gateway_note,
     gateway_warning,
     gateway_error,
+    packet_dropped,
 };
 
 enum class Priority : std::uint8_t { err = 3, warning = 4, notice = 5, info = 6 }; // as syslog(3)
@@ -59,6 +61,10 @@ inline constexpr std::array events{
               "Correct the place that is named; sallyport check FILE says whether all is well."},
     EventInfo{Event::configuration_warning, "a614dcae060a499fb87e3caf6c7fcb74", Priority::warning, "configuration-warning",
               "The configuration asks for something that is allowed but not safe.", "Follow the advice, or accept the risk."},
+    EventInfo{Event::configuration_kept, "b6cf5d0f3f834b5f8c3a0d1c6f0f5e27", Priority::warning, "configuration-kept",
+              "After a crash, or where the file has mistakes, the gateway starts with the configuration that was committed last and not "
+              "with the file.",
+              "Look at the file with sallyport check, then take it with sallyport reload."},
     EventInfo{Event::reloaded, "7c60ac790c1742cf9efa2d49d125d702", Priority::notice, "reloaded",
               "A new configuration is in force. Connections that it does not change were left alone.", "Nothing."},
     EventInfo{Event::reload_failed, "a28ebcc91d1b4c0ebd9b4a4164a827ab", Priority::err, "reload-failed",
@@ -96,6 +102,12 @@ inline constexpr std::array events{
               "Something works, but not as well or as safely as it could.", "Read the sentence."},
     EventInfo{Event::gateway_error, "ad5ec6fd54a741a2bbc982cc68207034", Priority::err, "gateway-error",
               "Something does not work; what concerns it is dropped.", "Read the sentence."},
+    EventInfo{
+        Event::packet_dropped, "095bbfef6a464c2684e27224cd4ff37a", Priority::warning, "packet-dropped",
+        "A packet was dropped that an honest and well-configured peer does not send (RFC 4301 section 5.2, RFC 4303 section 3.4). Of each "
+        "reason three packets in ten seconds get a line of their own; then the number of the others is said.",
+        "Look the reason up in sallyport-drops(7). sallyport watch shows such packets as they come, sallyport explain what becomes of "
+        "one."},
 };
 
 [[nodiscard]] constexpr const EventInfo& info(Event event) { return events[static_cast<std::size_t>(event)]; }

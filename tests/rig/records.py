@@ -9,7 +9,7 @@ import socket
 import struct
 from dataclasses import dataclass, field
 
-from . import esp
+from .config import key_for
 
 VERSION = 1
 MAGIC = 0x7364726F63657253
@@ -205,15 +205,11 @@ def pair(connection, child, spi_in, spi_out, seed=None):
     """Both SAs of a child of `connection` (a config.Connection): inbound, outbound. Keys are made from its label, the side and the child, so
     that the mirrored connection of the other gateway makes the same."""
     label = f"{seed or connection.label or connection.name} {child}"
-    selectors = [Selector(local, remote) for local in connection.local_networks for remote in connection.remote_networks]
+    selectors = [Selector(local, remote) for local in connection.local_networks for remote in connection.remote_networks
+                 if (":" in local) == (":" in remote)]
     swapped = ("ab", "ba") if connection.swapped else ("ba", "ab")
     rest = {"child": child, "algorithm": connection.algorithm, "esn": connection.esn}
-    keys = [esp_key(f"{label} {which}", connection.algorithm) for which in swapped]
+    keys = [key_for(f"{label} {which}", connection.row) for which in swapped]
     return (Sa(connection.name, INBOUND, spi_in, connection.local, connection.remote, keys[0], selectors, **rest),
             Sa(connection.name, OUTBOUND, spi_out, connection.local, connection.remote, keys[1], selectors, **rest))
 
-
-def esp_key(name, algorithm):
-    from .config import key_for
-
-    return key_for(name, esp.ALGORITHMS[algorithm])
