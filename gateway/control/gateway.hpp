@@ -104,6 +104,7 @@ public:
     [[nodiscard]] const Inside& inside() const { return *inside_; }
 
 private:
+    [[nodiscard]] ChunkStatus count_chunks() const;
     explicit Gateway(std::unique_ptr<Inside> inside);
     std::unique_ptr<Inside> inside_;
 };

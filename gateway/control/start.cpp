@@ -104,7 +104,8 @@ Result<void> Gateway::Inside::start(Desired wanted) {
     mirror = std::move(*opened);
     if (auto done = open_loop(); !done) return done;
     if (auto done = open_maps(*left); !done) return done;
-    auto up = xdp::Ports::start(desired, std::move(*maps), {.ike_served = options.ike_served, .generic = options.generic, .keeper = &keeper});
+    auto up = xdp::Ports::start(desired, std::move(*maps),
+                                {.ike_served = options.ike_served, .generic = options.generic, .keeper = &keeper});
     maps.reset();
     if (!up) return std::unexpected(std::move(up.error()));
     ports = std::move(*up);

@@ -23,7 +23,7 @@ struct PacketMemory {
 /// Where workers leave chunks they have too many of and fetch when they run short, a batch at a time. Threads: any.
 class Depot {
 public:
-    explicit Depot(PacketMemory memory);                          // all chunks of the memory lie in it
+    explicit Depot(PacketMemory memory);                           // all chunks of the memory lie in it
     Depot(PacketMemory memory, std::vector<std::uint32_t> chunks); // these do
     [[nodiscard]] PacketMemory memory() const { return memory_; }
     /// Moves up to `wanted` chunk numbers to `out`; returns how many.

@@ -7,12 +7,7 @@
 namespace sallyport {
 namespace {
 
-constexpr std::array<std::string_view, 6> names{"nowhere",
-                                                "with a receive side",
-                                                "being transmitted",
-                                                "completed",
-                                                "free",
-                                                "kept back"};
+constexpr std::array<std::string_view, 6> names{"nowhere", "with a receive side", "being transmitted", "completed", "free", "kept back"};
 
 std::string_view name_of(ChunkPlace place) { return names[static_cast<std::size_t>(place)]; }
 

@@ -22,9 +22,9 @@ struct Taken {
     std::vector<std::string> notes; // for the journal: taken over, or why not
 };
 
-/// Takes over what the process before left, if it is of these ports (by name and by the kernel's number), queues and frames; else the keeper
-/// forgets it, and memory and sockets are made anew and left with the keeper. Zero-copy sockets are never left: which chunks the device
-/// holds is not to be seen on their rings.
+/// Takes over what the process before left, if it is of these ports (by name and by the kernel's number), queues and frames; else the
+/// keeper forgets it, and memory and sockets are made anew and left with the keeper. Zero-copy sockets are never left: which chunks the
+/// device holds is not to be seen on their rings.
 [[nodiscard]] Result<Taken> adopt_or_open(state::Keeper& keeper, std::span<PortProgram> ports, unsigned queues, std::uint32_t frames);
 
 /// The keeper closes what it has of sockets and packet memory.

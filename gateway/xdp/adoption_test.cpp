@@ -257,9 +257,7 @@ TEST_F(Adoption, AnyMoment) {
                 in_hand.resize(red().receive(in_hand));
             }
             break;
-        case 2:
-            in_hand.erase(in_hand.begin(), in_hand.begin() + black().transmit(in_hand));
-            break;
+        case 2: in_hand.erase(in_hand.begin(), in_hand.begin() + black().transmit(in_hand)); break;
         case 3: black().flush(); break;
         case 4: black().complete(*chunks_); break;
         default:

@@ -80,8 +80,8 @@ Result<Inventory> read_inventory(std::span<const std::uint8_t> octets) {
     if (reader.get<std::uint64_t>() != magic || !reader.good) return refused("it is no inventory");
     const auto layout = reader.get<std::uint32_t>();
     if (reader.good && (layout > inventory_layout || layout + 1 < inventory_layout))
-        return refused("its layout is " + std::to_string(layout) + ", this release knows " + std::to_string(inventory_layout - 1) + " and " +
-                       std::to_string(inventory_layout));
+        return refused("its layout is " + std::to_string(layout) + ", this release knows " + std::to_string(inventory_layout - 1) +
+                       " and " + std::to_string(inventory_layout));
     if (reader.get<std::uint32_t>() != octets.size() || octets.size() < checksum_octets) return refused("it is cut or has a tail");
     Reader end{.left = octets.last(checksum_octets)};
     if (end.get<std::uint64_t>() != state::fnv1a(octets.first(octets.size() - checksum_octets))) return refused("its checksum is wrong");

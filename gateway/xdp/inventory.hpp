@@ -33,9 +33,9 @@ struct Inventory {
 inline constexpr std::uint32_t inventory_layout = 2;
 
 /// Octets in the machine's own order, for it does not leave the machine. 32 bits each, but magic, inode, cookies and checksum 64:
-/// magic, layout, length of all in octets, frames, chunks, octets of a chunk, ring entries, flags (1: huge pages), queues, ports; by port 16
-/// octets of name, padded by zeros, and the ifindex; inode of the memory; by socket its cookie; FNV-1a checksum of all before it. Layout 1 is
-/// the same without inode and cookies.
+/// magic, layout, length of all in octets, frames, chunks, octets of a chunk, ring entries, flags (1: huge pages), queues, ports; by port
+/// 16 octets of name, padded by zeros, and the ifindex; inode of the memory; by socket its cookie; FNV-1a checksum of all before it. Layout
+/// 1 is the same without inode and cookies.
 [[nodiscard]] std::vector<std::uint8_t> write_inventory(const Inventory& inventory);
 
 /// Refused: a layout that is neither, a wrong length or checksum, counts out of range.

@@ -26,7 +26,8 @@ Inventory example() {
             .sockets = {101, 102, 103, 104}};
 }
 
-constexpr std::size_t layout_at = 8, length_at = 12, flags_at = 32, queues_at = 36, ports_at = 40, names_at = 44, identities_at = 44 + 2 * 20;
+constexpr std::size_t layout_at = 8, length_at = 12, flags_at = 32, queues_at = 36, ports_at = 40, names_at = 44,
+                      identities_at = 44 + 2 * 20;
 
 void put(Octets& octets, std::size_t at, std::uint32_t value) { std::memcpy(octets.data() + at, &value, sizeof value); }
 
@@ -93,7 +94,8 @@ TEST(Inventory, EveryCutAndEveryTailIsSeen) {
 }
 
 TEST(Inventory, NumbersOutOfRangeAreRefusedThoughTheChecksumIsRight) {
-    for (const auto& [at, value] : {std::pair{flags_at, 2U}, {queues_at, 129U}, {ports_at, 257U}, {queues_at, 3U}, {ports_at, 1U}, {ports_at, 3U}}) {
+    for (const auto& [at, value] :
+         {std::pair{flags_at, 2U}, {queues_at, 129U}, {ports_at, 257U}, {queues_at, 3U}, {ports_at, 1U}, {ports_at, 3U}}) {
         Octets octets = write_inventory(example());
         put(octets, at, value);
         EXPECT_NE(why_not(sealed(octets)), "") << at << " = " << value;

@@ -96,8 +96,8 @@ protected:
                           many + " && /bin/ip link set " + near + " up && /bin/ip link set " + far + " up"));
     }
 
-    void start(const Desired& desired = two_ports()) {
-        ports_ = must(Ports::start(desired, filled_maps(), {.keeper = &keeper_}));
+    void start(const Desired& desired = two_ports(), bool generic = false) {
+        ports_ = must(Ports::start(desired, filled_maps(), {.generic = generic, .keeper = &keeper_}));
         use(ports_->memory(), ports_->sockets());
     }
 

@@ -58,7 +58,7 @@ private:
 
     PacketMemory memory_;
     std::uint32_t most_receive_;
-    bool transmit_pending_;                  // on the ring, and the kernel was not told or has not taken all
+    bool transmit_pending_;                   // on the ring, and the kernel was not told or has not taken all
     std::atomic<std::uint32_t> receive_held_; // the worker alone writes these
     std::atomic<std::uint32_t> transmit_held_;
     std::uint32_t owed_ = 0; // completions of frames that a process before this one transmitted; while there are any, unsettled_ counts

@@ -365,10 +365,7 @@ TEST_F(XdpPorts, GenericWhereTheDriverHasNoNativeMode) {
 }
 
 TEST_F(XdpPorts, GenericModeCarriesFramesToo) {
-    ports_ = must(Ports::start(two_ports(), filled_maps(), {.generic = true}));
-    depot_ = std::make_unique<Depot>(ports_->memory());
-    chunks_ = std::make_unique<Chunks>(*depot_, 256);
-    refill();
+    start(two_ports(), true);
     EXPECT_FALSE(ports_->program(0).native());
     Wire wan("wan0");
     ASSERT_TRUE(wan.send(to_black(esp)));
