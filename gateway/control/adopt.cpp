@@ -3,6 +3,8 @@
 #include "gateway/control/keying_inside.hpp"
 
 #include <algorithm>
+#include <set>
+#include <string_view>
 #include <utility>
 
 namespace sallyport::control {
@@ -52,65 +54,71 @@ Desired Gateway::Inside::with_left(const store::AllLeft& left) const {
 }
 
 /// One that came by the configuration follows the one of now: it goes on where it is the same there. Others go on as they were.
-bool Gateway::Inside::goes_on(const SaSpec& sa) {
-    const bool named = std::ranges::any_of(desired.sas, [&](const SaSpec& wanted) { return wanted.name == sa.name; });
+bool Gateway::Inside::goes_on(const SaSpec& sa, const std::map<SaName, const SaSpec*>& configured) {
     if (sa.generation != 0) {
+        const auto first = configured.lower_bound({.name = sa.name});
+        const bool named = first != configured.end() && first->first.name == sa.name;
         if (!named && knows(desired, sa.outer_vpn) && knows(desired, sa.red_vpn)) return true;
-        note(Level::error, "An SA of the gateway before this one cannot go on: the configuration has its connection or has its VPN no more",
+        note(Level::error, "An SA of the gateway before this one cannot go on: the configuration has its connection, or its VPN no more",
              sa.name);
         return false;
     }
-    const SaName name = store::name_of(sa);
-    const auto at = std::ranges::find_if(desired.sas, [&](const SaSpec& wanted) { return store::name_of(wanted) == name; });
-    return at != desired.sas.end() && same(*at, sa) && prints.at(name) == state::fingerprint_of(sa);
+    const auto at = configured.find(store::name_of(sa));
+    return at != configured.end() && same(*at->second, sa) && prints.at(at->first) == state::fingerprint_of(sa);
+}
+
+/// Null: it could not be.
+const store::Sa* Gateway::Inside::adopt(store::Left one) {
+    const std::string name = one.spec.name;
+    const bool configured = one.spec.generation == 0;
+    if (!configured && one.spec.owner >= static_cast<int>(ports->queues())) one.spec.owner = -1;
+    store::Transaction transaction;
+    transaction.adopt.push_back(std::move(one));
+    const auto applied = store->apply(transaction);
+    if (applied) {
+        into_tables(*applied);
+        return applied->added[0];
+    }
+    if (!configured) // what the configuration wants is tried again, and said then
+        note(Level::error, "An SA of the gateway before this one cannot go on: " + applied.error().sentence, name, applied.error().remedy);
+    return nullptr;
 }
 
 /// Those of `wanted` that go on are taken out of it.
 void Gateway::Inside::adopt(store::AllLeft left, std::vector<SaSpec>& wanted) {
+    std::map<SaName, const SaSpec*> configured;
+    for (const SaSpec& sa : desired.sas) configured.emplace(store::name_of(sa), &sa);
     std::vector<store::SecretTable::Record> discarded;
     std::vector<const store::Sa*> negotiated;
-    std::size_t count = 0;
+    std::set<SaName> go_on;
     for (store::Left& one : left.sas) {
-        const SaName name = store::name_of(one.spec);
         const store::SecretTable::Record record = one.record;
-        const bool configured = one.spec.generation == 0;
-        if (!goes_on(one.spec)) {
+        const std::uint64_t of = one.spec.generation;
+        const store::Sa* sa = goes_on(one.spec, configured) ? adopt(std::move(one)) : nullptr;
+        if (sa == nullptr) {
             discarded.push_back(record);
             continue;
         }
-        if (!configured && one.spec.owner >= static_cast<int>(ports->queues())) one.spec.owner = -1;
-        keying->generation = std::max(keying->generation, one.spec.generation);
-        store::Transaction transaction;
-        transaction.adopt.push_back(std::move(one));
-        const auto applied = store->apply(transaction);
-        if (!applied) {
-            discarded.push_back(record);
-            if (!configured) // what the configuration wants is tried again, and said then
-                note(Level::error, "An SA of the gateway before this one cannot go on: " + applied.error().sentence, name.name,
-                     applied.error().remedy);
-            continue;
-        }
-        into_tables(*applied);
-        ++count;
-        if (configured)
-            std::erase_if(wanted, [&](const SaSpec& sa) { return store::name_of(sa) == name; });
-        else
-            negotiated.push_back(applied->added[0]);
+        go_on.insert(store::name_of(sa->spec));
+        if (of != 0) negotiated.push_back(sa);
+        keying->generation = std::max(keying->generation, of);
     }
+    std::erase_if(wanted, [&](const SaSpec& sa) { return go_on.contains(store::name_of(sa)); });
     std::ranges::sort(negotiated, {}, [](const store::Sa* sa) { return store::name_of(sa->spec); });
     keying->children.take_over(negotiated);
     keying->adopt(std::move(left.policies), discarded);
     store->discard(discarded);
     boundary = boundary_of(keying->joined(desired, keying->policies, nullptr));
     settle_boundary();
-    if (count != 0) note(Level::information, std::to_string(count) + " SAs of the gateway before this one go on");
+    if (!go_on.empty()) note(Level::information, std::to_string(go_on.size()) + " SAs of the gateway before this one go on");
 }
 
 void Keying::Inside::adopt(std::vector<store::LeftPolicy> left, std::vector<store::SecretTable::Record>& discarded) {
+    std::set<std::string_view> configured;
+    for (const PolicySpec& policy : gateway.desired.policies) configured.insert(policy.name);
     for (store::LeftPolicy& policy : left) {
-        const bool taken = std::ranges::any_of(gateway.desired.policies, [&](const PolicySpec& one) { return one.name == policy.spec.name; });
-        if (taken || !knows(gateway.desired, policy.spec.vpn)) {
-            gateway.note(Level::error, "A negotiated policy cannot go on: the configuration has its name, or has its VPN no more",
+        if (configured.contains(policy.spec.name) || !knows(gateway.desired, policy.spec.vpn)) {
+            gateway.note(Level::error, "A negotiated policy cannot go on: the configuration has its name, or its VPN no more",
                          policy.spec.name);
             discarded.push_back(policy.record);
             continue;

@@ -119,7 +119,7 @@ protected:
         EXPECT_TRUE(detached) << to_string(detached.error());
         // The next test begins with the same keys as never used before.
         std::filesystem::remove(settings.run_directory + "/bpf/numbers-and-windows");
-        std::filesystem::remove(settings.run_directory + "/bpf/known-keys");
+        std::filesystem::remove(settings.run_directory + "/bpf/keys-used-for-sealing");
         shell("ip link del black0 2>/dev/null; ip link del red0 2>/dev/null; true");
     }
 

@@ -143,7 +143,7 @@ Result<void> Gateway::Inside::open_state() {
     auto opened = state::Units::pinned(directory + "/numbers-and-windows", store::Store::units_for(desired.sas));
     if (!opened) return std::unexpected(std::move(opened.error()));
     units = std::move(*opened);
-    auto keys = state::KnownKeys::pinned(directory + "/known-keys");
+    auto keys = state::KnownKeys::pinned(directory + "/keys-used-for-sealing");
     if (!keys) return std::unexpected(std::move(keys.error()));
     known = std::move(*keys);
     for (const auto* why : {&units->refused(), &known->refused()})

@@ -111,9 +111,9 @@ SecretTable::Head& SecretTable::head() const { return *reinterpret_cast<Head*>(m
 
 SecretTable::RecordHead& SecretTable::at(Record record) const { return *reinterpret_cast<RecordHead*>(memory_ + record * slot_size); }
 
-Result<std::unique_ptr<SecretTable>> SecretTable::make(std::size_t octets) {
+Result<std::unique_ptr<SecretTable>> SecretTable::make(std::size_t octets, Kind kind) {
     bool secret = false;
-    Descriptor descriptor = make_secret(octets);
+    Descriptor descriptor = kind == Kind::secret ? make_secret(octets) : Descriptor{};
     std::uint8_t* memory = descriptor ? map(descriptor.get(), octets, secret) : nullptr;
     if (memory == nullptr) {
         descriptor = make_plain(octets);

@@ -26,8 +26,9 @@ class SecretTable {
 public:
     using Record = std::uint32_t; // 0: none
 
-    /// An empty one of at most `octets`, of which memory is taken as records come.
-    [[nodiscard]] static Result<std::unique_ptr<SecretTable>> make(std::size_t octets = default_size);
+    enum class Kind : std::uint8_t { secret, plain };
+    /// An empty one of at most `octets`, of which memory is taken as records come. Plain: as on a kernel that has no memfd_secret.
+    [[nodiscard]] static Result<std::unique_ptr<SecretTable>> make(std::size_t octets = default_size, Kind kind = Kind::secret);
     /// What an earlier process left. Error conflict: it is damaged, cut, or of a layout that
     /// this release does not know; then all of it is wiped.
     [[nodiscard]] static Result<std::unique_ptr<SecretTable>> adopt(Descriptor descriptor);

@@ -8,6 +8,7 @@
 
 #include <csignal>
 #include <cstring>
+#include <fstream>
 #include <random>
 #include <string>
 
@@ -51,11 +52,15 @@ std::uint64_t* words_of(const SecretTable& table) {
 
 using Texts = std::vector<std::string>;
 
+class OfEachKind : public testing::TestWithParam<SecretTable::Kind> {};
+
+INSTANTIATE_TEST_SUITE_P(SecretTable, OfEachKind, testing::Values(SecretTable::Kind::secret, SecretTable::Kind::plain));
+
 } // namespace
 
-TEST(SecretTable, HoldsRecordsOfAnySizeForTheNextProcess) {
-    auto table = SecretTable::make(small).value();
-    EXPECT_TRUE(table->secret()) << "this kernel has memfd_secret";
+TEST_P(OfEachKind, HoldsRecordsOfAnySizeForTheNextProcess) {
+    auto table = SecretTable::make(small, GetParam()).value();
+    EXPECT_EQ(table->secret(), GetParam() == SecretTable::Kind::secret) << "this kernel has memfd_secret";
     const std::string longer(5000, 'x');
     (void)stage(*table, "one");
     const Record two = stage(*table, longer, 7);
@@ -66,6 +71,22 @@ TEST(SecretTable, HoldsRecordsOfAnySizeForTheNextProcess) {
     ASSERT_TRUE(table);
     EXPECT_EQ(texts(*table), (Texts{"one", longer}));
     EXPECT_EQ(table->tag(two), 7U);
+}
+
+// Where the kernel has no memfd_secret: a size that nobody can change, and locked (VmFlags lo) and left out of core files (dd).
+TEST(SecretTable, OfThePlainKindIsSealedAndLocked) {
+    const auto table = SecretTable::make(small, SecretTable::Kind::plain).value();
+    EXPECT_NE(ftruncate(table->descriptor(), 0), 0);
+    EXPECT_NE(ftruncate(table->descriptor(), 2 * small), 0);
+    std::ifstream smaps("/proc/self/smaps");
+    bool ours = false, good = false;
+    for (std::string line; std::getline(smaps, line);) {
+        if (line.find("memfd:sallyport-sas") != std::string::npos) ours = true;
+        if (!ours || !line.starts_with("VmFlags:")) continue;
+        good = line.find(" lo") != std::string::npos && line.find(" dd") != std::string::npos;
+        break;
+    }
+    EXPECT_TRUE(good);
 }
 
 TEST(SecretTable, ATransactionIsInForceAsAWholeOrNotAtAll) {
@@ -89,8 +110,8 @@ TEST(SecretTable, ATransactionIsInForceAsAWholeOrNotAtAll) {
     EXPECT_EQ(std::ranges::count(texts(*table), "one"), 0);
 }
 
-TEST(SecretTable, WhatIsGoneIsWipedAndItsRoomIsUsedAgain) {
-    auto table = SecretTable::make(small).value();
+TEST_P(OfEachKind, WhatIsGoneIsWipedAndItsRoomIsUsedAgain) {
+    auto table = SecretTable::make(small, GetParam()).value();
     const std::uint64_t* words = words_of(*table);
     for (int round = 0; round < 10'000; ++round) {
         const Record record = stage(*table, std::string(300 + round % 100, 'k'));
@@ -109,9 +130,9 @@ TEST(SecretTable, WhatIsGoneIsWipedAndItsRoomIsUsedAgain) {
     EXPECT_TRUE(table->stage(1000, 1));
 }
 
-TEST(SecretTable, DamageOfAnyWordIsFoundOrHarmless) {
+TEST_P(OfEachKind, DamageOfAnyWordIsFoundOrHarmless) {
     for (std::size_t word = 0; word < 5 * 16; ++word) {
-        auto table = SecretTable::make(small).value();
+        auto table = SecretTable::make(small, GetParam()).value();
         (void)stage(*table, std::string(200, 'a'));
         (void)stage(*table, std::string(200, 'b'));
         table->commit();
