@@ -26,7 +26,8 @@ public:
     std::uint8_t size = 0; // info(algorithm).material()
 };
 
-/// Overwrites what earlier calls left of keys on this thread's stack, 256 KiB below the caller. After whatever handled keys.
+/// Overwrites what earlier calls left of keys on this thread's stack, 256 KiB below the caller, and in its vector registers. After whatever
+/// handled keys.
 void wipe_stack();
 
 enum class SequenceKind : std::uint8_t { short_32, extended_64 }; // RFC 4303 2.2, 2.2.1

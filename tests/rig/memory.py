@@ -63,7 +63,8 @@ def search(pid, needles, wanted=lambda area: True):
                     found.append((name, area, at - len(before) + place))
                     place = text.find(needle, place + 1)
             before = text[-(longest - 1):] if longest > 1 else b""
-    return sorted(set((name, area.name, hex(address)) for name, area, address in found))
+    return sorted((name, area.name, f"{address - area.first:#x} of {area.last - area.first:#x} at {area.first:#x}, {' '.join(sorted(area.flags))}")
+                  for name, area, address in found)
 
 
 def needles(keys):

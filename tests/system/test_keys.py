@@ -26,7 +26,7 @@ int prctl(int option, ...) {
     for (int i = 0; i < 4; ++i) w[i] = __builtin_va_arg(words, long);
     return option == PR_SET_DUMPABLE ? 0 : (int)syscall(SYS_prctl, option, w[0], w[1], w[2], w[3]);
 }
-int setrlimit(int resource, const struct rlimit* limit) {
+int setrlimit(__rlimit_resource_t resource, const struct rlimit* limit) {
     return resource == RLIMIT_CORE ? 0 : (int)syscall(SYS_setrlimit, resource, limit);
 }
 """
@@ -89,7 +89,8 @@ def test_no_key_is_in_ordinary_memory():
         rig.daemon.start()
         assert "SAs of the gateway before this one go on" in rig.daemon.said()
         traffic(rig)
-        found = memory.search(rig.daemon.ask("status")["pid"], sought, lambda area: not_ours(area) and area.rights[1] == "w")
+        pid = rig.daemon.ask("status")["pid"]
+        found = memory.search(pid, sought, lambda area: not_ours(area) and area.rights[1] == "w")
         assert not found, "\n".join(map(str, found[:40]))
         rig.daemon.stop()
         told = rig.daemon.said().encode()
