@@ -149,8 +149,7 @@ ChildState Children::state(const std::string& connection, std::uint32_t child) c
 
 void Children::take_over(const std::vector<const store::Sa*>& sas) {
     for (const store::Sa* sa : sas)
-        if (sa->spec.child != 0 && sa->spec.direction == Direction::inbound)
-            {
+        if (sa->spec.child != 0 && sa->spec.direction == Direction::inbound) {
             connections_[sa->spec.name].outer_vpn = sa->spec.outer_vpn;
             (void)step(connections_[sa->spec.name].children[sa->spec.child].state, ChildEvent::install_inbound);
         }

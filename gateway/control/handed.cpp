@@ -31,7 +31,7 @@ Result<std::size_t> checked_size(int memfd, std::size_t largest) {
         return refused("the memfd's size is not sealed", "seal it with F_SEAL_SHRINK and F_SEAL_GROW");
     if ((seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != 0)
         return refused("the memfd is sealed against writing: its keys could not be wiped", "seal its size only");
-    struct stat status {};
+    struct stat status{};
     if (fstat(memfd, &status) != 0) return failed("the memfd cannot be looked at");
     if (status.st_size <= 0 || static_cast<std::uint64_t>(status.st_size) > largest)
         return refused("the memfd is empty or larger than a call");

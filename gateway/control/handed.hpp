@@ -15,11 +15,10 @@ namespace sallyport::control {
 /// Locked, not in a core dump, wiped when it goes.
 class HandedRecords {
 public:
-    /// Copies all of the memfd and overwrites it with zeros. Its size must be sealed (F_SEAL_SHRINK, F_SEAL_GROW) and its octets must not be
-    /// (F_SEAL_WRITE, F_SEAL_FUTURE_WRITE). The descriptor stays the caller's. Error: nothing is kept.
+    /// Copies all of the memfd and overwrites it with zeros. Its size must be sealed (F_SEAL_SHRINK, F_SEAL_GROW) and its octets must not
+    /// be (F_SEAL_WRITE, F_SEAL_FUTURE_WRITE). The descriptor stays the caller's. Error: nothing is kept.
     [[nodiscard]] static Result<HandedRecords> take(int memfd, std::size_t largest);
-    HandedRecords(HandedRecords&& other) noexcept
-        : memory_(std::exchange(other.memory_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    HandedRecords(HandedRecords&& other) noexcept : memory_(std::exchange(other.memory_, nullptr)), size_(std::exchange(other.size_, 0)) {}
     HandedRecords& operator=(HandedRecords&& other) noexcept {
         std::swap(memory_, other.memory_);
         std::swap(size_, other.size_);

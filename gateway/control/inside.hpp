@@ -9,6 +9,7 @@
 #include "gateway/control/keying.hpp"
 #include "gateway/control/threads.hpp"
 #include "gateway/exception/neighbours.hpp"
+#include "gateway/exception/own_vlans.hpp"
 #include "gateway/exception/stage.hpp"
 #include "gateway/port/chunks.hpp"
 #include "gateway/port/ring.hpp"
@@ -153,6 +154,7 @@ struct Gateway::Inside final : route::MirrorListener {
     std::unique_ptr<Keying::Inside> keying;
     std::unique_ptr<Keying> keying_door;
     std::unique_ptr<route::NeighbourAsker> neighbour_asker;
+    std::unique_ptr<exception::OwnVlans> own_vlans;
     std::unique_ptr<exception::Asker> asker;
     std::unique_ptr<exception::Neighbours> neighbours;
     std::unique_ptr<exception::Stage> stage;

@@ -13,7 +13,7 @@ namespace sallyport::control {
 namespace {
 
 constexpr std::size_t most_held = std::size_t{256} << 20; // octets of one caller
-constexpr std::size_t most_told = 8;                    // packets on reserved SPIs, each second
+constexpr std::size_t most_told = 8;                      // packets on reserved SPIs, each second
 constexpr std::uint32_t top_bit = 0x80000000;
 
 Error wrong(ErrorCode code, const char* field, std::string sentence, std::string remedy = {}) {
@@ -73,8 +73,7 @@ Result<void> Keying::commit(Caller caller, std::uint64_t generation) {
     const Inside::Held held = std::move(at->second);
     inside_.held.erase(at);
     if (held.refused)
-        return std::unexpected(
-            wrong(ErrorCode::refused, "generation", "a call of this generation was refused: nothing of it is in force"));
+        return std::unexpected(wrong(ErrorCode::refused, "generation", "a call of this generation was refused: nothing of it is in force"));
     Result<void> done = inside_.bring_about(held);
     wipe_stack();
     return done;
@@ -96,8 +95,7 @@ store::IkeSpis& Keying::ike_spis() { return inside_.ike_spis; }
 Result<void> Keying::Inside::take(Held& to, const KeyingCall& call, int memfd) {
     auto records = HandedRecords::take(memfd, record::largest_call);
     if (!records) return std::unexpected(std::move(records.error()));
-    if (to.refused)
-        return std::unexpected(wrong(ErrorCode::refused, "generation", "an earlier call of this generation was refused"));
+    if (to.refused) return std::unexpected(wrong(ErrorCode::refused, "generation", "an earlier call of this generation was refused"));
     if (to.generation != call.generation)
         return std::unexpected(wrong(ErrorCode::conflict, "generation", "another generation is held and not committed"));
     if (call.generation <= generation)
@@ -145,8 +143,8 @@ Result<void> Keying::Inside::bring_about(record::Changes changes, std::uint64_t 
     if (other_policies || (plan->ways_changed && !then.empty())) boundary = boundary_of(joined(gateway.desired, then, &*plan));
     std::optional<Gateway::Inside::Rules> rules;
     if (other_policies || plan->senders_changed) rules.emplace(gateway.desired.policies, then, &*plan);
-    auto change =
-        gateway.prepare_change({std::move(changes.install), std::move(changes.update), std::move(plan->remove)}, rules, std::move(boundary));
+    auto change = gateway.prepare_change({std::move(changes.install), std::move(changes.update), std::move(plan->remove)}, rules,
+                                         std::move(boundary));
     if (!change) return std::unexpected(std::move(change.error()));
     if (auto staged = stage_policies(changes); !staged) {
         gateway.abandon_change(std::move(*change));
@@ -211,7 +209,8 @@ Result<void> Keying::Inside::check(const record::Changes& changes) const {
         if (!vpns.contains(sa.outer_vpn)) return wrong(ErrorCode::missing, "outer_vpn", "there is no such VPN");
         if (!vpns.contains(sa.red_vpn)) return wrong(ErrorCode::missing, "red_vpn", "there is no such VPN");
         if (sa.direction == Direction::outbound || !fresh) return std::nullopt;
-        if ((sa.spi & top_bit) != 0) return wrong(ErrorCode::invalid, "spi", "an SPI of ours has its top bit clear", "take one by ReserveSpis");
+        if ((sa.spi & top_bit) != 0)
+            return wrong(ErrorCode::invalid, "spi", "an SPI of ours has its top bit clear", "take one by ReserveSpis");
         if (!gateway.spis->may_install(sa.spi))
             return wrong(ErrorCode::conflict, "spi", "the SPI is in use or half closed", "take one by ReserveSpis");
         return std::nullopt;

@@ -94,8 +94,9 @@ class KeyingTest : public testing::Test {
 protected:
     void SetUp() override {
         std::filesystem::remove_all("/run/keying");
-        ASSERT_TRUE(shell("ip link add black0 type veth peer name wan0; ip link add red0 type veth peer name lan0; for i in black0 wan0 red0 "
-                          "lan0; do ip link set $i up; done; ip addr add 192.0.2.1/24 dev black0; ip addr add 10.1.0.1/24 dev red0"));
+        ASSERT_TRUE(
+            shell("ip link add black0 type veth peer name wan0; ip link add red0 type veth peer name lan0; for i in black0 wan0 red0 "
+                  "lan0; do ip link set $i up; done; ip addr add 192.0.2.1/24 dev black0; ip addr add 10.1.0.1/24 dev red0"));
     }
 
     void TearDown() override {
@@ -225,6 +226,23 @@ TEST_F(KeyingTest, WhatDrainsGoesInTime) {
     EXPECT_FALSE(install({.remove = {{"a", Direction::inbound, 2, 0}}})) << "it sends";
 }
 
+TEST_F(KeyingTest, AnUpdateKeepsTheKey) {
+    start(base());
+    SaSpec in = sa_of("a", Direction::inbound, 1, 0x1000), out = sa_of("a", Direction::outbound, 1, 0x2000);
+    ASSERT_TRUE(install({.install = {in, out}, .policies = {policy_of(out)}}));
+    in.outer_remote = out.outer_remote = *parse_address("192.0.2.77"); // the peer has moved (RFC 4555)
+    ASSERT_TRUE(install({.update = {in, out}}));
+    for (const SaStatus& sa : gateway->sas()) {
+        EXPECT_EQ(to_string(sa.outer_remote), "192.0.2.77");
+        EXPECT_EQ(sa.generation, 2U);
+        EXPECT_EQ(sa.state, ChildState::outbound_switched);
+    }
+    out.key.octets[3] ^= 1;
+    EXPECT_THAT(install({.update = {out}}).error().place, HasSubstr("update[0] a outbound key"));
+    EXPECT_EQ(install({.update = {sa_of("a", Direction::inbound, 2, 0x1001)}}).error().place, "update[0] child");
+    EXPECT_EQ(gateway->keying().generation(), 2U);
+}
+
 TEST_F(KeyingTest, NamesBelongToOneSide) {
     Desired desired = base();
     desired.sas = {sa_of("mine", Direction::outbound, 0, 0x2000), sa_of("mine", Direction::inbound, 0, 0x1000)};
@@ -267,8 +285,8 @@ public:
             text += "\n";
         }
         for (const PolicyStatus& policy : gateway.policies()) {
-            text += std::format("policy {} {} {} {} {} {}", policy.name, policy.vpn, policy.priority, static_cast<int>(policy.action), policy.sa,
-                                policy.sa_usable);
+            text += std::format("policy {} {} {} {} {} {}", policy.name, policy.vpn, policy.priority, static_cast<int>(policy.action),
+                                policy.sa, policy.sa_usable);
             for (const Selector& selector : policy.selectors) text += " " + to_string(selector);
             text += "\n";
         }
@@ -285,10 +303,34 @@ private:
         std::array<std::uint8_t, 256> memory{};
         for (unsigned i = 0; i < 500; ++i) {
             std::uint8_t* header = memory.data() + 128;
-            const std::array<std::uint8_t, 28> packet{0x45, 0, 0, 28, 0, 0, 0, 0, 64, static_cast<std::uint8_t>(random() % 2 ? 17 : 6),
-                                                      0, 0, 10, 1, static_cast<std::uint8_t>(random() % 4), 2,
-                                                      10, static_cast<std::uint8_t>(100 + random() % 2), static_cast<std::uint8_t>(random() % 8), 2,
-                                                      0, 80, static_cast<std::uint8_t>(random() % 2), 80, 0, 8, 0, 0};
+            const std::array<std::uint8_t, 28> packet{0x45,
+                                                      0,
+                                                      0,
+                                                      28,
+                                                      0,
+                                                      0,
+                                                      0,
+                                                      0,
+                                                      64,
+                                                      static_cast<std::uint8_t>(random() % 2 ? 17 : 6),
+                                                      0,
+                                                      0,
+                                                      10,
+                                                      1,
+                                                      static_cast<std::uint8_t>(random() % 4),
+                                                      2,
+                                                      10,
+                                                      static_cast<std::uint8_t>(100 + random() % 2),
+                                                      static_cast<std::uint8_t>(random() % 8),
+                                                      2,
+                                                      0,
+                                                      80,
+                                                      static_cast<std::uint8_t>(random() % 2),
+                                                      80,
+                                                      0,
+                                                      8,
+                                                      0,
+                                                      0};
             std::ranges::copy(packet, header);
             Frame frame{};
             frame.chunk = memory.data();
@@ -343,10 +385,15 @@ Desired random_desired(Desired desired, std::mt19937& random) {
     }
     for (std::uint32_t i = 0; i < 4; ++i) {
         if (chance(2)) continue;
-        Selector selector{*parse_range("10.1.0.0/16"), *parse_range(std::format("10.{}.{}.0/{}", 100 + random() % 2, random() % 8, 24)), 0, {}, {}};
+        Selector selector{
+            *parse_range("10.1.0.0/16"), *parse_range(std::format("10.{}.{}.0/{}", 100 + random() % 2, random() % 8, 24)), 0, {}, {}};
         if (chance(2)) selector.protocol = 17;
-        desired.policies.push_back({std::format("p{}", i), static_cast<VpnNumber>(random() % 2), static_cast<std::uint32_t>(random() % 4),
-                                    chance(2) ? PolicyAction::bypass : PolicyAction::discard, {selector}, ""});
+        desired.policies.push_back({std::format("p{}", i),
+                                    static_cast<VpnNumber>(random() % 2),
+                                    static_cast<std::uint32_t>(random() % 4),
+                                    chance(2) ? PolicyAction::bypass : PolicyAction::discard,
+                                    {selector},
+                                    ""});
     }
     std::ranges::shuffle(desired.policies, random);
     if (chance(2)) desired.ike.peers.push_back(*parse_address("198.51.100.7"));

@@ -30,9 +30,15 @@ struct StageJob final : Job {
 };
 
 struct KernelAsker final : exception::Asker {
-    explicit KernelAsker(route::NeighbourAsker& its) : asker(its) {}
-    void ask(const exception::Neighbour& neighbour) override { asker.ask(neighbour.interface, neighbour.address); }
+    KernelAsker(route::NeighbourAsker& kernel, exception::OwnVlans& own) : asker(kernel), vlans(own) {}
+    void ask(const exception::Neighbour& neighbour) override {
+        if (neighbour.interface < route::first_own_vlan)
+            asker.ask(neighbour.interface, neighbour.address);
+        else
+            vlans.ask(neighbour);
+    }
     route::NeighbourAsker& asker;
+    exception::OwnVlans& vlans;
 };
 
 } // namespace
@@ -75,7 +81,8 @@ Result<void> Gateway::stop() {
 
 Result<std::vector<std::string>> detach(const Settings& settings) { return xdp::detach(xdp::pin_directory(settings)); }
 
-Gateway::Inside::Inside(Observer& told, const Options& given) : observer(told), options(given), keeper(given.keeper ? *given.keeper : no_keeper) {}
+Gateway::Inside::Inside(Observer& told, const Options& given)
+    : observer(told), options(given), keeper(given.keeper ? *given.keeper : no_keeper) {}
 
 Gateway::Inside::~Inside() { stop_threads(); }
 
@@ -174,10 +181,12 @@ Result<void> Gateway::Inside::start_threads() {
     auto opened = route::NeighbourAsker::open();
     if (!opened) return std::unexpected(std::move(opened.error()));
     neighbour_asker = std::move(*opened);
-    asker = std::make_unique<KernelAsker>(*neighbour_asker);
+    own_vlans = std::make_unique<exception::OwnVlans>(desired.ports, *fib, *mirror);
+    asker = std::make_unique<KernelAsker>(*neighbour_asker, *own_vlans);
     stage = std::make_unique<exception::Stage>(*depot, &events);
     neighbours = std::make_unique<exception::Neighbours>(*fib, *asker);
     stage->serve(Errand::neighbour, *neighbours);
+    stage->serve(Errand::own_vlan, *own_vlans);
 
     const worker::Surroundings around{.depot = *depot,
                                       .sad = *sad,

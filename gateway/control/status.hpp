@@ -50,7 +50,7 @@ struct Status {
     std::uint64_t generation = 0;     // of the configuration: 1 after start, one more with every apply()
     std::uint64_t key_generation = 0; // of the keying calls: the last that was committed
     std::uint64_t started = 0;        // seconds since 1970
-    std::string crypto;           // engine in use
+    std::string crypto;               // engine in use
     bool zero_copy = false;
     bool huge_pages = false;
     ChunkStatus chunks;

@@ -15,9 +15,7 @@ namespace {
 
 Error out_of_range(const char* field, std::string sentence) { return {ErrorCode::invalid, std::move(sentence), field, {}}; }
 
-std::unexpected<Error> wrong(const char* field, std::string sentence) {
-    return std::unexpected(out_of_range(field, std::move(sentence)));
-}
+std::unexpected<Error> wrong(const char* field, std::string sentence) { return std::unexpected(out_of_range(field, std::move(sentence))); }
 
 std::unexpected<Error> not_zero() { return wrong("zero", "octets without a meaning are not zero"); }
 
@@ -126,6 +124,8 @@ Result<void> load_numbers(const SaRecord& record, SaSpec& sa) {
 }
 
 } // namespace
+
+static_assert(sizeof(Selector) == 78, "what a selector has must be in its record");
 
 void store(const Selector& selector, SelectorRecord& record) {
     record = {.local_first = selector.local.first.octets,

@@ -96,7 +96,7 @@ static_assert(std::has_unique_object_representations_v<SelectorRecord> && std::h
               std::has_unique_object_representations_v<CallHeader>); // no octet between the members
 
 // At most so many in one call.
-inline constexpr std::uint32_t most_sas = 16384; // installs, updates and removals together
+inline constexpr std::uint32_t most_sas = 16384;      // installs, updates and removals together
 inline constexpr std::uint32_t most_policies = 16384; // with their removals
 inline constexpr std::uint32_t most_selectors = 262144;
 inline constexpr std::uint32_t longest_drain = 3'600'000; // milliseconds

@@ -89,9 +89,9 @@ TEST(RecordTest, WhatIsWrittenIsRead) {
     EXPECT_EQ(std::tie(is.name, is.direction, is.child, is.generation, is.spi, is.outer_local, is.outer_remote, is.outer_vpn, is.red_vpn),
               std::tie(was.name, was.direction, was.child, was.generation, was.spi, was.outer_local, was.outer_remote, was.outer_vpn,
                        was.red_vpn));
-    EXPECT_EQ(std::tie(is.algorithm, is.key.size, is.key.octets, is.sequence, is.window, is.dscp, is.dscp_value, is.df, is.hop_limit),
-              std::tie(was.algorithm, was.key.size, was.key.octets, was.sequence, was.window, was.dscp, was.dscp_value, was.df,
-                       was.hop_limit));
+    EXPECT_EQ(
+        std::tie(is.algorithm, is.key.size, is.key.octets, is.sequence, is.window, is.dscp, is.dscp_value, is.df, is.hop_limit),
+        std::tie(was.algorithm, was.key.size, was.key.octets, was.sequence, was.window, was.dscp, was.dscp_value, was.df, was.hop_limit));
     EXPECT_EQ(std::tie(is.mtu, is.dummies_per_second, is.owner, is.manual, is.selectors),
               std::tie(was.mtu, was.dummies_per_second, was.owner, was.manual, was.selectors));
     EXPECT_EQ(read->update[0].name, "other");
@@ -108,8 +108,7 @@ TEST(RecordTest, WhatIsWrittenIsRead) {
 
 TEST(RecordTest, EverySizeButTheRightOneIsRefused) {
     const auto octets = encoded(make_changes());
-    for (std::size_t size = 0; size < octets.size(); ++size)
-        ASSERT_FALSE(decode(std::span(octets).first(size))) << size;
+    for (std::size_t size = 0; size < octets.size(); ++size) ASSERT_FALSE(decode(std::span(octets).first(size))) << size;
     auto longer = octets;
     longer.push_back(0);
     EXPECT_EQ(place_of(longer), "header size");
@@ -132,7 +131,9 @@ TEST(RecordTest, TheHeaderIsChecked) {
 
 TEST(RecordTest, EveryFieldOfAnSaIsCheckedAndNamed) {
     const std::size_t second = install + sizeof(SaRecord);
-    const auto octet = [&](std::size_t field, unsigned value) { return place_of(broken(second + field, static_cast<std::uint8_t>(value))); };
+    const auto octet = [&](std::size_t field, unsigned value) {
+        return place_of(broken(second + field, static_cast<std::uint8_t>(value)));
+    };
     EXPECT_EQ(octet(offsetof(SaRecord, name), '/'), "install[1] name");
     EXPECT_EQ(octet(offsetof(SaRecord, name), 0), "install[1] name");
     EXPECT_EQ(octet(offsetof(SaRecord, name) + 62, 'x'), "install[1] name"); // behind its end

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "gateway/sa/desired.hpp"
 #include "gateway/sa/child.hpp"
+#include "gateway/sa/desired.hpp"
 #include "gateway/sa/drop_reason.hpp"
 #include "gateway/sa/error.hpp"
 #include "gateway/sa/sa.hpp"

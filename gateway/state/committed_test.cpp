@@ -56,8 +56,8 @@ TEST(Committed, WhatDoesNotFitIsNamed) {
     EXPECT_EQ(place_of("sallyport-committed 1\nstate open\nfor \ntext 1 /x\na\n"), "line 3");
     EXPECT_EQ(place_of(top), "part 1");
     EXPECT_EQ(place_of(top + "key 1 /x\na\n"), "part 1");
-    for (const char* part : {"text 2 /x\na\n", "text 0 /x\na\n", "text 1 \na\n", "text 1\na\n", "text x /x\na\n", "text -1 /x\na\n",
-                             "text 01 /x\na\n", "text 99999999999999999999 /x\na\n", "text 18446744073709551615 /x\na\n", "word 1 /x\na\n",
-                             "text 1 /x\na", "text 1 /x\t\na\n"})
+    for (const char* part :
+         {"text 2 /x\na\n", "text 0 /x\na\n", "text 1 \na\n", "text 1\na\n", "text x /x\na\n", "text -1 /x\na\n", "text 01 /x\na\n",
+          "text 99999999999999999999 /x\na\n", "text 18446744073709551615 /x\na\n", "word 1 /x\na\n", "text 1 /x\na", "text 1 /x\t\na\n"})
         EXPECT_EQ(place_of(top + "text 1 /x\na\n" + part), "part 2") << part;
 }

@@ -15,8 +15,8 @@
 
 namespace sallyport::store {
 
-/// SPIs are random, at least 256, with the top bit clear, and unique over all outer VPNs. Time is in milliseconds of any clock that does not
-/// go back. Threads: the control thread.
+/// SPIs are random, at least 256, with the top bit clear, and unique over all outer VPNs. Time is in milliseconds of any clock that does
+/// not go back. Threads: the control thread.
 class SpiSpace {
 public:
     static constexpr std::uint64_t reservation = 60'000; // milliseconds that one is kept for who took it

@@ -22,8 +22,8 @@ Error wrong(const char* field, std::string sentence, std::string remedy = {}) {
 
 /// Puts the entry in front of the field that an error names.
 Error placed(Error error, const char* list, std::size_t index, const std::string& name, Direction direction) {
-    std::string place =
-        std::string(list) + "[" + std::to_string(index) + "] " + name + (direction == Direction::outbound ? " outbound" : " inbound");
+    std::string place = std::string(list) + "[" + std::to_string(index) + "] " + name +
+                        (direction == Direction::outbound ? " outbound" : " inbound");
     if (!error.place.empty()) place += " " + error.place;
     error.place = std::move(place);
     return error;

@@ -66,7 +66,8 @@ private:
     SharedMaps maps_;
     std::vector<PortProgram> programs_;
     Umem umem_;
-    Sockets sockets_; // goes first: it stands on the memory
+    std::vector<Descriptor> filters_; // of devices with VLANs that the kernel does not know
+    Sockets sockets_;                 // goes first: it stands on the memory
     std::vector<std::string> notes_;
 };
 

@@ -146,8 +146,7 @@ Result<KeyMaterial> kept_key(const std::string& path, std::vector<Source>& sourc
 
 Result<KeyMaterial> key_of(const std::string& path, std::span<const Source> sources) {
     const auto found = std::ranges::find_if(sources, [&](const Source& source) { return source.key && source.name == path; });
-    if (found == sources.end())
-        return std::unexpected(Error{ErrorCode::missing, std::format("{} was not kept", shown(path, 200)), {}, {}});
+    if (found == sources.end()) return std::unexpected(Error{ErrorCode::missing, std::format("{} was not kept", shown(path, 200)), {}, {}});
     auto key = read_key(found->octets);
     if (!key) return std::unexpected(Error{ErrorCode::invalid, std::format("{}: {}", shown(path, 200), key.error()), {}, {}});
     return *key;

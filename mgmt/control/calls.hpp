@@ -45,8 +45,7 @@ int guarded(sd_varlink* link, F call) {
 }
 
 inline int answer_not_allowed(sd_varlink* link) {
-    return answer_failed(
-        link, {ErrorCode::refused, "only root and the gateway's own user may change the gateway", {}, "call it as root"});
+    return answer_failed(link, {ErrorCode::refused, "only root and the gateway's own user may change the gateway", {}, "call it as root"});
 }
 
 /// One part of a list; `get` takes first and count.

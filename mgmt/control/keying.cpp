@@ -7,9 +7,7 @@
 
 namespace sallyport::varlink {
 
-Json json_of(const IkeSpiView& one) {
-    return Json::object({{"spi", std::format("{:016x}", one.spi)}, {"generation", one.generation}});
-}
+Json json_of(const IkeSpiView& one) { return Json::object({{"spi", std::format("{:016x}", one.spi)}, {"generation", one.generation}}); }
 
 namespace {
 

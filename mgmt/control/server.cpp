@@ -31,7 +31,8 @@ int on_status(sd_varlink* link, sd_json_variant* parameters, sd_varlink_method_f
 }
 
 int on_sas(sd_varlink* link, sd_json_variant* parameters, sd_varlink_method_flags_t, void* user) {
-    return answer_part(link, parameters, "sas", [user](std::size_t first, std::size_t count) { return handlers_of(user).sas(first, count); });
+    return answer_part(link, parameters, "sas",
+                       [user](std::size_t first, std::size_t count) { return handlers_of(user).sas(first, count); });
 }
 
 int on_policies(sd_varlink* link, sd_json_variant* parameters, sd_varlink_method_flags_t, void* user) {
@@ -185,28 +186,17 @@ Json json_of(const StatusView& status) {
 }
 
 Json json_of(const SaView& sa) {
-    return Json::object({{"name", sa.name},
-                         {"direction", sa.direction},
-                         {"child", sa.child},
-                         {"generation", sa.generation},
-                         {"state", sa.state},
-                         {"spi", sa.spi},
-                         {"local", sa.local},
-                         {"remote", sa.remote},
-                         {"outerVpn", sa.outer_vpn},
-                         {"vpn", sa.vpn},
-                         {"algorithm", sa.algorithm},
-                         {"esn", sa.esn},
-                         {"sequence", sa.sequence},
-                         {"mark", sa.mark ? Json(*sa.mark) : Json{}},
-                         {"window", sa.window},
-                         {"worker", sa.worker},
-                         {"packets", sa.packets},
-                         {"octets", sa.octets},
-                         {"errors", sa.errors},
-                         {"selectors", texts(sa.selectors)},
-                         {"refused", sa.refused},
-                         {"remedy", sa.remedy}});
+    return Json::object({{"name", sa.name},           {"direction", sa.direction},
+                         {"child", sa.child},         {"generation", sa.generation},
+                         {"state", sa.state},         {"spi", sa.spi},
+                         {"local", sa.local},         {"remote", sa.remote},
+                         {"outerVpn", sa.outer_vpn},  {"vpn", sa.vpn},
+                         {"algorithm", sa.algorithm}, {"esn", sa.esn},
+                         {"sequence", sa.sequence},   {"mark", sa.mark ? Json(*sa.mark) : Json{}},
+                         {"window", sa.window},       {"worker", sa.worker},
+                         {"packets", sa.packets},     {"octets", sa.octets},
+                         {"errors", sa.errors},       {"selectors", texts(sa.selectors)},
+                         {"refused", sa.refused},     {"remedy", sa.remedy}});
 }
 
 Json json_of(const PolicyView& policy) {

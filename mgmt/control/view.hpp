@@ -52,11 +52,11 @@ struct ChunksView {
 struct StatusView {
     std::string version;
     std::uint64_t pid = 0;
-    std::uint64_t started = 0;    // seconds since 1970
-    std::string configuration;    // file
-    std::uint64_t generation = 0; // 1 after start, one more with each reload
+    std::uint64_t started = 0;        // seconds since 1970
+    std::string configuration;        // file
+    std::uint64_t generation = 0;     // 1 after start, one more with each reload
     std::uint64_t key_generation = 0; // the last keying call that was committed
-    std::string engine;           // of cryptography
+    std::string engine;               // of cryptography
     bool zero_copy = false, huge_pages = false;
     ChunksView chunks;
     std::uint64_t sas = 0, sas_refused = 0, policies = 0;
@@ -69,7 +69,7 @@ struct StatusView {
 
 struct SaView {
     std::string name;
-    std::string direction; // "inbound", "outbound"
+    std::string direction;        // "inbound", "outbound"
     std::uint64_t child = 0;      // of the connection, 0: of the configuration
     std::uint64_t generation = 0; // of the keying call that brought it
     std::string state;            // in the life of a child SA

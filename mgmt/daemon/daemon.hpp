@@ -89,7 +89,7 @@ private:
     std::map<std::string, bool> port_up_;
     std::map<std::string, std::string> connection_state_;       // "up", or why not
     std::set<std::pair<std::string, std::uint32_t>> installed_; // "NAME direction" and SPI
-    std::set<std::pair<std::string, std::uint32_t>> near_end_; // connection and child
+    std::set<std::pair<std::string, std::uint32_t>> near_end_;  // connection and child
     Audit audit_;
 };
 

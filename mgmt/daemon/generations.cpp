@@ -33,7 +33,8 @@ Result<void> Generations::open(const std::string& state_directory) {
     std::error_code ignored;
     std::filesystem::create_directories(state_directory, ignored); // what matters is said by who opens it
     if (mkdir(wanted.c_str(), 0700) != 0 && errno != EEXIST)
-        return std::unexpected(system_error(errno, "The configuration cannot be kept", wanted, "look at the rights of the state directory"));
+        return std::unexpected(
+            system_error(errno, "The configuration cannot be kept", wanted, "look at the rights of the state directory"));
     auto opened = state::open_directory(wanted);
     if (!opened) return std::unexpected(std::move(opened.error()));
     files_ = std::move(*opened);
@@ -57,9 +58,7 @@ std::expected<Generations::Choice, std::vector<config::Problem>> Generations::ch
                                                                                      const std::optional<std::string>& state, bool fresh) {
     started_with_ = file;
     config::Outcome outcome = config::load(file);
-    const std::string directory = state        ? *state
-                                  : outcome    ? outcome->desired.settings.state_directory
-                                               : default_state();
+    const std::string directory = state ? *state : outcome ? outcome->desired.settings.state_directory : default_state();
     Choice choice;
     std::optional<state::Committed> kept;
     if (std::filesystem::exists(directory + "/configuration/" + file_name) && !fresh) {

@@ -19,14 +19,14 @@ public:
     /// What a daemon begins with, and what it has to say about that.
     struct Choice {
         config::Loaded loaded;
-        std::vector<std::string> notes;         // for the journal
-        std::vector<config::Problem> problems;  // of the file, where the kept generation is taken in its place
+        std::vector<std::string> notes;        // for the journal
+        std::vector<config::Problem> problems; // of the file, where the kept generation is taken in its place
     };
 
     /// `state` overrides where the state directory is looked for; else what the file says, else $STATE_DIRECTORY, else
     /// /var/lib/sallyport. With `fresh` what was kept is not looked at. Error: the problems of the file, and nothing is kept.
-    [[nodiscard]] std::expected<Choice, std::vector<config::Problem>> choose(const std::string& file, const std::optional<std::string>& state,
-                                                                             bool fresh);
+    [[nodiscard]] std::expected<Choice, std::vector<config::Problem>> choose(const std::string& file,
+                                                                             const std::optional<std::string>& state, bool fresh);
 
     /// Keeps the generation durably. Error: the old one is kept.
     [[nodiscard]] Result<void> keep(const config::Loaded& loaded, const std::string& state_directory);

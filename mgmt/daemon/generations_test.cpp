@@ -61,7 +61,7 @@ protected:
 TEST_F(GenerationsTest, AfterAnOrderlyStopTheFileIsTaken) {
     EXPECT_EQ(start(), 1U);
     EXPECT_THAT(notes, IsEmpty());
-    struct stat status {};
+    struct stat status{};
     ASSERT_EQ(::stat((state + "/configuration/committed").c_str(), &status), 0);
     EXPECT_EQ(status.st_mode & 0777, 0600U) << "it holds keys";
     stop();

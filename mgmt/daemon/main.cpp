@@ -17,15 +17,16 @@ namespace {
 using namespace sallyport;
 using namespace sallyport::daemon;
 
-constexpr const char* usage = "usage: sallyport-gateway [--config FILE] [--state DIRECTORY] [--fresh] [--generic] [--version] [--help]\n"
-                              "\n"
-                              "  --config FILE  the configuration (default: /etc/sallyport/sallyport.toml)\n"
-                              "  --state DIR    where the configuration that was committed last lies (default: the state-directory of\n"
-                              "                 FILE, $STATE_DIRECTORY or /var/lib/sallyport)\n"
-                              "  --fresh        take FILE even after a crash, when the configuration that was committed last would be taken\n"
-                              "  --generic      XDP in generic mode, for devices whose driver has none of its own\n"
-                              "\n"
-                              "SIGTERM stops it in order, SIGHUP reloads the configuration. See sallyport-gateway(8).\n";
+constexpr const char* usage =
+    "usage: sallyport-gateway [--config FILE] [--state DIRECTORY] [--fresh] [--generic] [--version] [--help]\n"
+    "\n"
+    "  --config FILE  the configuration (default: /etc/sallyport/sallyport.toml)\n"
+    "  --state DIR    where the configuration that was committed last lies (default: the state-directory of\n"
+    "                 FILE, $STATE_DIRECTORY or /var/lib/sallyport)\n"
+    "  --fresh        take FILE even after a crash, when the configuration that was committed last would be taken\n"
+    "  --generic      XDP in generic mode, for devices whose driver has none of its own\n"
+    "\n"
+    "SIGTERM stops it in order, SIGHUP reloads the configuration. See sallyport-gateway(8).\n";
 
 /// Nothing: the process ends with `status`.
 std::optional<Arguments> arguments_of(int argc, char** argv, int& status) {
