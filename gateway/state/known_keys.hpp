@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which keys have been used for sealing since the machine started: the last 262,144 of them, in memory that outlives the process. A key that
-// is known is never installed for sealing a second time, whoever asks and whatever was forgotten otherwise.
+// Which keys have been used for sealing since the machine started: the last 262,144 of them, in memory that outlives the process. A key
+// that is known is never installed for sealing a second time, whoever asks and whatever was forgotten otherwise.
 #pragma once
 
 #include "gateway/sa/error.hpp"

@@ -22,8 +22,7 @@ public:
     [[nodiscard]] static Result<PinnedArray> make(const char* name, std::uint32_t count);
     /// Memory of this process, for tests and benchmarks.
     [[nodiscard]] static Result<PinnedArray> anonymous(std::uint32_t count);
-    PinnedArray(PinnedArray&& other) noexcept
-        : units_(std::exchange(other.units_, {})), map_(std::exchange(other.map_, -1)) {}
+    PinnedArray(PinnedArray&& other) noexcept : units_(std::exchange(other.units_, {})), map_(std::exchange(other.map_, -1)) {}
     PinnedArray& operator=(PinnedArray&& other) noexcept;
     ~PinnedArray();
 

@@ -25,7 +25,8 @@ public:
     struct Claim {
         sequence::Unit* memory = nullptr;   // units_of(direction, window)
         sequence::Unit* counters = nullptr; // of the SA, whatever it counts; zero where they are fresh
-        bool survived = false; // number, window and counters are those that a gateway before this one left; else the memory is to be prepared
+        bool survived =
+            false; // number, window and counters are those that a gateway before this one left; else the memory is to be prepared
     };
 
     /// Opens the array pinned at `path`, or makes one of `least` units (header included) and pins it there. One that is too small or of the

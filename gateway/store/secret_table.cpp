@@ -19,7 +19,7 @@ namespace sallyport::store {
 
 namespace {
 
-constexpr std::size_t slot_size = 128; // octets
+constexpr std::size_t slot_size = 128;                 // octets
 constexpr std::uint64_t magic = 0x5341'4c4c'5953'4153; // "SALLYSAS"
 constexpr std::uint64_t layout_version = 1;
 constexpr std::uint64_t never = ~std::uint64_t{0}; // transaction that no record lives to see

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Records that outlive the process and that nobody else can read: a memfd_secret (2), which is never swapped, in no core dump, and out of
-// reach even for the rest of the kernel. Whoever keeps its descriptor keeps the records. Where the kernel does not allow it: a memfd that is
-// locked and left out of core dumps while we have it mapped.
+// reach even for the rest of the kernel. Whoever keeps its descriptor keeps the records. Where the kernel does not allow it: a memfd that
+// is locked and left out of core dumps while we have it mapped.
 //
 // Layout 1: slots of 128 octets. The first is the head: magic, layout, slots, their checksum; the number of the last transaction in force;
 // how many slots were ever used. A record lies in as many slots as it needs, behind 40 octets of its own: the transactions that it was born

@@ -182,10 +182,10 @@ Result<void> Store::check_spis(const std::vector<SaName>& remove, const std::vec
             there = found->second;
         const bool first = inbound ? coming.insert(spi_key(spec)).second : coming_at_peers.insert(peer_spi(spec)).second;
         if (first && (there == nullptr || leaving.contains(there))) continue;
-        return std::unexpected(change.at({ErrorCode::conflict,
-                                          inbound ? "another inbound SA of this outer VPN has the SPI"
-                                                  : "another outbound SA to this peer has the SPI",
-                                          "spi", "choose another SPI, at both gateways"}));
+        return std::unexpected(
+            change.at({ErrorCode::conflict,
+                       inbound ? "another inbound SA of this outer VPN has the SPI" : "another outbound SA to this peer has the SPI", "spi",
+                       "choose another SPI, at both gateways"}));
     }
     return {};
 }
@@ -205,8 +205,8 @@ Result<void> Store::check_keys(const std::vector<Change>& changes) const {
     return {};
 }
 
-/// A key that was ever used for sealing is not installed for it again; only its own series of numbers goes on, by adoption, by an update, or
-/// for a key given by hand from its durable marks.
+/// A key that was ever used for sealing is not installed for it again; only its own series of numbers goes on, by adoption, by an update,
+/// or for a key given by hand from its durable marks.
 Result<void> Store::check_known(std::vector<Change>& changes) const {
     if (lasting_.known == nullptr) return {};
     std::set<Fingerprint> coming;

@@ -423,8 +423,12 @@ TEST(Store, TheTableHoldsPoliciesInTheirOrder) {
     Lives given;
     std::vector<PolicySpec> policies;
     for (const char* name : {"first", "second", "third"})
-        policies.push_back({.name = name, .vpn = 2, .priority = 5, .action = PolicyAction::discard,
-                            .selectors = spec_of("x", Direction::inbound, 0x1000).selectors, .sa = {}});
+        policies.push_back({.name = name,
+                            .vpn = 2,
+                            .priority = 5,
+                            .action = PolicyAction::discard,
+                            .selectors = spec_of("x", Direction::inbound, 0x1000).selectors,
+                            .sa = {}});
     policies[0].action = PolicyAction::protect;
     policies[0].sa = "office";
     for (const std::size_t i : {2U, 0U, 1U}) ASSERT_TRUE(stage(*given.table, policies[i], i + 10));
@@ -462,8 +466,7 @@ TEST(Store, ATableOfAnotherVersionOrNonsenseIsRefused) {
 
 TEST(Store, AnAdoptedSaGoesOnWithItsNumbersWindowAndCounters) {
     Lives given;
-    ASSERT_TRUE(
-        given.store->apply({.install = {spec_of("a", Direction::outbound, 0x1001), spec_of("a", Direction::inbound, 0x1002)}}));
+    ASSERT_TRUE(given.store->apply({.install = {spec_of("a", Direction::outbound, 0x1001), spec_of("a", Direction::inbound, 0x1002)}}));
     EXPECT_EQ(sequence::take(given.store->find("a", Direction::outbound)->outbound->space, 9).count, 9U);
     given.store->find("a", Direction::outbound)->outbound->counters->packets = 9;
     EXPECT_EQ(sequence::accept(given.store->find("a", Direction::inbound)->inbound->space, 5), DropReason::none);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whatever C++ code of this process gives back to the heap is wiped first: a key that passed through a string, a vector or a parser's node
-// does not stay behind. No packet allocates, so no packet pays for it. What C libraries hold of keys is their own affair: OpenSSL clears it,
-// and so does gateway/crypto.
+// does not stay behind. No packet allocates, so no packet pays for it. What C libraries hold of keys is their own affair: OpenSSL clears
+// it, and so does gateway/crypto.
 #include <cstdlib>
 #include <cstring>
 #include <malloc.h>
