@@ -42,12 +42,16 @@ private:
 } // namespace
 
 Result<void> Gateway::apply(Desired desired) {
-    if (auto prepared = inside_->prepare(std::move(desired)); !prepared) return prepared;
+    if (auto prepared = prepare(std::move(desired)); !prepared) return prepared;
     inside_->commit_configuration();
     return {};
 }
 
-Result<void> Gateway::prepare(Desired desired) { return inside_->prepare(std::move(desired)); }
+Result<void> Gateway::prepare(Desired desired) {
+    Result<void> prepared = inside_->prepare(std::move(desired));
+    wipe_stack();
+    return prepared;
+}
 
 std::uint64_t Gateway::commit() {
     inside_->commit_configuration();

@@ -14,8 +14,6 @@ auto fields(const SaSpec& sa) {
                     sa.owner, sa.manual);
 }
 
-bool same(const SaSpec& a, const SaSpec& b) { return fields(a) == fields(b) && a.selectors == b.selectors; }
-
 auto fields(const Settings& s) {
     return std::tie(s.cores, s.queues, s.spin, s.frames, s.run_directory, s.state_directory, s.icmp_error_rate, s.icmp_prohibited);
 }
@@ -29,6 +27,8 @@ bool same_place(const PortSpec& a, const PortSpec& b) {
 }
 
 } // namespace
+
+bool same(const SaSpec& a, const SaSpec& b) { return fields(a) == fields(b) && a.selectors == b.selectors; }
 
 KeyPrints take_keys(std::vector<SaSpec>& sas) {
     KeyPrints result;

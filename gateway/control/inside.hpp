@@ -21,8 +21,11 @@
 #include "gateway/port/ring.hpp"
 #include "gateway/route/mirror.hpp"
 #include "gateway/state/descriptor.hpp"
+#include "gateway/state/known_keys.hpp"
 #include "gateway/state/marks.hpp"
 #include "gateway/state/units.hpp"
+#include "gateway/store/sa_records.hpp"
+#include "gateway/store/secret_table.hpp"
 #include "gateway/store/spi_space.hpp"
 #include "gateway/store/store.hpp"
 #include "gateway/tables/dummies.hpp"
@@ -52,10 +55,17 @@ struct Gateway::Inside final : route::MirrorListener {
     // start.cpp
     Result<void> start(Desired wanted);
     Result<void> open_state();
-    Result<void> open_maps();
+    Result<void> open_maps(const store::AllLeft& left);
     Result<void> start_threads();
     std::vector<worker::PortOfWorker> ports_of(unsigned queue);
     void stop_threads();
+
+    // adopt.cpp
+    Result<store::AllLeft> take_table();
+    [[nodiscard]] Desired with_left(const store::AllLeft& left) const;
+    [[nodiscard]] bool goes_on(const SaSpec& sa, const std::map<SaName, const SaSpec*>& configured);
+    [[nodiscard]] const store::Sa* adopt(store::Left one);
+    void adopt(store::AllLeft left, std::vector<SaSpec>& wanted);
 
     // apply.cpp
     /// Which policies there are, and by which SAs those that protect send.
@@ -134,7 +144,9 @@ struct Gateway::Inside final : route::MirrorListener {
     static constexpr unsigned events_kept = 1024;
     EventRing events{events_kept, events_waker};
     std::unique_ptr<state::Units> units;
+    std::unique_ptr<state::KnownKeys> known;
     std::unique_ptr<state::Marks> marks;
+    std::unique_ptr<store::SecretTable> table;
     tables::Audience audience;
     std::unique_ptr<tables::Published<route::Fib>> fib;
     std::unique_ptr<route::Mirror> mirror;

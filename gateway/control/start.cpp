@@ -50,7 +50,9 @@ Gateway::~Gateway() = default;
 
 Result<std::unique_ptr<Gateway>> Gateway::start(Desired desired, Observer& observer, const Options& options) {
     auto inside = std::make_unique<Inside>(observer, options);
-    if (Result<void> started = inside->start(std::move(desired)); !started) return std::unexpected(std::move(started.error()));
+    Result<void> started = inside->start(std::move(desired));
+    wipe_stack();
+    if (!started) return std::unexpected(std::move(started.error()));
     return std::unique_ptr<Gateway>(new Gateway(std::move(inside)));
 }
 
@@ -103,11 +105,13 @@ Result<void> Gateway::Inside::start(Desired wanted) {
     told_down.assign(desired.ports.size(), false);
 
     if (auto done = open_state(); !done) return done;
+    auto left = take_table();
+    if (!left) return std::unexpected(std::move(left.error()));
     auto opened = route::Mirror::open(desired.vpns, desired.ports, *this);
     if (!opened) return std::unexpected(std::move(opened.error()));
     mirror = std::move(*opened);
     if (auto done = open_loop(); !done) return done;
-    if (auto done = open_maps(); !done) return done;
+    if (auto done = open_maps(*left); !done) return done;
     auto up = xdp::Ports::start(desired, std::move(*maps),
                                 {.ike_served = options.ike_served, .generic = options.generic, .keeper = &keeper});
     maps.reset();
@@ -116,7 +120,8 @@ Result<void> Gateway::Inside::start(Desired wanted) {
     for (std::string& sentence : ports->notes()) note(Level::information, std::move(sentence));
 
     depot = std::make_unique<Depot>(ports->memory(), ports->free_chunks());
-    store = std::make_unique<store::Store>(*units, marks.get(), ports->queues());
+    store = std::make_unique<store::Store>(*units, marks.get(), ports->queues(),
+                                           store::Lasting{.known = known.get(), .table = table.get()});
     sad = std::make_unique<tables::Sad>(audience);
     spis = std::make_unique<store::SpiSpace>(*store, sad->reserved());
     keying = std::make_unique<Keying::Inside>(*this);
@@ -124,6 +129,7 @@ Result<void> Gateway::Inside::start(Desired wanted) {
     spd = std::make_unique<tables::Published<tables::Spd>>(std::make_unique<const tables::Spd>());
     dummies = std::make_unique<tables::Published<tables::Dummies>>(std::make_unique<const tables::Dummies>());
     red_addresses = std::make_unique<tables::Published<exception::RedAddresses>>(std::make_unique<const exception::RedAddresses>());
+    adopt(std::move(*left), sas);
     install_one_by_one(sas);
     units->forget_survivors();
     auto policies = build_spd({.configured = desired.policies, .keyed = keying->policies, .plan = nullptr}, nullptr);
@@ -146,16 +152,21 @@ Result<void> Gateway::Inside::open_state() {
     auto opened = state::Units::pinned(directory + "/numbers-and-windows", store::Store::units_for(desired.sas));
     if (!opened) return std::unexpected(std::move(opened.error()));
     units = std::move(*opened);
+    auto keys = state::KnownKeys::pinned(directory + "/keys-used-for-sealing");
+    if (!keys) return std::unexpected(std::move(keys.error()));
+    known = std::move(*keys);
+    for (const auto* why : {&units->refused(), &known->refused()})
+        if (*why) note(Level::error, **why);
     marks = state::Marks::open(desired.settings.state_directory, units->instance());
     marks->set_grace_period([] { rcu::synchronize(); });
     return {};
 }
 
-Result<void> Gateway::Inside::open_maps() {
+Result<void> Gateway::Inside::open_maps(const store::AllLeft& left) {
     auto opened = xdp::SharedMaps::open(xdp::pin_directory(desired.settings) + "/" + xdp::shared_pins);
     if (!opened) return std::unexpected(std::move(opened.error()));
     maps = std::move(*opened);
-    boundary = boundary_of(desired);
+    boundary = boundary_of(with_left(left));
     if (auto set = write_boundary(boundary); !set) return set;
     return maps->set_local_addresses(local_addresses(desired.ports, interfaces(), mirror->picture().local_addresses()));
 }

@@ -187,6 +187,20 @@ Result<void> store(const SaSpec& sa, std::uint32_t first_selector, SaRecord& rec
     return {};
 }
 
+Result<void> store(const PolicySpec& policy, std::uint32_t first_selector, PolicyRecord& record) {
+    record = {.name = {},
+              .sa = {},
+              .priority = policy.priority,
+              .first_selector = first_selector,
+              .selectors = static_cast<std::uint32_t>(policy.selectors.size()),
+              .vpn = policy.vpn,
+              .action = static_cast<std::uint8_t>(policy.action),
+              .zero = 0};
+    if (!store_name(policy.name, record.name)) return wrong_name();
+    if (policy.action == PolicyAction::protect && !store_name(policy.sa, record.sa)) return wrong_name("sa");
+    return {};
+}
+
 Result<SaSpec> load(const SaRecord& record, std::span<const Selector> selectors) {
     SaSpec sa;
     auto name = load_name(record.name);
@@ -203,8 +217,6 @@ Result<SaSpec> load(const SaRecord& record, std::span<const Selector> selectors)
     sa.selectors = std::move(*list);
     return sa;
 }
-
-namespace {
 
 Result<PolicySpec> load(const PolicyRecord& record, std::span<const Selector> selectors) {
     PolicySpec policy;
@@ -226,6 +238,8 @@ Result<PolicySpec> load(const PolicyRecord& record, std::span<const Selector> se
     policy.selectors = std::move(*list);
     return policy;
 }
+
+namespace {
 
 Result<Removal> load(const RemovalRecord& record) {
     Removal removal;
@@ -437,16 +451,8 @@ Result<void> encode(const Changes& changes, std::span<std::uint8_t> octets) {
         writer.add(record);
     }
     for (const PolicySpec& policy : changes.policies) {
-        PolicyRecord record{.name = {},
-                            .sa = {},
-                            .priority = policy.priority,
-                            .first_selector = writer.add(policy.selectors),
-                            .selectors = static_cast<std::uint32_t>(policy.selectors.size()),
-                            .vpn = policy.vpn,
-                            .action = static_cast<std::uint8_t>(policy.action),
-                            .zero = 0};
-        if (!store_name(policy.name, record.name)) return wrong_name();
-        if (policy.action == PolicyAction::protect && !store_name(policy.sa, record.sa)) return wrong_name("sa");
+        PolicyRecord record;
+        if (auto done = store(policy, writer.add(policy.selectors), record); !done) return done;
         writer.add(record);
     }
     for (const std::string& name : changes.remove_policies) {

@@ -126,9 +126,12 @@ struct Changes {
 [[nodiscard]] Result<void> store(const SaSpec& sa, std::uint32_t first_selector, SaRecord& record);
 void store(const Selector& selector, SelectorRecord& record);
 
+[[nodiscard]] Result<void> store(const PolicySpec& policy, std::uint32_t first_selector, PolicyRecord& record);
+
 /// Takes any octets. Error: the place is the field ("spi"), the sentence says what is out of range.
 [[nodiscard]] Result<Selector> load(const SelectorRecord& record);
 [[nodiscard]] Result<SaSpec> load(const SaRecord& record, std::span<const Selector> selectors); // the table that it points into
+[[nodiscard]] Result<PolicySpec> load(const PolicyRecord& record, std::span<const Selector> selectors);
 
 /// The octets of a call; they hold keys: into locked memory with them. Error exhausted: more than a call takes; invalid: a bad name.
 [[nodiscard]] Result<std::size_t> encoded_size(const Changes& changes);

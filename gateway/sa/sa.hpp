@@ -26,6 +26,10 @@ public:
     std::uint8_t size = 0; // info(algorithm).material()
 };
 
+/// Overwrites what earlier calls left of keys on this thread's stack, 256 KiB below the caller, and in its vector registers. After whatever
+/// handled keys.
+void wipe_stack();
+
 enum class SequenceKind : std::uint8_t { short_32, extended_64 }; // RFC 4303 2.2, 2.2.1
 enum class DscpRule : std::uint8_t { copy, set };                 // RFC 4301 5.1.2.1; ECN always follows RFC 6040
 enum class DfRule : std::uint8_t { copy, set, clear };            // RFC 4301 8.1, IPv4 outside
