@@ -75,15 +75,25 @@ Result<std::unique_ptr<const tables::Spd>> Gateway::Inside::build_spd(const std:
     for (const PolicySpec& policy : policies) ordered.push_back(&policy);
     std::ranges::stable_sort(ordered, {}, [](const PolicySpec* p) { return p->priority; });
     std::vector<tables::Policy> rules;
+    std::unordered_map<std::string_view, std::uint32_t> connections; // numbered for this table only
     for (const PolicySpec* policy : ordered) {
-        const store::Sa* sa = policy->action == PolicyAction::protect ? store->find(policy->sa, Direction::outbound) : nullptr;
+        const bool protects = policy->action == PolicyAction::protect;
+        const store::Sa* sa = protects ? store->find(policy->sa, Direction::outbound) : nullptr;
+        const auto next = static_cast<std::uint32_t>(connections.size() + 1);
         rules.push_back({.vpn = policy->vpn,
                          .action = policy->action,
                          .selectors = policy->selectors,
                          .sa = sa != nullptr ? sa->outbound : nullptr,
-                         .number = static_cast<std::uint32_t>(policy - policies.data())});
+                         .number = static_cast<std::uint32_t>(policy - policies.data()),
+                         .reach = policy->reach,
+                         .connection = protects ? connections.try_emplace(policy->sa, next).first->second : 0});
     }
-    return tables::Spd::build(rules);
+    std::vector<tables::Opening> openings;
+    for (const store::Sa* sa : store->all())
+        if (sa->inbound != nullptr)
+            if (const auto at = connections.find(sa->spec.name); at != connections.end())
+                openings.push_back({sa->number, sa->spec.red_vpn, at->second});
+    return tables::Spd::build(rules, openings);
 }
 
 /// Returns when no worker reads what was before.

@@ -62,6 +62,7 @@ enum FrameFlag : std::uint8_t {
     frame_to_red = 16,   // leaves by a red port of its VPN (opened, or bypassed inwards); else by a black port
     frame_bypassed = 32, // neither sealed nor opened: a policy says bypass
     frame_unclear = 64,  // more VLAN tags than the one in `vlan`
+    frame_type = 128,    // type and code of ICMP, or the type of a Mobility Header, at `transport` are known
 };
 
 } // namespace sallyport

@@ -59,7 +59,8 @@ namespace sallyport {
     X(link_down, "the way out is down", "look at the link")                                                                                \
     X(transmit_full, "the transmit ring is full", "the link or the receiver is slower than the traffic")                                   \
     X(crypto_failed, "the cryptographic library failed, or gave no random octets", "look at the journal of the machine; report it")        \
-    X(no_chunk, "no free chunk in the packet memory", "enlarge frames in the configuration")
+    X(no_chunk, "no free chunk in the packet memory", "enlarge frames in the configuration")                                               \
+    X(policy_mismatch, "an opened packet of which a policy before that of its SA speaks", "compare the policies of both gateways")
 
 enum class DropReason : std::uint8_t {
 #define X(name, meaning, remedy) name,

@@ -53,13 +53,15 @@ DropReason not_taken(const Frame& frame) {
     return port == wire::port_ike_nat ? DropReason::udp_encapsulated : DropReason::unsupported_protocol;
 }
 
-/// After opening: selectors, then the hop (RFC 4301 5.2 step 4, 5.1.2.1 note 2).
-DropReason judge_opened(Frame& frame) {
+/// After opening: selectors, then the hop (RFC 4301 5.2 step 4, 5.1.2.1 note 2). `order`: null: no policies overlap.
+DropReason judge_opened(Frame& frame, const tables::Spd* order) {
     wire::parse_opened(frame);
     if (frame.reason != DropReason::none) return frame.reason;
     frame.flags |= frame_to_red;
     const transform::InboundSa& sa = *frame.inbound;
     if (const DropReason reason = check_selectors({sa.selectors, sa.selector_count}, frame); reason != DropReason::none) return reason;
+    if (order != nullptr && order->ordered(sa.number)) [[unlikely]]
+        if (const DropReason reason = order->check_opened(frame); reason != DropReason::none) return reason;
     return mode::count_hop(frame);
 }
 
@@ -131,7 +133,8 @@ void Worker::open(Batch& batch) {
         [](std::uint8_t row, std::span<Frame* const> frames) { transform::transform(row).open(frames); });
     sift(batch);
     LiveCounters::add(counters_.now().opened, batch.count);
-    for (Frame* frame : batch.span()) frame->reason = judge_opened(*frame);
+    const tables::Spd* const order = spd_->any_ordered() ? spd_ : nullptr;
+    for (Frame* frame : batch.span()) frame->reason = judge_opened(*frame, order);
     sift(batch);
 }
 
