@@ -35,7 +35,7 @@ inline constexpr std::array features{
     Feature{"Dummy packets", "RFC 4303 section 2.6", FeatureState::complete, "gateway/mode", ""},
     Feature{"ECN in tunnels", "RFC 6040", FeatureState::complete, "gateway/mode", ""},
     Feature{"Security policies: protect, bypass, discard; selector check on receipt", "RFC 4301", FeatureState::partial, "gateway/tables",
-            "addresses, protocol and ports; no ICMP types, no names"},
+            "addresses, protocol, ports, ICMP and Mobility types, OPAQUE; no names"},
     Feature{"Keys given by hand with durable marks", "RFC 4301 section 4.5.1", FeatureState::complete, "gateway/state", ""},
     Feature{"VPNs: a routing table of the kernel each, by port or VLAN", "", FeatureState::complete, "gateway/route", ""},
     Feature{"AF_XDP ports, native and generic", "", FeatureState::complete, "gateway/xdp", ""},
