@@ -1,55 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one door out of the straight way: a thread of its own behind a bounded ring, for what is rare. Today that is a next hop whose
-// link-layer address is not known yet: the kernel is asked, the frame waits, and goes back to its worker.
+// The one door out of the straight way: a thread of its own behind a bounded ring, for what is rare. It gives each frame to the handler of
+// its errand, and takes back to the workers what the handlers are done with.
 #pragma once
 
-#include "gateway/exception/waiting.hpp"
+#include "gateway/exception/handler.hpp"
 #include "gateway/port/chunks.hpp"
 #include "gateway/port/ring.hpp"
 #include "gateway/port/waker.hpp"
-#include "gateway/route/fib.hpp"
-#include "gateway/tables/published.hpp"
+#include "gateway/tables/event_source.hpp"
 
 #include <array>
 #include <atomic>
 #include <cstdint>
-#include <span>
 #include <vector>
 
 namespace sallyport::exception {
 
-/// Asks the kernel for a neighbour's link-layer address; the answer comes by the Fib. Never blocks.
-class Asker {
-public:
-    virtual ~Asker() = default;
-    Asker() = default;
-    Asker(const Asker&) = delete;
-    Asker& operator=(const Asker&) = delete;
-    virtual void ask(const Neighbour& neighbour) = 0;
-};
-
 struct StageCounters {
     std::array<std::uint64_t, drop_reason_count> dropped{}; // frames, by DropReason
-    std::uint64_t waited = 0;                               // frames that waited and went on
-    std::uint64_t waiting = 0;                              // frames that wait now
-    std::uint64_t asked = 0;                                // questions to the kernel
+    std::uint64_t returned = 0;                             // frames that went back to their workers
+    std::uint64_t held = 0;                                 // frames that the handlers hold now
 };
 
-/// What a worker sends here: a frame with reason neighbour_unresolved, all fields as at routing (vpn, family, network), and the flow hash
-/// with which it was routed in `spi`; anything else is dropped with the reason it brings. What comes back into the inbox of the worker
-/// `Frame::worker` has reason none and frame_waited set, and is routed again. Threads: inbox(), wake() and counters() any, the rest one.
-class Stage {
+/// A worker sends a frame with its errand, and the reason that counts if nothing can be done for it; a frame whose errand nobody serves is
+/// dropped with that reason. Threads: inbox(), wake() and counters() any, the rest one.
+class Stage final : private Exits {
 public:
-    Stage(Depot& depot, const tables::Published<route::Fib>& fib, Asker& asker, const WaitingLimits& limits = {});
-    ~Stage(); // what still waits goes to the depot
-    Stage(const Stage&) = delete;
-    Stage& operator=(const Stage&) = delete;
+    /// `events`: where audited drops are told; null: nowhere.
+    explicit Stage(Depot& depot, EventRing* events = nullptr);
+    ~Stage() override; // what the handlers still hold goes to the depot
 
+    /// Before the first round. Who serves an errand; the handler outlives the stage.
+    void serve(Errand errand, Handler& handler) { handlers_[static_cast<std::size_t>(errand)] = &handler; }
     /// Before the first round: the inboxes of the workers, by number.
     void meet(std::vector<FrameRing*> workers) { workers_ = std::move(workers); }
     /// Bounded: what does not fit is the worker's to drop (exception_full).
     [[nodiscard]] FrameRing& inbox() { return inbox_; }
-    /// The Fib or a neighbour has changed.
+    /// Something that a handler waits for may have changed: a route, a neighbour.
     void wake() { waker_.wake(); }
 
     /// One round at the time `now` (ns, monotonic); the caller holds an rcu::Reader where another thread publishes.
@@ -61,26 +48,26 @@ public:
 private:
     static constexpr unsigned batch = 64;
 
+    void again(const Frame& frame) override;
+    void drop(const Frame& frame, DropReason reason) override;
+    [[nodiscard]] bool make(Frame& frame) override;
+
     void take_in(std::uint64_t now);
-    void look_after(const Frame& frame, std::uint64_t now);
-    void check_waited_for(std::uint64_t now);
     void give_back();
-    void drop_all();
-    void ask(const Neighbour& neighbour);
+    void drop_all(std::uint64_t now);
+    [[nodiscard]] std::vector<Handler*> handlers() const; // each once
     [[nodiscard]] int sleep_ms(std::uint64_t now) const;
 
     Depot& depot_;
-    const tables::Published<route::Fib>& fib_;
-    Asker& asker_;
+    tables::EventSource events_;
     Waker waker_;
     FrameRing inbox_;
     std::vector<FrameRing*> workers_;
-    WaitingFrames waiting_;
+    std::array<Handler*, errand_count> handlers_{};
     std::vector<Frame> ready_;   // to their workers
     std::vector<Frame> dropped_; // to the depot
-    std::vector<Neighbour> due_;
     std::array<std::atomic<std::uint64_t>, drop_reason_count> counted_{};
-    std::atomic<std::uint64_t> waited_{0}, waiting_now_{0}, asked_{0};
+    std::atomic<std::uint64_t> returned_{0}, held_{0};
 };
 
 } // namespace sallyport::exception

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "gateway/exception/neighbours.hpp"
 #include "gateway/exception/stage.hpp"
 
 #include "gateway/tables/rcu.hpp"
@@ -31,7 +32,8 @@ protected:
     StageTest()
         : memory(static_cast<std::uint8_t*>(std::aligned_alloc(4096, std::size_t{chunk_count} * chunk_size)), &std::free),
           depot(PacketMemory{memory.get(), chunk_count}), neighbours(std::make_shared<route::NeighbourTable>(10U)), fib(make_fib()),
-          stage(std::make_unique<Stage>(depot, fib, asker)), inboxes{FrameRing(1024, wakers[0]), FrameRing(1024, wakers[1])} {
+          handler(fib, asker), stage(std::make_unique<Stage>(depot)), inboxes{FrameRing(1024, wakers[0]), FrameRing(1024, wakers[1])} {
+        stage->serve(Errand::neighbour, handler);
         stage->meet({&inboxes[0], &inboxes[1]});
     }
 
@@ -58,6 +60,7 @@ protected:
         result.flags = frame_to_red;
         result.worker = worker;
         result.reason = DropReason::neighbour_unresolved;
+        result.errand = Errand::neighbour;
         const std::array<std::uint8_t, 4> destination{10, 0, 0, host};
         std::memcpy(result.at(270 + 16), destination.data(), 4);
         return result;
@@ -85,6 +88,7 @@ protected:
     tables::Published<route::Fib> fib;
     RecordingAsker asker;
     std::array<Waker, 2> wakers;
+    Neighbours handler;
     std::unique_ptr<Stage> stage;
     std::array<FrameRing, 2> inboxes;
 };
@@ -96,7 +100,7 @@ TEST_F(StageTest, WaitsAndGoesBackToItsWorker) {
     EXPECT_EQ(asker.count, 1U);
     EXPECT_EQ(asker.last.interface, 10U);
     EXPECT_EQ(to_string(asker.last.address), "10.0.0.2");
-    EXPECT_EQ(stage->counters().waiting, 1U);
+    EXPECT_EQ(stage->counters().held, 1U);
     stage->run_once(second / 2);
     EXPECT_TRUE(received(1).empty());
     resolve(2);
@@ -106,8 +110,8 @@ TEST_F(StageTest, WaitsAndGoesBackToItsWorker) {
     EXPECT_EQ(back[0].index, first.index);
     EXPECT_EQ(back[0].reason, DropReason::none);
     EXPECT_NE(back[0].flags & frame_waited, 0);
-    EXPECT_EQ(stage->counters().waiting, 0U);
-    EXPECT_EQ(stage->counters().waited, 1U);
+    EXPECT_EQ(stage->counters().held, 0U);
+    EXPECT_EQ(stage->counters().returned, 1U);
     depot.give(&back[0].index, 1);
     EXPECT_EQ(depot.size(), chunk_count);
 }
@@ -140,8 +144,9 @@ TEST_F(StageTest, LimitsAreCountedAndNoChunkIsLost) {
     for (int i = 0; i < 40; ++i) send(frame(2));
     stage->run_once(0);
     EXPECT_EQ(dropped(DropReason::neighbour_queue_full), 24U);
-    EXPECT_EQ(stage->counters().waiting, 16U);
+    EXPECT_EQ(stage->counters().held, 16U);
     Frame other = frame(3);
+    other.errand = Errand::none;
     other.reason = DropReason::too_big;
     send(other);
     stage->run_once(0);

@@ -5,6 +5,7 @@
 
 #include "gateway/sa/drop_reason.hpp"
 
+#include <cstddef>
 #include <cstdint>
 
 namespace sallyport {
@@ -20,6 +21,13 @@ inline constexpr unsigned frame_headroom =
 inline constexpr unsigned head_room = 128; // at least so many octets are free before the frame whenever a stage gets it
 inline constexpr unsigned tail_room = 64;  // and behind it
 inline constexpr unsigned largest_frame = chunk_size - frame_headroom - 2 * tail_room; // octets of a frame with its Ethernet header
+
+/// What the exception stage is asked to do with a frame that leaves the straight way.
+enum class Errand : std::uint8_t {
+    none,
+    neighbour, // find the link-layer address of its next hop; the flow hash is in `spi`
+};
+inline constexpr std::size_t errand_count = 2;
 
 /// Offsets count octets from the begin of the chunk, so that they stay true when the frame grows at either end.
 struct Frame {
@@ -44,8 +52,9 @@ struct Frame {
     std::uint8_t traffic_class = 0;       // TOS or Traffic Class octet of the outer header; kept until after open (RFC 6040)
     std::uint8_t hop_limit = 0;           // of the outer header
     DropReason reason = DropReason::none; // anything else: the frame is dropped, counted, and its chunk given back at the end of the stage
-    std::uint8_t flags = 0;               // FrameFlag
     std::uint8_t worker = 0;              // who received it (hand-over)
+    std::uint16_t flags = 0;              // FrameFlag
+    Errand errand = Errand::none;         // for the exception stage
 
     [[nodiscard]] std::uint8_t* at(unsigned offset) const { return chunk + offset; }
     [[nodiscard]] std::uint8_t* data() const { return chunk + begin; }
@@ -54,15 +63,16 @@ struct Frame {
 };
 static_assert(sizeof(Frame) == 64);
 
-enum FrameFlag : std::uint8_t {
-    frame_ours = 1,      // made by the gateway itself (dummies, later keepalives)
-    frame_waited = 2,    // has waited for a neighbour once
-    frame_fragment = 4,  // any fragment, first or later
-    frame_ports = 8,     // ports at `transport` are known
-    frame_to_red = 16,   // leaves by a red port of its VPN (opened, or bypassed inwards); else by a black port
-    frame_bypassed = 32, // neither sealed nor opened: a policy says bypass
-    frame_unclear = 64,  // more VLAN tags than the one in `vlan`
-    frame_type = 128,    // type and code of ICMP, or the type of a Mobility Header, at `transport` are known
+enum FrameFlag : std::uint16_t {
+    frame_ours = 1,       // made by the gateway itself (dummies, later keepalives)
+    frame_waited = 2,     // has waited for a neighbour once
+    frame_fragment = 4,   // any fragment, first or later
+    frame_ports = 8,      // ports at `transport` are known
+    frame_to_red = 16,    // leaves by a red port of its VPN (opened, or bypassed inwards); else by a black port
+    frame_bypassed = 32,  // neither sealed nor opened: a policy says bypass
+    frame_unclear = 64,   // more VLAN tags than the one in `vlan`
+    frame_from_red = 128, // looked up again as from the red side of `vpn`, whatever its port: made or mended by the exception stage
+    frame_type = 256,     // type and code of ICMP, or the type of a Mobility Header, at `transport` are known
 };
 
 } // namespace sallyport

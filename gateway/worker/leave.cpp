@@ -36,7 +36,7 @@ void Worker::route(const Batch& batch) {
         if (hop.reason == DropReason::none) [[likely]] {
             leave(*frame, hop);
         } else if (hop.reason == DropReason::neighbour_unresolved) {
-            to_exceptions(*frame);
+            wait_for_neighbour(*frame);
         } else {
             frame->reason = hop.reason;
             drop(*frame);
@@ -90,11 +90,19 @@ void Worker::leave(Frame& frame, const route::NextHop& hop) {
     if (leaving.count == batch_size) transmit(hop.port);
 }
 
-void Worker::to_exceptions(Frame& frame) {
+/// Once: what comes back and finds nobody again is dropped.
+void Worker::wait_for_neighbour(Frame& frame) {
     frame.spi = flow_hash(frame); // goes along in a field that has served
-    frame.reason = DropReason::neighbour_unresolved;
+    const bool waited = (frame.flags & frame_waited) != 0;
+    send_on(frame, waited ? Errand::none : Errand::neighbour, DropReason::neighbour_unresolved);
+}
+
+/// Through the one door out of the straight way; `otherwise`: the reason for which the frame is dropped where nobody can help.
+void Worker::send_on(Frame& frame, Errand errand, DropReason otherwise) {
+    frame.reason = otherwise;
+    frame.errand = errand;
     frame.worker = number_;
-    if ((frame.flags & frame_waited) == 0 && around_.exceptions != nullptr) {
+    if (errand != Errand::none && around_.exceptions != nullptr) {
         if (around_.exceptions->push({&frame, 1}) == 1) {
             exceptions_rung_ = true;
             LiveCounters::add(counters_.now().to_exceptions);

@@ -81,6 +81,7 @@ void Worker::outbound(Batch& batch) {
         else
             own.add(frame);
     }
+    mode_.take(own, chunks_);
     seal(own);
     route(own);
     if (bypassed.count != 0) bypass_outwards(bypassed);

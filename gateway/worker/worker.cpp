@@ -21,7 +21,7 @@ constexpr std::uint64_t longest_sleep = 1'000'000'000; // ns; a worker without a
 
 Worker::Worker(std::uint8_t number, const Surroundings& surroundings, std::vector<PortOfWorker> ports)
     : number_(number), around_(surroundings), ports_(std::move(ports)), chunks_(around_.depot, kept_chunks), inbox_(inbox_capacity, waker_),
-      counters_(ports_.size()), leaving_(ports_.size()), random_(ticks() | 1U) {
+      counters_(ports_.size()), events_(surroundings.events, number), leaving_(ports_.size()), mode_(ticks()) {
     around_.audience.join(waker_);
 }
 
@@ -79,8 +79,9 @@ void Worker::sleep() {
     for (const PortOfWorker& port : ports_)
         if (port.queue != nullptr && port.queue->descriptor() >= 0 && count < waits.size())
             waits[count++] = {port.queue->descriptor(), POLLIN, 0};
-    const std::uint64_t now = dummies_.empty() ? 0 : monotonic();
-    const std::uint64_t until = dummies_.empty() ? longest_sleep : next_dummy_ <= now ? 0 : std::min(longest_sleep, next_dummy_ - now);
+    const std::uint64_t next = mode_.next();
+    const std::uint64_t now = next == mode::Mode::never ? 0 : monotonic();
+    const std::uint64_t until = next <= now ? 0 : std::min(longest_sleep, next - now);
     const timespec timeout{static_cast<time_t>(until / 1'000'000'000U), static_cast<long>(until % 1'000'000'000U)};
     LiveCounters::add(counters_.now().sleeps);
     rcu::offline();
@@ -120,13 +121,14 @@ unsigned Worker::receive(unsigned port, Batch& batch) {
 }
 
 /// Frames from other threads: those that waited for a neighbour go on where they were, the others are looked up here, with their SA's
-/// owner.
+/// owner or after the exception stage has mended or made them.
 bool Worker::take_inbox() {
     if (inbox_.empty()) return false;
     const unsigned count = inbox_.pop(frames_);
     Batch red, black, waited;
     for (Frame& frame : std::span(frames_).first(count)) {
-        const bool from_red = frame.port < ports_.size() && ports_[frame.port].role == Role::red;
+        const bool red_port = frame.port < ports_.size() && ports_[frame.port].role == Role::red;
+        const bool from_red = red_port || (frame.flags & frame_from_red) != 0;
         ((frame.flags & frame_waited) != 0 ? waited : from_red ? red : black).add(&frame);
     }
     LiveCounters::add(counters_.now().taken_over, count);
@@ -149,6 +151,7 @@ void Worker::finish() {
     }
     if (exceptions_rung_) around_.exceptions->wake();
     exceptions_rung_ = false;
+    events_.flush();
     LiveCounters::add(counters_.now().rounds);
 }
 
@@ -166,7 +169,15 @@ void Worker::sift(Batch& batch) {
 
 void Worker::drop(const Frame& frame) {
     counters_.drop(frame.reason);
+    if (info(frame.reason).audit) [[unlikely]]
+        audit(frame);
     chunks_.give(frame);
+}
+
+/// The SA of a frame that has waited may be gone.
+void Worker::audit(const Frame& frame) {
+    const bool inbound = ports_[frame.port].role == Role::black && (frame.flags & (frame_ours | frame_from_red)) == 0;
+    events_.dropped(frame, inbound, (frame.flags & frame_waited) == 0, frame.arrival);
 }
 
 } // namespace sallyport::worker

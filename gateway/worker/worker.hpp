@@ -2,6 +2,8 @@
 // A worker: one thread that owns one queue of every port, and carries a frame from one to another.
 #pragma once
 
+#include "gateway/mode/dummies.hpp"
+#include "gateway/port/batch.hpp"
 #include "gateway/port/chunks.hpp"
 #include "gateway/port/port.hpp"
 #include "gateway/port/ring.hpp"
@@ -9,6 +11,7 @@
 #include "gateway/route/fib.hpp"
 #include "gateway/sa/desired.hpp"
 #include "gateway/tables/dummies.hpp"
+#include "gateway/tables/event_source.hpp"
 #include "gateway/tables/published.hpp"
 #include "gateway/tables/sad.hpp"
 #include "gateway/tables/spd.hpp"
@@ -23,8 +26,6 @@
 #include <vector>
 
 namespace sallyport::worker {
-
-inline constexpr unsigned batch_size = 64;
 
 /// One port as one worker sees it. Index in the list = index in Desired::ports.
 struct PortOfWorker {
@@ -41,8 +42,9 @@ struct Surroundings {
     const tables::Published<route::Fib>& fib;
     const tables::Published<tables::Dummies>& dummies;
     tables::Audience& audience;
-    FrameRing* exceptions = nullptr; // where frames go whose neighbour is not resolved; null: they are dropped
+    FrameRing* exceptions = nullptr; // the exception stage's inbox; null: what has an errand is dropped
     bool spin = false;
+    EventRing* events = nullptr; // where audited drops are told; null: nowhere
 };
 
 class Worker {
@@ -68,17 +70,14 @@ public:
     [[nodiscard]] FrameRing& inbox() { return inbox_; }
     [[nodiscard]] Waker& waker() { return waker_; }
     /// Threads: any.
-    [[nodiscard]] Counters counters() const { return counters_.read(); }
+    [[nodiscard]] Counters counters() const {
+        Counters copy = counters_.read();
+        copy.events_left_out = events_.left_out();
+        return copy;
+    }
     [[nodiscard]] std::uint8_t number() const { return number_; }
 
 private:
-    /// Frames that go through the stages together. The frames lie in frames_; what leaves the batch is dropped, handed over or queued.
-    struct Batch {
-        std::array<Frame*, batch_size> at;
-        unsigned count = 0;
-        void add(Frame* frame) { at[count++] = frame; }
-        [[nodiscard]] std::span<Frame* const> span() const { return {at.data(), count}; }
-    };
     /// Frames that wait for the end of the burst.
     struct Leaving {
         std::array<Frame, batch_size> frames;
@@ -93,11 +92,6 @@ private:
         Role out = Role::black;
         route::NextHop next;
     };
-    struct DummyDue {
-        const transform::OutboundSa* sa;
-        std::uint64_t interval; // nanoseconds
-        std::uint64_t due;      // CLOCK_MONOTONIC
-    };
 
     // worker.cpp: the round
     unsigned receive(unsigned port, Batch& batch);
@@ -106,6 +100,7 @@ private:
     void sleep();
     void sift(Batch& batch); // drops the frames that have a reason, keeps the others in order
     void drop(const Frame& frame);
+    void audit(const Frame& frame);
 
     // stages.cpp: from red to black and back
     void outbound(Batch& batch);
@@ -122,13 +117,13 @@ private:
     [[nodiscard]] const route::NextHop& next_hop(Frame& frame);
     void look_up(Frame& frame, Role out, std::uint32_t hash);
     void leave(Frame& frame, const route::NextHop& hop);
-    void to_exceptions(Frame& frame);
+    void wait_for_neighbour(Frame& frame);
+    void send_on(Frame& frame, Errand errand, DropReason otherwise);
     void transmit(unsigned port);
 
-    // dummies.cpp
+    // tick.cpp
     bool tick();
     void plan_dummies(std::uint64_t now);
-    void send_dummies(std::uint64_t now);
 
     std::uint8_t number_;
     Surroundings around_;
@@ -137,6 +132,7 @@ private:
     Waker waker_;
     FrameRing inbox_;
     LiveCounters counters_;
+    tables::EventSource events_;
     std::vector<FrameRing*> inboxes_; // of all workers, by number
     std::vector<std::uint8_t> rung_;  // which of them got something in this round
     bool rung_any_ = false;
@@ -148,10 +144,8 @@ private:
     std::array<Frame, batch_size> frames_;
     std::vector<Leaving> leaving_; // by port
 
-    std::uint64_t planned_ = ~std::uint64_t{0}; // version of the published list that dummies_ was made from
-    std::vector<DummyDue> dummies_;
-    std::uint64_t next_dummy_ = ~std::uint64_t{0};
-    std::uint64_t random_;
+    std::uint64_t planned_ = ~std::uint64_t{0}; // version of the published list that mode_ has planned
+    mode::Dummies mode_;                        // tunnel mode, of all SAs; a second mode makes a row of the SA and a list of this
 };
 
 } // namespace sallyport::worker

@@ -128,6 +128,37 @@ static SD_VARLINK_DEFINE_METHOD(Counters, SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(count
 
 static SD_VARLINK_DEFINE_METHOD(Detach);
 
+static SD_VARLINK_DEFINE_METHOD_FULL(
+    Watch, SD_VARLINK_REQUIRES_MORE,
+    SD_VARLINK_FIELD_COMMENT("Only these kinds of events; without it all"),
+    SD_VARLINK_DEFINE_INPUT(kinds, SD_VARLINK_STRING, SD_VARLINK_ARRAY | SD_VARLINK_NULLABLE),
+    SD_VARLINK_FIELD_COMMENT("Only events of this connection"), SD_VARLINK_DEFINE_INPUT(connection, SD_VARLINK_STRING, OPTIONAL),
+    SD_VARLINK_FIELD_COMMENT("Only events of this VPN"), SD_VARLINK_DEFINE_INPUT(vpn, SD_VARLINK_STRING, OPTIONAL),
+    SD_VARLINK_FIELD_COMMENT("watching: the first answer, which has nothing else. dropped, sa_installed, sa_removed, sa_near_end, port_up, port_down, committed"),
+    SD_VARLINK_DEFINE_OUTPUT(kind, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_FIELD_COMMENT("Microseconds since 1970"), SD_VARLINK_DEFINE_OUTPUT(time, SD_VARLINK_INT, OPTIONAL),
+    SD_VARLINK_DEFINE_OUTPUT(meaning, SD_VARLINK_STRING, OPTIONAL),
+    SD_VARLINK_DEFINE_OUTPUT(connection, SD_VARLINK_STRING, OPTIONAL),
+    SD_VARLINK_FIELD_COMMENT("Of the SA: inbound or outbound"), SD_VARLINK_DEFINE_OUTPUT(direction, SD_VARLINK_STRING, OPTIONAL),
+    SD_VARLINK_FIELD_COMMENT("Outer address of the SA's peer"), SD_VARLINK_DEFINE_OUTPUT(peer, SD_VARLINK_STRING, OPTIONAL),
+    SD_VARLINK_DEFINE_OUTPUT(vpn, SD_VARLINK_STRING, OPTIONAL),
+    SD_VARLINK_FIELD_COMMENT("Network device"), SD_VARLINK_DEFINE_OUTPUT(port, SD_VARLINK_STRING, OPTIONAL),
+    SD_VARLINK_DEFINE_OUTPUT(spi, SD_VARLINK_INT, OPTIONAL),
+    SD_VARLINK_FIELD_COMMENT("Of the packet, or of the SA"), SD_VARLINK_DEFINE_OUTPUT(sequence, SD_VARLINK_INT, OPTIONAL),
+    SD_VARLINK_FIELD_COMMENT("Why the packet was dropped: the name of the counter"), SD_VARLINK_DEFINE_OUTPUT(reason, SD_VARLINK_STRING, OPTIONAL),
+    SD_VARLINK_FIELD_COMMENT("What the operator can do"), SD_VARLINK_DEFINE_OUTPUT(remedy, SD_VARLINK_STRING, OPTIONAL),
+    SD_VARLINK_FIELD_COMMENT("Of the packet: of its inner header once it was opened"), SD_VARLINK_DEFINE_OUTPUT(source, SD_VARLINK_STRING, OPTIONAL),
+    SD_VARLINK_DEFINE_OUTPUT(destination, SD_VARLINK_STRING, OPTIONAL),
+    SD_VARLINK_DEFINE_OUTPUT(protocol, SD_VARLINK_INT, OPTIONAL),
+    SD_VARLINK_DEFINE_OUTPUT(sourcePort, SD_VARLINK_INT, OPTIONAL),
+    SD_VARLINK_DEFINE_OUTPUT(destinationPort, SD_VARLINK_INT, OPTIONAL),
+    SD_VARLINK_FIELD_COMMENT("Of the configuration"), SD_VARLINK_DEFINE_OUTPUT(generation, SD_VARLINK_INT, OPTIONAL),
+    SD_VARLINK_FIELD_COMMENT("Of how many SAs it speaks"), SD_VARLINK_DEFINE_OUTPUT(count, SD_VARLINK_INT, OPTIONAL),
+    SD_VARLINK_FIELD_COMMENT("Packets dropped for this reason that made no event since the last one that did"),
+    SD_VARLINK_DEFINE_OUTPUT(leftOut, SD_VARLINK_INT, OPTIONAL),
+    SD_VARLINK_FIELD_COMMENT("Events that this reader was too slow for since the last one that it got"),
+    SD_VARLINK_DEFINE_OUTPUT(lost, SD_VARLINK_INT, OPTIONAL));
+
 static SD_VARLINK_DEFINE_METHOD(
     Reload,
     SD_VARLINK_FIELD_COMMENT("Absolute path; without it the file of before"), SD_VARLINK_DEFINE_INPUT(file, SD_VARLINK_STRING, OPTIONAL),
@@ -153,6 +184,7 @@ SD_VARLINK_DEFINE_INTERFACE(
     SD_VARLINK_SYMBOL_COMMENT("Security associations, never their keys"), &vl_method_Sas,
     SD_VARLINK_SYMBOL_COMMENT("The security policy database; behind the last entry everything is discarded"), &vl_method_Policies,
     SD_VARLINK_SYMBOL_COMMENT("Everything that is counted, of the gateway and of the kernel"), &vl_method_Counters,
+    SD_VARLINK_SYMBOL_COMMENT("Events as they happen, until the caller goes. Who reads too slowly loses some"), &vl_method_Watch,
     SD_VARLINK_SYMBOL_COMMENT("Takes the BPF programs off all ports: packets then pass without the gateway. For root and the gateway's user"),
     &vl_method_Detach,
     SD_VARLINK_SYMBOL_COMMENT("Reads the configuration again; a bad one changes nothing. For root and the gateway's user"), &vl_method_Reload,
