@@ -95,10 +95,12 @@ const std::vector<std::pair<const char*, Shape>> shapes{
     {"networks/ipv6", [](unsigned number, std::mt19937&) { return networks(Family::ipv6, number); }},
     {"mixture", [](unsigned, std::mt19937& random) { return mixture(Family::ipv4, random); }},
     {"mixture/ipv6", [](unsigned, std::mt19937& random) { return mixture(Family::ipv6, random); }},
-    {"port-ranges", [](unsigned number, std::mt19937&) {
+    {"port-ranges",
+     [](unsigned number, std::mt19937&) {
          return ports(static_cast<std::uint16_t>(number * 6), static_cast<std::uint16_t>(number * 6 + 4));
      }},
-    {"port-ranges-overlapping", [](unsigned, std::mt19937& random) {
+    {"port-ranges-overlapping",
+     [](unsigned, std::mt19937& random) {
          const auto first = static_cast<std::uint16_t>(any(random) % 60000);
          return ports(first, static_cast<std::uint16_t>(first + any(random) % 5000));
      }},
@@ -150,7 +152,8 @@ private:
         std::uint8_t* ip = chunk.data() + frame_headroom + wire::ethernet_size;
         wire::store16(ip - 2, six ? wire::ethertype_ipv6 : wire::ethertype_ipv4);
         ip[0] = six ? 0x60 : 0x45;
-        wire::store16(ip + (six ? wire::ipv6_payload_length : wire::ipv4_total_length), static_cast<std::uint16_t>(six ? size - header : size));
+        wire::store16(ip + (six ? wire::ipv6_payload_length : wire::ipv4_total_length),
+                      static_cast<std::uint16_t>(six ? size - header : size));
         ip[six ? wire::ipv6_next_header : wire::ipv4_protocol] = flow.protocol;
         ip[six ? wire::ipv6_hop_limit : wire::ipv4_ttl] = 64;
         std::memcpy(ip + (six ? wire::ipv6_source : wire::ipv4_source), flow.source.octets.data(), flow.source.size());
@@ -209,7 +212,8 @@ int main(int argc, char** argv) {
         const std::string value = arguments.size() == 2 && arguments[0] == "--count" ? arguments[1] : std::string();
         const auto end = std::from_chars(value.data(), value.data() + value.size(), count);
         if (value.empty() || end.ptr != value.data() + value.size() || count == 0 || count > 10922) { // ports: 6 numbers each
-            std::fprintf(stderr, "usage: bench-policies [--count POLICIES (1 to 10922)] [--pairs N] [--series N] [--core N] [--json FILE]\n");
+            std::fprintf(stderr,
+                         "usage: bench-policies [--count POLICIES (1 to 10922)] [--pairs N] [--series N] [--core N] [--json FILE]\n");
             return 2;
         }
     }

@@ -75,9 +75,7 @@ private:
     std::map<Key, std::vector<Place>> by_prefix_;
 };
 
-bool whole_sources(const Selector& selector) {
-    return selector.protocol == 0 && selector.local_ports.any() && selector.remote_ports.any();
-}
+bool whole_sources(const Selector& selector) { return selector.protocol == 0 && selector.local_ports.any() && selector.remote_ports.any(); }
 
 } // namespace
 

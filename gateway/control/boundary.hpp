@@ -19,8 +19,9 @@ namespace sallyport::control {
 
 /// Networks whose packets must not come in clear from the black side (RFC 4301 5.2): the remote ones of protect entries, in the outer VPN
 /// of their SA. A bypass entry exempts its remote networks where no protect entry of its VPN stands before it and no other VPN has them
-/// protected. A whole address family (prefix length 0) is left out: the map knows sources only, and a tunnel for everything would cut the gateway itself off from the black side. RFC 4301
-/// asks this check for packets between `remote` and `local`, and transit is refused on black ports anyway.
+/// protected. A whole address family (prefix length 0) is left out: the map knows sources only, and a tunnel for everything would cut the
+/// gateway itself off from the black side. RFC 4301 asks this check for packets between `remote` and `local`, and transit is refused on
+/// black ports anyway.
 [[nodiscard]] std::vector<xdp::ProtectedSource> protected_sources(const Desired& desired);
 
 struct BypassPrefixes {

@@ -90,7 +90,8 @@ TEST(Boundary, BypassByVpn) {
     EXPECT_EQ(texts(protected_sources(desired)), (Texts{"0 10.2.0.0/15", "0 10.3.7.0/24 exempt", "5 10.2.7.0/24 exempt"}))
         << "VPN 1 protects 10.2.7.0/24 on the wan, whatever VPN 5 does";
     Texts sources;
-    for (const xdp::VpnPrefix& one : bypass_prefixes(desired).sources) sources.push_back(std::to_string(one.vpn) + " " + to_string(one.prefix));
+    for (const xdp::VpnPrefix& one : bypass_prefixes(desired).sources)
+        sources.push_back(std::to_string(one.vpn) + " " + to_string(one.prefix));
     EXPECT_EQ(sources, (Texts{"0 10.2.7.0/24", "0 10.3.7.0/24", "5 10.2.7.0/24"}));
 }
 

@@ -34,6 +34,7 @@ struct Told {
     std::string peer;       // its outer address
     std::string port;       // interface; empty: none
     std::string vpn;
+    std::vector<std::string> selectors; // dropped since it does not match these, of the SA: at most three
 };
 
 /// Who is told. Called from within start(), apply(), dispatch() and stop(), in the control thread.
@@ -82,6 +83,7 @@ public:
     [[nodiscard]] Status status() const;
     [[nodiscard]] Counters counters() const;
     [[nodiscard]] std::vector<SaStatus> sas() const;
+    /// In the order in which they decide, those of all VPNs together.
     [[nodiscard]] std::vector<PolicyStatus> policies() const;
 
 private:

@@ -54,6 +54,7 @@ const Desired& Gateway::desired() const { return inside_->desired; }
 void Gateway::dispatch() {
     inside_->mirror->dispatch();
     inside_->take_events();
+    inside_->take_audits();
     if (!inside_->stopped) inside_->look_at_marks();
 }
 
@@ -96,6 +97,7 @@ Result<void> Gateway::Inside::start(Desired wanted) {
     maps.reset();
     if (!up) return std::unexpected(std::move(up.error()));
     ports = std::move(*up);
+    if (auto done = open_audits(); !done) return done;
     for (std::string& sentence : ports->notes()) note(Level::information, std::move(sentence));
 
     depot = std::make_unique<Depot>(ports->memory());

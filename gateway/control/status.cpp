@@ -4,6 +4,7 @@
 #include "gateway/control/inside.hpp"
 #include "gateway/xdp/verdict.hpp"
 
+#include <algorithm>
 #include <atomic>
 
 namespace sallyport::control {
@@ -140,6 +141,8 @@ std::vector<SaStatus> Gateway::sas() const {
             status.octets = counters.octets;
             status.errors = counters.errors;
             status.number = sa->sequence_number();
+            if (spec.direction == Direction::outbound)
+                status.hindrance = in.fib->read().hindrance(spec.outer_vpn, Role::black, spec.outer_remote); // this thread swaps it
             status.marked = sa->series->mark != nullptr && !in.stopped;
             if (status.marked) status.mark = std::atomic_ref(*sa->series->mark).load(std::memory_order_relaxed);
         } else if (const auto at = in.refused.find({spec.name, spec.direction}); at != in.refused.end()) {
@@ -161,9 +164,11 @@ std::vector<PolicyStatus> Gateway::policies() const {
                             .action = spec.action,
                             .selectors = spec.selectors,
                             .sa = spec.sa};
+        status.reach = spec.reach;
         status.sa_usable = spec.action == PolicyAction::protect && in.store->find(spec.sa, Direction::outbound) != nullptr;
         result.push_back(std::move(status));
     }
+    std::ranges::stable_sort(result, {}, &PolicyStatus::priority);
     return result;
 }
 

@@ -19,7 +19,8 @@ std::string side(const AddressRange& range, const PortRange& ports, bool shown) 
 std::string type_text(const PortRange& range) {
     if (range.any()) return "any type";
     if (range.opaque()) return "type opaque";
-    const unsigned first_type = range.first >> 8, last_type = range.last >> 8, first_code = range.first & 255U, last_code = range.last & 255U;
+    const unsigned first_type = range.first >> 8, last_type = range.last >> 8, first_code = range.first & 255U,
+                   last_code = range.last & 255U;
     if (first_code == 0 && last_code == 255) return "type " + number_range(first_type, last_type);
     if (first_type == last_type) return "type " + std::to_string(first_type) + " code " + number_range(first_code, last_code);
     return "type " + std::to_string(first_type) + " code " + std::to_string(first_code) + " to type " + std::to_string(last_type) +

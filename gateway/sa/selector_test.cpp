@@ -64,7 +64,8 @@ TEST(Selector, TypesAreTheSendersAndOneRange) {
         one.destination_port = 0;
         return one;
     };
-    for (const auto& [type, code, good] : {std::tuple(3, 0, false), {3, 1, true}, {3, 255, true}, {4, 0, true}, {5, 2, true}, {5, 3, false}})
+    for (const auto& [type, code, good] :
+         {std::tuple(3, 0, false), {3, 1, true}, {3, 255, true}, {4, 0, true}, {5, 2, true}, {5, 3, false}})
         EXPECT_EQ(matches(wanted, Direction::outbound, of(true, static_cast<std::uint8_t>(type), static_cast<std::uint8_t>(code))), good)
             << type << "/" << code;
     EXPECT_TRUE(matches(wanted, Direction::inbound, of(false, 0, 9)));

@@ -244,7 +244,8 @@ Result<std::unique_ptr<const Spd>> Spd::build(std::span<const Policy> policies, 
     for (std::uint32_t order = 0; order < policies.size(); ++order) {
         const Policy& policy = policies[order];
         if (policy.vpn >= drafts.size()) drafts.resize(std::size_t{policy.vpn} + 1);
-        if (reaches(policy.reach, Direction::outbound)) rules += SpdIndex::add(drafts[policy.vpn].outbound, policy, Direction::outbound, order);
+        if (reaches(policy.reach, Direction::outbound))
+            rules += SpdIndex::add(drafts[policy.vpn].outbound, policy, Direction::outbound, order);
         if (reaches(policy.reach, Direction::inbound)) {
             rules += SpdIndex::add(drafts[policy.vpn].inbound, policy, Direction::inbound, order);
             SpdIndex::add(all_inbound, policy, Direction::inbound, order);
@@ -306,9 +307,7 @@ void Spd::decide_outbound(std::span<Frame* const> frames) const {
     }
 }
 
-PolicyVerdict Spd::decide_outbound(const Frame& frame) const {
-    return verdict(of(frame.vpn).outbound.get(), frame, DropReason::no_policy);
-}
+PolicyVerdict Spd::decide_outbound(const Frame& frame) const { return verdict(of(frame.vpn).outbound.get(), frame, DropReason::no_policy); }
 
 PolicyVerdict Spd::decide_inbound(const Frame& frame) const {
     const SpdIndex* index = frame.vpn == wan_vpn ? all_inbound_.get() : of(frame.vpn).inbound.get();

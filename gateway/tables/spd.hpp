@@ -59,9 +59,9 @@ public:
     /// SAs are being fetched into the cache when it returns.
     void decide_outbound(std::span<Frame* const> frames) const;
 
-    /// A parsed clear frame from the black side (RFC 4301 5.2 step 3b) with `vpn` set, the outer VPN: reason none: bypass, into `vpn` of the
-    /// verdict; else should_be_protected, policy_discard, transit_from_black or fragment_inner. From the VPN `wan` a packet may come into
-    /// every VPN, from another one into itself only: bypassed packets leave the same ways.
+    /// A parsed clear frame from the black side (RFC 4301 5.2 step 3b) with `vpn` set, the outer VPN: reason none: bypass, into `vpn` of
+    /// the verdict; else should_be_protected, policy_discard, transit_from_black or fragment_inner. From the VPN `wan` a packet may come
+    /// into every VPN, from another one into itself only: bypassed packets leave the same ways.
     [[nodiscard]] PolicyVerdict decide_inbound(const Frame& frame) const;
 
     /// Policies are an ordered list, so what matches an SA's selectors may still belong to an entry that stands before the SA's own, to be

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tuple-space search (Srinivasan, Suri, Varghese, SIGCOMM 1999) over the rules of one SPD and one family. Rules whose prefixes have the
-// same lengths and that name protocol and ports alike make a tuple; within a tuple one probe of a hash table finds them. Where there are too
-// many tuples they are joined (after TupleMerge, Daly et al., IEEE/ACM ToN 2019), and where many rules have one key a tree finds the first.
-// Private to tables.
+// same lengths and that name protocol and ports alike make a tuple; within a tuple one probe of a hash table finds them. Where there are
+// too many tuples they are joined (after TupleMerge, Daly et al., IEEE/ACM ToN 2019), and where many rules have one key a tree finds the
+// first. Private to tables.
 #pragma once
 
 #include "gateway/tables/spd_rule.hpp"

@@ -10,8 +10,8 @@ namespace sallyport::tables {
 
 namespace {
 
-constexpr std::uint32_t nobody = 0;            // no policy so far
-constexpr std::uint32_t several = 0xffffffff;  // bypass, discard, or more than one connection
+constexpr std::uint32_t nobody = 0;           // no policy so far
+constexpr std::uint32_t several = 0xffffffff; // bypass, discard, or more than one connection
 
 /// Who has been seen at which addresses. A key holds from itself up to the next one; neighbours differ, so that a range that covers many
 /// makes them one, and n ranges take n log n in all.
@@ -68,7 +68,8 @@ std::vector<OfConnection> overlapped_connections(std::span<const Policy> policie
         if (!reaches(policy.reach, Direction::inbound)) continue;
         const std::uint32_t whose = policy.action == PolicyAction::protect && policy.connection != 0 ? policy.connection : several;
         for (const Selector& selector : policy.selectors)
-            if (seen[{policy.vpn, selector.remote.first.family}].take(selector.remote.first, selector.remote.last, whose) && whose != several)
+            if (seen[{policy.vpn, selector.remote.first.family}].take(selector.remote.first, selector.remote.last, whose) &&
+                whose != several)
                 found.insert({policy.vpn, whose});
     }
     return {found.begin(), found.end()};

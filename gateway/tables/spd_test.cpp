@@ -187,8 +187,8 @@ TEST(Spd, ClearPacketsFromBlack) {
     EXPECT_EQ(spd->decide_inbound(packets.add(udp_packet("10.1.0.8", "10.2.0.1"))).reason, DropReason::transit_from_black);
 }
 
-/// What RFC 4301 says a packet meets: the list walked through by matches() of gateway/sa. A fragment that meets an entry which names ports or
-/// types has to show them first.
+/// What RFC 4301 says a packet meets: the list walked through by matches() of gateway/sa. A fragment that meets an entry which names ports
+/// or types has to show them first.
 std::pair<std::uint32_t, DropReason> walk(const std::vector<Policy>& policies, const Frame& frame) {
     const Flow flow = wire::flow_of(frame);
     for (const Policy& policy : policies)
@@ -200,7 +200,8 @@ std::pair<std::uint32_t, DropReason> walk(const std::vector<Policy>& policies, c
             const bool asks = selector.local_ports.named() || (selector.remote_ports.named() && !has_type(selector.protocol));
             selector.local_ports = selector.remote_ports = {};
             if (matches(selector, Direction::outbound, flow))
-                return asks ? std::pair(PolicyVerdict::no_policy_number, DropReason::fragment_inner) : std::pair(policy.number, DropReason::none);
+                return asks ? std::pair(PolicyVerdict::no_policy_number, DropReason::fragment_inner)
+                            : std::pair(policy.number, DropReason::none);
         }
     return {PolicyVerdict::no_policy_number, DropReason::no_policy};
 }
@@ -212,8 +213,9 @@ public:
     unsigned below(unsigned limit) { return static_cast<unsigned>(random_() % limit); }
     std::string address() {
         const std::string last = std::to_string(below(100)) + std::to_string(below(2));
-        return family_ == Family::ipv4 ? "10." + std::to_string(below(3)) + "." + std::to_string(below(4)) + "." + std::to_string(below(256))
-                                       : "2001:db8:" + std::to_string(below(3)) + ":" + std::to_string(below(4)) + "::" + last;
+        return family_ == Family::ipv4
+                   ? "10." + std::to_string(below(3)) + "." + std::to_string(below(4)) + "." + std::to_string(below(256))
+                   : "2001:db8:" + std::to_string(below(3)) + ":" + std::to_string(below(4)) + "::" + last;
     }
     AddressRange range() {
         Address a = *parse_address(address());
@@ -232,8 +234,8 @@ public:
     }
     PortRange types() {
         const auto first = static_cast<std::uint8_t>(below(4));
-        return std::array{PortRange{}, opaque_ports, type_range(first, first), type_range(first, static_cast<std::uint8_t>(first + below(3))),
-                          type_range(first, first, 1, 2)}[below(5)];
+        return std::array{PortRange{}, opaque_ports, type_range(first, first),
+                          type_range(first, static_cast<std::uint8_t>(first + below(3))), type_range(first, first, 1, 2)}[below(5)];
     }
     Selector selector() {
         Selector result{range(), range(), std::array<std::uint8_t, 8>{0, 6, 17, 6, 17, 1, 50, opaque_protocol}[below(8)], {}, {}};

@@ -82,7 +82,12 @@ TEST(Worker, TellsOfWhatIsAudited) {
     auto sealed = pair.left.send(red, ethernet(datagram()));
     sealed.at(0).back() ^= 1U;
     EXPECT_TRUE(pair.right.send(black, sealed[0]).empty());
-    EXPECT_TRUE(pair.right.send(red, ethernet(datagram(20, 1))).empty()); // no policy: counted, not audited
+    EXPECT_TRUE(pair.left.send(red, ethernet(datagram(20, 1))).empty()); // its hops are used up: counted, not audited
+    EXPECT_TRUE(pair.left.send(red, ethernet(ipv6("2001:db8:1::5", "2001:db8:9::5", 58, payload(8)))).empty());
+    std::array<Event, 4> of_left;
+    ASSERT_EQ(pair.left.events().pop(of_left), 1U);
+    EXPECT_EQ(of_left[0].reason, DropReason::no_policy);
+    EXPECT_EQ(of_left[0].flow.source_port, 0x0108U) << "type and code";
     std::array<Event, 4> events;
     ASSERT_EQ(pair.right.events().pop(events), 1U);
     EXPECT_EQ(events[0].reason, DropReason::bad_icv);
@@ -91,7 +96,8 @@ TEST(Worker, TellsOfWhatIsAudited) {
     EXPECT_EQ(events[0].sequence, 1U);
     EXPECT_EQ(events[0].port, black);
     EXPECT_EQ(to_string(events[0].flow.source), "192.0.2.1");
-    EXPECT_EQ(pair.right.dropped(), 2U);
+    EXPECT_EQ(pair.right.dropped(), 1U);
+    EXPECT_EQ(pair.left.dropped(), 2U);
 }
 
 /// No chunk is lost or given twice, whatever becomes of the frames.
@@ -320,8 +326,9 @@ TEST(Worker, OpenedPacketsMeetTheOrder) {
     const auto through = [&](const Octets& frame) { return pair.right.send(black, pair.left.send(red, frame).at(0)).size(); };
     EXPECT_EQ(through(early), 1U);
     const std::vector<Selector> one{{*parse_range("10.2.0.0/16"), *parse_range("10.1.0.9"), 0, {}, {}}}, all = pair.right.everything();
-    const std::vector<tables::Policy> policies{{.action = PolicyAction::discard, .selectors = one, .reach = PolicyReach::inbound},
-                                               {.action = PolicyAction::protect, .selectors = all, .sa = &pair.right.outbound(0), .connection = 1}};
+    const std::vector<tables::Policy> policies{
+        {.action = PolicyAction::discard, .selectors = one, .reach = PolicyReach::inbound},
+        {.action = PolicyAction::protect, .selectors = all, .sa = &pair.right.outbound(0), .connection = 1}};
     const tables::Opening opening{pair.right.inbound(0).number, wan_vpn, 1};
     pair.right.publish(std::move(tables::Spd::build(policies, {&opening, 1}).value()));
     EXPECT_EQ(through(good), 1U);

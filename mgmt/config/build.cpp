@@ -222,9 +222,9 @@ private:
                           std::format("{} is the next", std::bit_ceil(out.window)));
         aead_rule(item, info(out.algorithm));
         addresses(item, out);
-        Traffic traffic = traffic_of(item, {connection_local_networks, connection_remote_networks, connection_protocol,
-                                            connection_local_ports, connection_remote_ports, connection_icmp_type, connection_icmp_code,
-                                            connection_mobility_type});
+        Traffic traffic = traffic_of(item,
+                                     {connection_local_networks, connection_remote_networks, connection_protocol, connection_local_ports,
+                                      connection_remote_ports, connection_icmp_type, connection_icmp_code, connection_mobility_type});
         traffic.priority = static_cast<std::uint32_t>(item.number(connection_priority));
         traffic.action = PolicyAction::protect;
         traffic.sa = item.name;
@@ -329,9 +329,11 @@ private:
             const auto* given = item.get<PortRange>(key);
             if (given == nullptr) continue;
             *range = *given;
-            if (!has_ports(traffic.protocol)) wrong_protocol(item, key, keys, "ports go", "\"tcp\", \"udp\", \"sctp\", \"dccp\" or \"udplite\"");
+            if (!has_ports(traffic.protocol))
+                wrong_protocol(item, key, keys, "ports go", "\"tcp\", \"udp\", \"sctp\", \"dccp\" or \"udplite\"");
         }
-        if ((traffic.local_ports.opaque() && traffic.remote_ports.named()) || (traffic.remote_ports.opaque() && traffic.local_ports.named()))
+        if ((traffic.local_ports.opaque() && traffic.remote_ports.named()) ||
+            (traffic.remote_ports.opaque() && traffic.local_ports.named()))
             problems_.add(item.place_of(keys.local_ports), item.path(keys.local_ports),
                           "a packet shows the ports of both sides or of none: nothing would match", "make both \"opaque\", or neither");
         types_of(item, keys, traffic);

@@ -100,7 +100,8 @@ bool covers(const std::vector<AddressRange>& outer, const std::vector<AddressRan
 
 /// Does every packet of `b` match `a`?
 bool covers(const Traffic& a, const Traffic& b) {
-    if (a.vpn != b.vpn || (a.reach != PolicyReach::both && a.reach != b.reach) || (a.protocol != 0 && a.protocol != b.protocol)) return false;
+    if (a.vpn != b.vpn || (a.reach != PolicyReach::both && a.reach != b.reach) || (a.protocol != 0 && a.protocol != b.protocol))
+        return false;
     return a.local_ports.covers(b.local_ports) && a.remote_ports.covers(b.remote_ports) && covers(a.local, b.local) &&
            covers(a.remote, b.remote);
 }
@@ -114,9 +115,7 @@ std::vector<Traffic> sorted_by_address(std::vector<Traffic> traffic) {
     return traffic;
 }
 
-bool lets_in(const Traffic& traffic) {
-    return traffic.action == PolicyAction::bypass && reaches(traffic.reach, Direction::inbound);
-}
+bool lets_in(const Traffic& traffic) { return traffic.action == PolicyAction::bypass && reaches(traffic.reach, Direction::inbound); }
 
 } // namespace
 
@@ -133,17 +132,18 @@ void check_hidden(const std::vector<Traffic>& traffic, Problems& problems) {
             const Traffic &before = **a, &behind = **b;
             if (covers(before, behind)) {
                 problems.warn(behind.item->place, behind.item->path(),
-                              std::format("it never matches: {} in {}, of priority {}, comes first and matches the same", before.item->path(),
-                                          problems.text(before.item->place), before.priority),
+                              std::format("it never matches: {} in {}, of priority {}, comes first and matches the same",
+                                          before.item->path(), problems.text(before.item->place), before.priority),
                               "give it a lower priority, or remove it");
                 break;
             }
             if (before.vpn != behind.vpn && lets_in(before) && lets_in(behind) && overlap(before, behind))
-                problems.warn(behind.item->place, behind.item->path(),
-                              std::format("clear packets from the black side that it lets in belong to {} in {}, of another VPN, as well, and "
-                                          "go there",
-                                          before.item->path(), problems.text(before.item->place)),
-                              "give the VPNs different addresses, or let one out only: direction = \"out\"");
+                problems.warn(
+                    behind.item->place, behind.item->path(),
+                    std::format("clear packets from the black side that it lets in belong to {} in {}, of another VPN, as well, and "
+                                "go there",
+                                before.item->path(), problems.text(before.item->place)),
+                    "give the VPNs different addresses, or let one out only: direction = \"out\"");
         }
 }
 
@@ -157,14 +157,14 @@ void check_overlaps(const std::vector<Traffic>& traffic, Problems& problems) {
 }
 
 void check_unique(const std::vector<PlacedSa>& sas, Problems& problems) {
-    std::map<std::uint32_t, const PlacedSa*> inbound;
+    std::map<std::pair<std::uint32_t, VpnNumber>, const PlacedSa*> inbound;
     std::map<std::tuple<std::uint32_t, Address, VpnNumber>, const PlacedSa*> outbound;
     for (const PlacedSa& one : sas) {
         const SaSpec& sa = *one.sa;
         const bool in = sa.direction == Direction::inbound;
         const Key key = in ? Key::connection_spi_in : Key::connection_spi_out;
         const auto [other, fresh] = in ? [&] {
-            const auto [at, ok] = inbound.emplace(sa.spi, &one);
+            const auto [at, ok] = inbound.emplace(std::pair(sa.spi, sa.outer_vpn), &one);
             return std::pair(at->second, ok);
         }()
                                        : [&] {
@@ -176,7 +176,7 @@ void check_unique(const std::vector<PlacedSa>& sas, Problems& problems) {
             problems.add(one.item->place_of(key), one.item->path(key),
                          std::format("SPI {:#x} is already that of {} in {}", sa.spi, other->item->path(),
                                      problems.text(other->item->place_of(key))),
-                         in ? "every connection receives on an SPI of its own" : "a peer tells its connections apart by SPI");
+                         in ? "every connection of an outer VPN receives on an SPI of its own" : "a peer tells its connections apart by SPI");
     }
     // Equal keys: the same counter under the same key is a nonce used twice, and a packet sent back would be accepted.
     std::vector<const PlacedSa*> by_key;

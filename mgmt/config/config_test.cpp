@@ -242,29 +242,36 @@ std::vector<std::string> warnings(const std::string& text) {
 }
 
 TEST(Config, WhatNeverMatchesIsSaid) {
-    const std::string wide = ports_text + "[policy.wide]\naction = \"discard\"\npriority = 1\nremote-networks = [\"10.0.0.0/8\", \"::/0\"]\n";
+    const std::string wide = ports_text +
+                             "[policy.wide]\naction = \"discard\"\npriority = 1\nremote-networks = [\"10.0.0.0/8\", \"::/0\"]\n";
     const auto behind = [&](const std::string& keys) {
         return warnings(wide + "[policy.late]\naction = \"bypass\"\npriority = 2\n" + keys);
     };
-    EXPECT_THAT(behind("remote-networks = \"10.2.0.0/16\"\nprotocol = \"tcp\"\nremote-ports = 80\n"),
-                ElementsAre("test.toml:11:9: policy.late: it never matches: policy.wide in test.toml:7, of priority 1, comes first and matches "
-                            "the same; give it a lower priority, or remove it"));
+    EXPECT_THAT(
+        behind("remote-networks = \"10.2.0.0/16\"\nprotocol = \"tcp\"\nremote-ports = 80\n"),
+        ElementsAre("test.toml:11:9: policy.late: it never matches: policy.wide in test.toml:7, of priority 1, comes first and matches "
+                    "the same; give it a lower priority, or remove it"));
     EXPECT_THAT(behind("remote-networks = [\"10.2.0.0/16\", \"11.0.0.0/8\"]\n"), ElementsAre()) << "part of it is free";
     EXPECT_THAT(warnings(ports_text + "[policy.a]\naction = \"bypass\"\npriority = 1\nprotocol = \"tcp\"\nremote-ports = \"80-90\"\n"
                                       "[policy.b]\naction = \"discard\"\npriority = 2\nprotocol = \"tcp\"\nremote-ports = \"80-91\"\n"),
                 ElementsAre());
     EXPECT_THAT(warnings(ports_text + "[policy.a]\naction = \"bypass\"\npriority = 1\ndirection = \"out\"\n"
                                       "[policy.b]\naction = \"discard\"\npriority = 2\n"),
-                ElementsAre()) << "the other direction is free";
-    EXPECT_THAT(warnings(ports_text + "[policy.a]\naction = \"bypass\"\nprotocol = \"icmp\"\nlocal-networks = \"2001:db8::/32\"\nremote-networks = \"::/0\"\n"),
-                ElementsAre(HasSubstr("policy.a: nothing matches: it names a protocol of IPv4 and no network of IPv4")));
+                ElementsAre())
+        << "the other direction is free";
+    EXPECT_THAT(
+        warnings(ports_text +
+                 "[policy.a]\naction = \"bypass\"\nprotocol = \"icmp\"\nlocal-networks = \"2001:db8::/32\"\nremote-networks = \"::/0\"\n"),
+        ElementsAre(HasSubstr("policy.a: nothing matches: it names a protocol of IPv4 and no network of IPv4")));
 }
 
 TEST(Config, ClearRepliesForTwoVpnsAreSaid) {
     const std::string vpns = ports_text + "[vpn.x]\ntable = 100\n[port.lan1]\nrole = \"red\"\nvpn = \"x\"\n";
     const auto two = [&](const std::string& keys) {
-        return warnings(vpns + "[policy.a]\naction = \"bypass\"\nlocal-networks = \"10.1.0.0/16\"\nremote-networks = \"0.0.0.0/0\"\n"
-                               "[policy.b]\naction = \"bypass\"\nvpn = \"x\"\n" + keys + "remote-networks = \"203.0.113.0/24\"\n");
+        return warnings(vpns +
+                        "[policy.a]\naction = \"bypass\"\nlocal-networks = \"10.1.0.0/16\"\nremote-networks = \"0.0.0.0/0\"\n"
+                        "[policy.b]\naction = \"bypass\"\nvpn = \"x\"\n" +
+                        keys + "remote-networks = \"203.0.113.0/24\"\n");
     };
     EXPECT_THAT(two("local-networks = \"10.1.7.0/24\"\n"),
                 ElementsAre(HasSubstr("policy.b: clear packets from the black side that it lets in belong to policy.a in test.toml")));

@@ -18,10 +18,17 @@ struct Protocol {
     std::uint8_t number;
 };
 
-constexpr std::array protocols{Protocol{"any", 0},    Protocol{"icmp", 1},      Protocol{"tcp", 6},
-                               Protocol{"udp", 17},   Protocol{"gre", 47},      Protocol{"icmpv6", 58},
-                               Protocol{"sctp", 132}, Protocol{"udplite", 136}, Protocol{"dccp", 33},
-                               Protocol{"mobility", 135}, Protocol{"opaque", opaque_protocol}};
+constexpr std::array protocols{Protocol{"any", 0},
+                               Protocol{"icmp", 1},
+                               Protocol{"tcp", 6},
+                               Protocol{"udp", 17},
+                               Protocol{"gre", 47},
+                               Protocol{"icmpv6", 58},
+                               Protocol{"sctp", 132},
+                               Protocol{"udplite", 136},
+                               Protocol{"dccp", 33},
+                               Protocol{"mobility", 135},
+                               Protocol{"opaque", opaque_protocol}};
 
 std::string found(const Node& node) {
     switch (node.kind) {
