@@ -63,11 +63,11 @@ def test_in(single, name, outer):
     nothing_elsewhere(single, {black, red})
 
 
-@pytest.mark.parametrize(("name", "other"), [("first", "second"), ("second", "first")])
-def test_the_same_spi_on_the_other_black_port(single, name, other):
+@pytest.mark.parametrize(("name", "other", "number"), [("first", "second", 98), ("second", "first", 99)])
+def test_the_same_spi_on_the_other_black_port(single, name, other, number):
     """It is another SA, with another key and another window."""
     drain(single)
-    sealed = single.connections[name].taken().seal(packets.udp(single.FAR[4], single.HOST[4], b"x"), 99)
+    sealed = single.connections[name].taken().seal(packets.udp(single.FAR[4], single.HOST[4], b"x"), number)
     with Change(single.daemon) as change:
         single.from_black(sealed, PORTS[other][0])
         change.expect({"bad_icv": 1})
