@@ -3,8 +3,10 @@
 #include "gateway/mode/tunnel.hpp"
 #include "gateway/transform/transform.hpp"
 #include "gateway/wire/esp.hpp"
+#include "gateway/wire/ethernet.hpp"
 #include "gateway/wire/parse.hpp"
 #include "gateway/wire/udp.hpp"
+#include "gateway/worker/rehearsal.hpp"
 #include "gateway/worker/selectors.hpp"
 #include "gateway/worker/worker.hpp"
 
@@ -70,6 +72,8 @@ DropReason judge_opened(Frame& frame, const tables::Spd* order) {
 void Worker::outbound(Batch& batch) {
     if (batch.count == 0) return;
     spd_->decide_outbound(batch.span());
+    if (rehearsal_ != nullptr) [[unlikely]]
+        rehearsal_->decided_outbound(*spd_, batch.span());
     sift(batch);
     Batch own, bypassed;
     for (Frame* frame : batch.span()) {
@@ -93,11 +97,13 @@ void Worker::inbound(Batch& batch) {
     for (Frame* frame : batch.span())
         (frame->protocol == wire::protocol_esp && (frame->flags & frame_fragment) == 0 ? esp : clear).add(frame);
     around_.sad.find(esp.span());
+    if (rehearsal_ != nullptr) [[unlikely]]
+        rehearsal_->found(esp.span());
     Batch own;
     for (Frame* frame : esp.span()) {
         const transform::InboundSa* sa = frame->inbound;
         if (sa == nullptr || !outer_addresses_match(*sa, *frame)) [[unlikely]] {
-            if (for_us(*frame)) {
+            if (for_us(*frame, Role::black)) {
                 frame->reason = sa != nullptr                       ? DropReason::wrong_outer_address
                                 : frame->spi < wire::first_free_spi ? DropReason::reserved_spi
                                                                     : DropReason::unknown_spi;
@@ -121,22 +127,37 @@ void Worker::inbound(Batch& batch) {
 }
 
 void Worker::seal(Batch& batch) {
+    if (rehearsal_ != nullptr) [[unlikely]]
+        rehearsal_->before_seal(batch.span());
     by_row(
         batch.span(), [](const Frame& frame) { return frame.outbound->transform; },
         [](std::uint8_t row, std::span<Frame* const> frames) { transform::transform(row).seal(frames); });
     sift(batch);
     LiveCounters::add(counters_.now().sealed, batch.count);
+    if (rehearsal_ != nullptr) [[unlikely]]
+        rehearsal_->sealed(batch.span());
 }
 
 void Worker::open(Batch& batch) {
+    if (rehearsal_ != nullptr) [[unlikely]]
+        rehearsal_->before_open(batch.span());
     by_row(
         batch.span(), [](const Frame& frame) { return frame.inbound->transform; },
         [](std::uint8_t row, std::span<Frame* const> frames) { transform::transform(row).open(frames); });
     sift(batch);
     LiveCounters::add(counters_.now().opened, batch.count);
+    if (rehearsal_ != nullptr) [[unlikely]]
+        rehearsal_->opened(batch.span());
+    judge(batch);
+}
+
+/// What was opened: may its SA carry it?
+void Worker::judge(Batch& batch) {
     const tables::Spd* const order = spd_->any_ordered() ? spd_ : nullptr;
     for (Frame* frame : batch.span()) frame->reason = judge_opened(*frame, order);
     sift(batch);
+    if (rehearsal_ != nullptr) [[unlikely]]
+        rehearsal_->admitted(batch.span());
 }
 
 /// Red packets that a policy lets out in clear. Their VPN's own table says where to, else the table of the black side.
@@ -153,11 +174,12 @@ void Worker::bypass_outwards(Batch& batch) {
 /// What comes from the black side and is no ESP packet of ours.
 void Worker::clear_from_black(Batch& batch) {
     for (Frame* frame : batch.span()) {
-        if (for_us(*frame)) {
+        if (for_us(*frame, Role::black)) {
             frame->reason = not_taken(*frame);
             continue;
         }
         const tables::PolicyVerdict verdict = spd_->decide_inbound(*frame);
+        if (rehearsal_ != nullptr) rehearsal_->decided_inbound(verdict);
         frame->vpn = verdict.vpn;
         frame->flags |= frame_bypassed | frame_to_red;
         frame->reason = verdict.reason == DropReason::none ? mode::count_hop(*frame) : verdict.reason;
@@ -167,13 +189,32 @@ void Worker::clear_from_black(Batch& batch) {
     route(batch);
 }
 
-bool Worker::for_us(const Frame& frame) const {
+bool Worker::for_us(const Frame& frame, Role side) const {
     const bool ipv4 = frame.family == 4;
     const std::uint8_t* destination = frame.at(frame.network + (ipv4 ? wire::ipv4_destination : wire::ipv6_destination));
-    return fib_->lookup(frame.vpn, Role::black, ipv4 ? Family::ipv4 : Family::ipv6, destination, 0).reason == DropReason::for_gateway;
+    return fib_->lookup(frame.vpn, side, ipv4 ? Family::ipv4 : Family::ipv6, destination, 0).reason == DropReason::for_gateway;
+}
+
+/// A frame of a VLAN on which no kernel stands for us: is it ARP, neighbour discovery, or for the gateway itself and no matter of IPsec? An
+/// unspecified source is that of duplicate address detection (RFC 4862 5.4.2).
+bool Worker::is_housekeeping(const Frame& frame) const {
+    if (frame.reason == DropReason::not_ip) return wire::load16(frame.at(frame.network - 2U)) == wire::ethertype_arp;
+    if (frame.reason == DropReason::martian_source) return frame.family == 6;
+    if (frame.reason != DropReason::none) return false;
+    const std::uint8_t* header = frame.at(frame.network);
+    const bool ipv4 = frame.family == 4;
+    const std::uint8_t* to = header + (ipv4 ? wire::ipv4_destination : wire::ipv6_destination);
+    const bool icmp = frame.protocol == (ipv4 ? wire::protocol_icmp : wire::protocol_icmpv6);
+    const Role side = ports_[frame.port].role;
+    // 224.0.0.0/24 (RFC 5771 4), the limited broadcast, ff01::/16 and ff02::/16 (RFC 4291 2.7)
+    const bool link_scope = ipv4 ? (wire::load32(to) >> 8) == 0xe00000 || wire::load32(to) == 0xffffffff
+                                 : to[0] == 0xff && ((to[1] & 0xfU) == 1 || (to[1] & 0xfU) == 2);
+    if (link_scope) return true;
+    return (side == Role::red || icmp) && for_us(frame, side);
 }
 
 void Worker::hand_over(Frame& frame, std::uint8_t owner) {
+    if (rehearsal_ != nullptr) rehearsal_->handed_over(owner);
     if (owner < inboxes_.size() && inboxes_[owner]->push({&frame, 1}) == 1) {
         rung_[owner] = 1;
         rung_any_ = true;

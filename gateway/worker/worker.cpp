@@ -4,6 +4,7 @@
 #include "gateway/tables/rcu.hpp"
 #include "gateway/wire/parse.hpp"
 #include "gateway/worker/clock.hpp"
+#include "gateway/worker/rehearsal.hpp"
 
 #include <algorithm>
 #include <poll.h>
@@ -19,9 +20,9 @@ constexpr std::uint64_t longest_sleep = 1'000'000'000; // ns; a worker without a
 
 } // namespace
 
-Worker::Worker(std::uint8_t number, const Surroundings& surroundings, std::vector<PortOfWorker> ports)
+Worker::Worker(std::uint8_t number, const Surroundings& surroundings, std::vector<PortOfWorker> ports, Rehearsal* rehearsal)
     : number_(number), around_(surroundings), ports_(std::move(ports)), chunks_(around_.depot, kept_chunks), inbox_(inbox_capacity, waker_),
-      counters_(ports_.size()), events_(surroundings.events, number), leaving_(ports_.size()), mode_(ticks()) {
+      counters_(ports_.size()), events_(surroundings.events, number), leaving_(ports_.size()), mode_(ticks()), rehearsal_(rehearsal) {
     around_.audience.join(waker_);
 }
 
@@ -39,6 +40,8 @@ void Worker::meet(std::span<Worker* const> all) {
 }
 
 bool Worker::run_once() {
+    if (visitor_.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
+        receive_visitor();
     rcu::quiescent();
     spd_ = &around_.spd.read();
     fib_ = &around_.fib.read();
@@ -66,9 +69,43 @@ void Worker::run(const std::atomic<bool>& stop) {
         if (empty < empty_rounds_before_sleep || around_.spin) continue;
         waker_.prepare();
         // What came before prepare() rang no bell: look once more.
-        if (inbox_.empty() && around_.dummies.version() == planned_ && !stop.load(std::memory_order_acquire)) sleep();
+        if (inbox_.empty() && around_.dummies.version() == planned_ && visitor_.load(std::memory_order_acquire) == nullptr &&
+            !stop.load(std::memory_order_acquire))
+            sleep();
         waker_.woken();
     }
+}
+
+bool Worker::call(Visitor& visitor) {
+    constexpr timespec nap{0, 100'000};
+    constexpr unsigned patience = 20'000; // naps: some two seconds
+    visited_.store(false, std::memory_order_relaxed);
+    visitor_.store(&visitor, std::memory_order_release);
+    waker_.wake();
+    for (unsigned naps = 0; !visited_.load(std::memory_order_acquire); ++naps) {
+        if (naps >= patience && visitor_.exchange(nullptr, std::memory_order_acq_rel) != nullptr) return false;
+        nanosleep(&nap, nullptr);
+    }
+    return true;
+}
+
+void Worker::receive_visitor() {
+    Visitor* visitor = visitor_.exchange(nullptr, std::memory_order_acq_rel);
+    if (visitor == nullptr) return;
+    visitor->visit();
+    visited_.store(true, std::memory_order_release);
+}
+
+void Worker::rehearse_opened(Frame& frame) {
+    rcu::quiescent();
+    spd_ = &around_.spd.read();
+    fib_ = &around_.fib.read();
+    way_.family = 0;
+    Batch batch;
+    batch.add(&frame);
+    judge(batch);
+    route(batch);
+    finish();
 }
 
 /// Nobody waits for a sleeper: it is offline, and whoever brings something rings.
@@ -112,10 +149,15 @@ unsigned Worker::receive(unsigned port, Batch& batch) {
         const std::uint32_t vpn = (frame.flags & frame_unclear) != 0 ? VlanMap::none : vlans.vpn_of(frame.vlan);
         if (vpn == VlanMap::none && frame.reason == DropReason::none) frame.reason = DropReason::unknown_vlan;
         frame.vpn = static_cast<VpnNumber>(vpn);
-        batch.add(&frame);
+        if ((vpn & VlanMap::own) != 0 && is_housekeeping(frame)) [[unlikely]]
+            send_on(frame, Errand::own_vlan, DropReason::own_vlan);
+        else
+            batch.add(&frame);
     }
     LiveCounters::add(counters_.now().ports[port].received, count);
     LiveCounters::add(counters_.now().ports[port].received_octets, octets);
+    if (rehearsal_ != nullptr) [[unlikely]]
+        rehearsal_->parsed(batch.span());
     sift(batch);
     return count;
 }
@@ -127,6 +169,10 @@ bool Worker::take_inbox() {
     const unsigned count = inbox_.pop(frames_);
     Batch red, black, waited;
     for (Frame& frame : std::span(frames_).first(count)) {
+        if ((frame.flags & frame_raw) != 0) {
+            leave_raw(frame);
+            continue;
+        }
         const bool red_port = frame.port < ports_.size() && ports_[frame.port].role == Role::red;
         const bool from_red = red_port || (frame.flags & frame_from_red) != 0;
         ((frame.flags & frame_waited) != 0 ? waited : from_red ? red : black).add(&frame);
@@ -151,6 +197,7 @@ void Worker::finish() {
     }
     if (exceptions_rung_) around_.exceptions->wake();
     exceptions_rung_ = false;
+    LiveCounters::set(counters_.now().chunks, chunks_.size());
     events_.flush();
     LiveCounters::add(counters_.now().rounds);
 }
@@ -169,6 +216,8 @@ void Worker::sift(Batch& batch) {
 
 void Worker::drop(const Frame& frame) {
     counters_.drop(frame.reason);
+    if (rehearsal_ != nullptr) [[unlikely]]
+        rehearsal_->dropped(frame);
     if (info(frame.reason).audit) [[unlikely]]
         audit(frame);
     chunks_.give(frame);

@@ -47,10 +47,23 @@ struct Surroundings {
     EventRing* events = nullptr; // where audited drops are told; null: nowhere
 };
 
+class Rehearsal;
+
+/// What another thread wants done in a worker's thread. It may read published tables, and may not keep them.
+class Visitor {
+public:
+    virtual ~Visitor() = default;
+    Visitor() = default;
+    Visitor(const Visitor&) = delete;
+    Visitor& operator=(const Visitor&) = delete;
+    virtual void visit() = 0;
+};
+
 class Worker {
 public:
-    /// `number` as in OutboundSa::worker. Joins the audience.
-    Worker(std::uint8_t number, const Surroundings& surroundings, std::vector<PortOfWorker> ports);
+    /// `number` as in OutboundSa::worker. Joins the audience. `rehearsal`: nothing is sent, see gateway/worker/rehearsal.hpp; null: the
+    /// real thing.
+    Worker(std::uint8_t number, const Surroundings& surroundings, std::vector<PortOfWorker> ports, Rehearsal* rehearsal = nullptr);
     ~Worker();
     Worker(const Worker&) = delete;
     Worker& operator=(const Worker&) = delete;
@@ -65,6 +78,13 @@ public:
     /// Rounds until `stop`, with an rcu::Reader of its own; after 64 empty rounds it sleeps in poll() until a frame, a message, a new table
     /// or its next deadline comes. Set `stop` and then call waker().wake().
     void run(const std::atomic<bool>& stop);
+
+    /// A rehearsal that begins behind the ICV: frame.network to frame.end is an IP packet of frame.family that came out of frame.inbound.
+    void rehearse_opened(Frame& frame);
+
+    /// Has the visitor do its work in this worker's thread, between two rounds. False: the thread does not run, and the visitor was not
+    /// called. Threads: one at a time, not the worker's own.
+    [[nodiscard]] bool call(Visitor& visitor);
 
     /// Where other threads leave frames for this worker. Those with frame_waited are routed again, others looked up again.
     [[nodiscard]] FrameRing& inbox() { return inbox_; }
@@ -101,16 +121,19 @@ private:
     void sift(Batch& batch); // drops the frames that have a reason, keeps the others in order
     void drop(const Frame& frame);
     void audit(const Frame& frame);
+    void receive_visitor();
 
     // stages.cpp: from red to black and back
     void outbound(Batch& batch);
     void inbound(Batch& batch);
     void bypass_outwards(Batch& batch);
     void clear_from_black(Batch& batch);
-    [[nodiscard]] bool for_us(const Frame& frame) const;
+    [[nodiscard]] bool for_us(const Frame& frame, Role side) const;
+    [[nodiscard]] bool is_housekeeping(const Frame& frame) const;
     void hand_over(Frame& frame, std::uint8_t owner);
     void seal(Batch& batch);
     void open(Batch& batch);
+    void judge(Batch& batch);
 
     // leave.cpp: next hop and transmission
     void route(const Batch& batch);
@@ -119,6 +142,7 @@ private:
     void leave(Frame& frame, const route::NextHop& hop);
     void wait_for_neighbour(Frame& frame);
     void send_on(Frame& frame, Errand errand, DropReason otherwise);
+    void leave_raw(Frame& frame);
     void transmit(unsigned port);
 
     // tick.cpp
@@ -146,6 +170,9 @@ private:
 
     std::uint64_t planned_ = ~std::uint64_t{0}; // version of the published list that mode_ has planned
     mode::Dummies mode_;                        // tunnel mode, of all SAs; a second mode makes a row of the SA and a list of this
+    Rehearsal* rehearsal_;
+    std::atomic<Visitor*> visitor_{nullptr};
+    std::atomic<bool> visited_{false};
 };
 
 } // namespace sallyport::worker
