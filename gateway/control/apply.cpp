@@ -24,8 +24,10 @@ public:
         if (prepared == nullptr) return;
         for (const store::SaName& name : prepared->leave)
             if (name.direction == Direction::outbound) next_.emplace(std::pair(std::string_view(name.name), name.child), nullptr);
-        for (const auto& sa : prepared->made)
+        for (const auto& sa : prepared->made) {
             if (sa->outbound != nullptr) next_[{sa->spec.name, sa->spec.child}] = sa.get();
+            if (sa->inbound != nullptr) receiving_.push_back(sa.get());
+        }
     }
     /// Null: there is none.
     [[nodiscard]] const transform::OutboundSa* find(const std::string& name, std::uint32_t child) const {
@@ -34,9 +36,18 @@ public:
         return sa != nullptr ? sa->outbound : nullptr;
     }
 
+    /// Those that receive, before and after.
+    [[nodiscard]] std::vector<const store::Sa*> inbound() const {
+        std::vector<const store::Sa*> all = receiving_;
+        for (const store::Sa* sa : store_.all())
+            if (sa->inbound != nullptr) all.push_back(sa);
+        return all;
+    }
+
 private:
     const store::Store& store_;
     std::map<std::pair<std::string_view, std::uint32_t>, const store::Sa*> next_;
+    std::vector<const store::Sa*> receiving_;
 };
 
 } // namespace
@@ -123,17 +134,25 @@ Result<std::unique_ptr<const tables::Spd>> Gateway::Inside::build_spd(const Rule
     std::ranges::stable_sort(ordered, {}, [](const auto& entry) { return entry.first->priority; });
     std::vector<tables::Policy> policies;
     policies.reserve(ordered.size());
+    std::unordered_map<std::string_view, std::uint32_t> connections; // numbered for this table only
     for (const auto& [policy, number] : ordered) {
         const bool protect = policy->action == PolicyAction::protect;
+        const auto next = static_cast<std::uint32_t>(connections.size() + 1);
         // A connection without children has its keys from the configuration.
         const std::uint32_t child = protect ? keying->children.sender(policy->sa, rules.plan).value_or(0) : 0;
         policies.push_back({.vpn = policy->vpn,
                             .action = policy->action,
                             .selectors = policy->selectors,
                             .sa = protect ? senders.find(policy->sa, child) : nullptr,
-                            .number = number});
+                            .number = number,
+                            .reach = policy->reach,
+                            .connection = protect ? connections.try_emplace(policy->sa, next).first->second : 0});
     }
-    return tables::Spd::build(policies);
+    std::vector<tables::Opening> openings;
+    for (const store::Sa* sa : senders.inbound())
+        if (const auto at = connections.find(sa->spec.name); at != connections.end())
+            openings.push_back({sa->number, sa->spec.red_vpn, at->second});
+    return tables::Spd::build(policies, openings);
 }
 
 /// Which SAs send dummies: of each connection only the one by which policies send. Null: those of before.

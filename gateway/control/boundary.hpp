@@ -22,9 +22,10 @@ namespace sallyport::control {
 [[nodiscard]] exception::RedAddresses red_addresses(const std::vector<route::LocalAddress>& addresses);
 
 /// Networks whose packets must not come in clear from the black side (RFC 4301 5.2): the remote ones of protect entries, in the outer VPN
-/// of their SA. A bypass entry exempts its remote networks where no protect entry stands before it. A whole address family (prefix length
-/// 0) is left out: the map knows sources only, and a tunnel for everything would cut the gateway itself off from the black side. RFC 4301
-/// asks this check for packets between `remote` and `local`, and transit is refused on black ports anyway.
+/// of their SA. A bypass entry exempts its remote networks where no protect entry of its VPN stands before it and no other VPN has them
+/// protected. A whole address family (prefix length 0) is left out: the map knows sources only, and a tunnel for everything would cut the
+/// gateway itself off from the black side. RFC 4301 asks this check for packets between `remote` and `local`, and transit is refused on
+/// black ports anyway.
 [[nodiscard]] std::vector<xdp::ProtectedSource> protected_sources(const Desired& desired);
 
 struct BypassPrefixes {

@@ -33,6 +33,7 @@
 #include "gateway/tables/sad.hpp"
 #include "gateway/tables/spd.hpp"
 #include "gateway/worker/worker.hpp"
+#include "gateway/xdp/audits.hpp"
 #include "gateway/xdp/ports.hpp"
 
 #include <map>
@@ -116,7 +117,10 @@ struct Gateway::Inside final : route::MirrorListener {
     // events.cpp
     Result<void> open_loop();
     void take_events(); // from the workers and the exception stage
-    void tell(Event event, const store::Sa* sa = nullptr);
+    Result<void> open_audits();
+    void take_audits(); // from the programs in the kernel
+    [[nodiscard]] Event event_of(const sp_audit& one) const;
+    void tell(Event event, const store::Sa* sa = nullptr, std::uint64_t age = 0); // microseconds
     void tell(EventKind kind, const store::Sa& sa);
     void tell(EventKind kind, const std::vector<const store::Sa*>& sas);
 
@@ -152,6 +156,7 @@ struct Gateway::Inside final : route::MirrorListener {
     std::unique_ptr<route::Mirror> mirror;
     std::optional<xdp::SharedMaps> maps; // until the ports have them
     std::unique_ptr<xdp::Ports> ports;
+    std::unique_ptr<xdp::Audits> audits;
     std::unique_ptr<Depot> depot;
     std::unique_ptr<store::Store> store;
     std::unique_ptr<tables::Sad> sad;

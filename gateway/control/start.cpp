@@ -69,6 +69,7 @@ void Gateway::tick() { inside_->keying->tick(milliseconds()); }
 void Gateway::dispatch() {
     inside_->mirror->dispatch();
     inside_->take_events();
+    inside_->take_audits();
     if (!inside_->stopped) inside_->look_at_marks();
 }
 
@@ -117,6 +118,7 @@ Result<void> Gateway::Inside::start(Desired wanted) {
     maps.reset();
     if (!up) return std::unexpected(std::move(up.error()));
     ports = std::move(*up);
+    if (auto done = open_audits(); !done) return done;
     for (std::string& sentence : ports->notes()) note(Level::information, std::move(sentence));
 
     depot = std::make_unique<Depot>(ports->memory(), ports->free_chunks());

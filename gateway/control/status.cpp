@@ -183,6 +183,8 @@ std::vector<SaStatus> Gateway::sas(std::size_t first, std::size_t count) const {
         SaStatus status = describe(spec);
         if (const store::Sa* sa = in.store->find(spec.name, spec.direction)) {
             add_numbers(*sa, in.stopped, status);
+            if (spec.direction == Direction::outbound)
+                status.hindrance = in.fib->read().hindrance(spec.outer_vpn, Role::black, spec.outer_remote); // this thread swaps it
             status.state = ChildState::outbound_switched;
         } else if (const auto why = in.refused.find(store::name_of(spec)); why != in.refused.end()) {
             status.refused = why->second.sentence;
@@ -212,12 +214,14 @@ std::vector<PolicyStatus> Gateway::policies() const {
                             .action = spec.action,
                             .selectors = spec.selectors,
                             .sa = spec.sa};
+        status.reach = spec.reach;
         const std::uint32_t child = in.keying->children.sender(spec.sa).value_or(0);
         status.sa_usable = spec.action == PolicyAction::protect && in.store->find(spec.sa, Direction::outbound, child) != nullptr;
         result.push_back(std::move(status));
     };
     for (const std::vector<PolicySpec>* list : {&in.desired.policies, &std::as_const(in.keying->policies)}) // numbered in this order
         for (const PolicySpec& spec : *list) add(spec);
+    std::ranges::stable_sort(result, {}, &PolicyStatus::priority);
     return result;
 }
 

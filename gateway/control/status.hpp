@@ -109,6 +109,7 @@ struct SaStatus {
     std::uint64_t number = 0;                          // outbound: the last one given; inbound: the highest accepted
     std::uint64_t mark = 0;                            // durable: numbers up to this are covered; 0 with `marked` false
     bool marked = false;
+    DropReason hindrance = DropReason::none; // outbound: why nothing can leave for the peer, as Fib::hindrance() says; none: it can
 };
 
 struct PolicyStatus {
@@ -119,6 +120,7 @@ struct PolicyStatus {
     std::vector<Selector> selectors;
     std::string sa;         // with protect
     bool sa_usable = false; // with protect: its outbound SA is in use
+    PolicyReach reach = PolicyReach::both;
 };
 
 } // namespace sallyport::control

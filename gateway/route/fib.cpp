@@ -85,4 +85,15 @@ NextHop Fib::lookup(VpnNumber vpn, Role out, Family family, const std::uint8_t* 
     return result;
 }
 
+DropReason Fib::hindrance(VpnNumber vpn, Role out, const Address& destination) const {
+    if (vpn >= tables_.size() || !tables_[vpn]) return DropReason::no_route;
+    const Table& table = *tables_[vpn];
+    const Group& group = table.groups[(destination.family == Family::ipv4 ? table.ipv4 : table.ipv6).lookup(destination.octets.data())];
+    if (group.reason != DropReason::none) return group.reason;
+    const Hop& hop = choose(table, group, 0);
+    const Link& link = links_[hop.link];
+    if (hop.link == 0 || link.role != out || link.vpn != vpn) return DropReason::route_not_ours;
+    return link.up ? DropReason::none : DropReason::link_down;
+}
+
 } // namespace sallyport::route

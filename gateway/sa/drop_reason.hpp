@@ -9,7 +9,7 @@
 
 namespace sallyport {
 
-// name, what happened, what the operator can do; `audited` behind it: an event tells of the packet (RFC 4301 5.2, RFC 4303 3.3.3, 3.4)
+// name, what happened, what the operator can do; `audited` behind it: an event tells of the packet (RFC 4301 5.1.1, 5.2, 7.3, RFC 4303 3.3.3, 3.4)
 #define SALLYPORT_DROP_REASONS(X)                                                                                                          \
     X(none, "not dropped", "")                                                                                                             \
     X(malformed_ethernet, "the frame ends inside its Ethernet header or tags", "look for a broken driver or sender")                       \
@@ -42,11 +42,11 @@ namespace sallyport {
     X(ecn_illegal, "the outer header says congestion, the inner cannot carry it (RFC 6040 4.2)", "look for congestion on the way")         \
     X(selector_mismatch, "the opened packet does not match its SA's selectors", "compare local and remote networks of both gateways",      \
       audited)                                                                                                                             \
-    X(no_policy, "no policy matches: the last entry of the SPD discards", "add a policy if this traffic is wanted")                        \
-    X(policy_discard, "a discard policy matches", "change the policy if this traffic is wanted")                                           \
-    X(no_sa, "the policy wants protection and no SA is there", "look at the connection's state")                                           \
+    X(no_policy, "no policy matches: the last entry of the SPD discards", "add a policy if this traffic is wanted", audited)               \
+    X(policy_discard, "a discard policy matches", "change the policy if this traffic is wanted", audited)                                  \
+    X(no_sa, "the policy wants protection and no SA is there", "look at the connection's state", audited)                                  \
     X(should_be_protected, "clear, and a policy wants it protected (RFC 4301 5.2)", "look for a misrouted or forging sender", audited)     \
-    X(transit_from_black, "clear transit from the black side that no bypass allows", "look for a misrouted or forging sender")             \
+    X(transit_from_black, "clear transit from the black side that no bypass allows", "look for a misrouted or forging sender", audited)    \
     X(for_gateway, "an opened packet for the gateway itself; not carried", "reach the gateway by its own side")                            \
     X(sequence_exhausted, "the sequence number would wrap", "make a new key", audited)                                                     \
     X(mark_not_durable, "the durable mark is not yet ahead of the sequence number", "look at the state directory's disk")                  \
@@ -75,7 +75,9 @@ namespace sallyport {
     X(icmp_mtu_unproven, "an ICMP error about a path MTU that quotes nothing we sent lately, or is out of bounds; nothing was changed",    \
       "look for forged ICMP; a path that cannot carry 576 (IPv4) or 1280 octets (IPv6) needs another link", audited)                       \
     X(icmp_other, "another ICMP error about what we sent, as destination unreachable; nothing was changed", "look at the way to the peer") \
-    X(icmp_malformed, "an ICMP error with a wrong checksum or cut short", "look at the sender's implementation")
+    X(icmp_malformed, "an ICMP error with a wrong checksum or cut short", "look at the sender's implementation")                           \
+    X(policy_mismatch, "an opened packet of which a policy before that of its SA speaks", "compare the policies of both gateways",         \
+      audited)
 
 enum class DropReason : std::uint8_t {
 #define X(name, ...) name,

@@ -42,7 +42,7 @@ inline constexpr std::array features{
     Feature{"Fragments: reassembly before opening, ports by the first one, cutting before or after sealing", "RFC 4301 sections 7, 8.2.1",
             FeatureState::complete, "gateway/exception", "a reassembled packet has at most 3700 octets"},
     Feature{"Security policies: protect, bypass, discard; selector check on receipt", "RFC 4301", FeatureState::partial, "gateway/tables",
-            "addresses, protocol and ports; no ICMP types, no names"},
+            "addresses, protocol, ports, ICMP and Mobility types, OPAQUE; no names"},
     Feature{"Keys given by hand with durable marks", "RFC 4301 section 4.5.1", FeatureState::complete, "gateway/state", ""},
     Feature{"VPNs: a routing table of the kernel each, by port or VLAN", "", FeatureState::complete, "gateway/route", ""},
     Feature{"VLANs without an interface of the kernel: ARP and neighbour discovery by the gateway", "RFC 826, RFC 4861",

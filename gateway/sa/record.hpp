@@ -53,7 +53,9 @@ struct SaRecord {
     std::uint8_t dscp, dscp_value, df, hop_limit;
     std::uint8_t manual; // 0 or 1
     std::uint8_t key_size;
-    std::array<std::uint8_t, 6> zero;
+    std::uint16_t clamp_mss;
+    std::uint8_t fragment;
+    std::array<std::uint8_t, 3> zero;
     std::array<std::uint8_t, maximum_key_material> key;
 };
 
@@ -64,7 +66,7 @@ struct PolicyRecord {
     std::uint32_t first_selector, selectors;
     std::uint16_t vpn;
     std::uint8_t action;
-    std::uint8_t zero;
+    std::uint8_t reach;
 };
 
 /// An SA that goes.

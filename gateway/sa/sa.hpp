@@ -68,6 +68,13 @@ struct SaSpec {
 
 enum class PolicyAction : std::uint8_t { protect, bypass, discard }; // RFC 4301 4.4.1
 
+/// Which traffic a bypass or discard entry speaks of (SPD-O, SPD-I of RFC 4301 4.4.1); one that protects always of both.
+enum class PolicyReach : std::uint8_t { both, outbound, inbound };
+
+[[nodiscard]] constexpr bool reaches(PolicyReach reach, Direction direction) {
+    return reach == PolicyReach::both || (reach == PolicyReach::outbound) == (direction == Direction::outbound);
+}
+
 struct PolicySpec {
     std::string name;
     VpnNumber vpn = wan_vpn;    // red VPN
@@ -75,6 +82,7 @@ struct PolicySpec {
     PolicyAction action = PolicyAction::discard;
     std::vector<Selector> selectors;
     std::string sa; // with protect: name of the SA pair
+    PolicyReach reach = PolicyReach::both;
 };
 
 } // namespace sallyport

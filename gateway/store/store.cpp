@@ -29,24 +29,13 @@ Error placed(Error error, const char* list, std::size_t index, const std::string
     return error;
 }
 
-std::optional<Error> wrong_selector(const Selector& selector) {
-    for (const AddressRange* range : {&selector.local, &selector.remote})
-        if (range->first.family != range->last.family || range->last.octets < range->first.octets)
-            return wrong("selectors", "a selector's range ends before it begins");
-    if (selector.local.first.family != selector.remote.first.family)
-        return wrong("selectors", "the two sides of a selector are of different families");
-    if (selector.local_ports.last < selector.local_ports.first || selector.remote_ports.last < selector.remote_ports.first)
-        return wrong("selectors", "a selector's port range ends before it begins");
-    return std::nullopt;
-}
-
 std::optional<Error> wrong_inbound(const SaSpec& spec) {
     if (!std::has_single_bit(spec.window) || spec.window < 32 || spec.window > 65536)
         return wrong("window", "the replay window is no power of two from 32 to 65536");
     if (spec.selectors.empty()) return wrong("selectors", "an inbound SA has no selector: nothing could pass it");
     if (spec.selectors.size() > 65535) return wrong("selectors", "an SA has more than 65535 selectors");
     for (const Selector& selector : spec.selectors)
-        if (auto error = wrong_selector(selector)) return error;
+        if (const std::string_view error = fault(selector); !error.empty()) return wrong("selectors", std::string(error));
     return std::nullopt;
 }
 

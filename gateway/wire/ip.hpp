@@ -3,6 +3,7 @@
 #pragma once
 
 #include "gateway/sa/address.hpp"
+#include "gateway/sa/selector.hpp"
 #include "gateway/wire/octets.hpp"
 
 #include <cstdint>
@@ -54,13 +55,13 @@ inline constexpr std::uint8_t protocol_icmpv6 = 58;
 inline constexpr std::uint8_t protocol_no_next_header = 59;
 inline constexpr std::uint8_t protocol_destination_options = 60;
 inline constexpr std::uint8_t protocol_sctp = 132;
+inline constexpr std::uint8_t protocol_mobility = 135;
 inline constexpr std::uint8_t protocol_udp_lite = 136;
 
-/// Protocols whose header begins with a source and a destination port of two octets each.
-[[nodiscard]] constexpr bool has_ports(std::uint8_t protocol) {
-    return protocol == protocol_tcp || protocol == protocol_udp || protocol == protocol_sctp || protocol == protocol_dccp ||
-           protocol == protocol_udp_lite;
-}
+using sallyport::has_ports;
+using sallyport::has_type;
+
+inline constexpr unsigned mobility_type = 2; // MH Type in a Mobility Header (RFC 6275 6.1.1)
 
 /// Octets that are at least there of an upper-layer header, 0: we do not look into it.
 [[nodiscard]] constexpr unsigned minimum_transport(std::uint8_t protocol) {
@@ -69,7 +70,8 @@ inline constexpr std::uint8_t protocol_udp_lite = 136;
     case protocol_udp:                // RFC 768
     case protocol_udp_lite: return 8; // RFC 3828 3.1
     case protocol_icmp:               // RFC 792
-    case protocol_icmpv6: return 8;   // RFC 4443 4, 2.1
+    case protocol_icmpv6:             // RFC 4443 4, 2.1
+    case protocol_mobility: return 8; // RFC 6275 6.1.1
     case protocol_sctp:               // RFC 9260 3.1
     case protocol_dccp: return 12;    // RFC 4340 5.1
     default: return 0;

@@ -145,7 +145,7 @@ DropReason parse_frame(Frame& frame) {
 void parse(Frame& frame) { frame.reason = parse_frame(frame); }
 
 void parse_opened(Frame& frame) {
-    frame.flags &= static_cast<std::uint16_t>(~(frame_fragment | frame_ports));
+    frame.flags &= static_cast<std::uint16_t>(~(frame_fragment | frame_ports | frame_type));
     const DropReason reason = frame.family == 6 ? parse_ipv6(frame) : parse_ipv4(frame);
     frame.reason = reason == DropReason::none || reason == DropReason::martian_source ? reason : DropReason::malformed_inner;
 }
@@ -156,10 +156,12 @@ Flow flow_of(const Frame& frame) {
     flow.source = source_of(header, frame.family);
     flow.destination = destination_of(header, frame.family);
     flow.protocol = frame.protocol;
-    flow.ports_known = (frame.flags & frame_ports) != 0;
-    if (flow.ports_known) {
+    flow.ports_known = (frame.flags & (frame_ports | frame_type)) != 0;
+    if ((frame.flags & frame_ports) != 0) {
         flow.source_port = load16(frame.at(frame.transport + source_port_offset));
         flow.destination_port = load16(frame.at(frame.transport + destination_port_offset));
+    } else if (flow.ports_known) {
+        flow.source_port = type_of(frame);
     }
     return flow;
 }

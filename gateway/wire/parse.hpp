@@ -20,7 +20,14 @@ void parse_opened(Frame& frame);
 
 /// The flags for what the upper-layer header of a packet shows where it is there whole.
 [[nodiscard]] constexpr std::uint16_t shown_by(std::uint8_t protocol) {
-    return has_ports(protocol) ? std::uint16_t{frame_ports} : std::uint16_t{0};
+    if (has_ports(protocol)) return frame_ports;
+    return has_type(protocol) ? std::uint16_t{frame_type} : std::uint16_t{0};
+}
+
+/// With frame_type: type * 256 + code of ICMP and ICMPv6, type * 256 of a Mobility Header (RFC 4301 4.4.1.1).
+[[nodiscard]] inline std::uint16_t type_of(const Frame& frame) {
+    const std::uint8_t* at = frame.at(frame.transport);
+    return frame.protocol == protocol_mobility ? static_cast<std::uint16_t>(at[mobility_type] << 8) : load16(at);
 }
 
 /// What selectors look at. The frame has been parsed.

@@ -55,13 +55,15 @@ DropReason not_taken(const Frame& frame) {
     return port == wire::port_ike_nat ? DropReason::udp_encapsulated : DropReason::unsupported_protocol;
 }
 
-/// After opening: selectors, then the hop (RFC 4301 5.2 step 4, 5.1.2.1 note 2).
-DropReason judge_opened(Frame& frame) {
+/// After opening: selectors, then the hop (RFC 4301 5.2 step 4, 5.1.2.1 note 2). `order`: null: no policies overlap.
+DropReason judge_opened(Frame& frame, const tables::Spd* order) {
     wire::parse_opened(frame);
     if (frame.reason != DropReason::none) return frame.reason;
     frame.flags |= frame_to_red;
     const transform::InboundSa& sa = *frame.inbound;
     if (const DropReason reason = check_selectors({sa.selectors, sa.selector_count}, frame); reason != DropReason::none) return reason;
+    if (order != nullptr && order->ordered(sa.number)) [[unlikely]]
+        if (const DropReason reason = order->check_opened(frame); reason != DropReason::none) return reason;
     const transform::Fit fit = transform::fit_of(sa);
     mode::clamp_segment(frame, fit.segment_ipv4, fit.segment_ipv6);
     return mode::count_hop(frame);
@@ -158,7 +160,8 @@ void Worker::open(Batch& batch) {
 
 /// What was opened: may its SA carry it?
 void Worker::judge(Batch& batch) {
-    for (Frame* frame : batch.span()) frame->reason = judge_opened(*frame);
+    const tables::Spd* const order = spd_->any_ordered() ? spd_ : nullptr;
+    for (Frame* frame : batch.span()) frame->reason = judge_opened(*frame, order);
     sift(batch);
     if (rehearsal_ != nullptr) [[unlikely]]
         rehearsal_->admitted(batch.span());

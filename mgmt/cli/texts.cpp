@@ -101,7 +101,8 @@ std::string policy_text(const Json& list) {
         const std::string sa = policy["sa"].text() + (policy["usable"].flag() ? "" : " (no SA in use)");
         const std::uint64_t priority = policy["priority"].number();
         table.add({policy["name"].text(), policy["vpn"].text(), priority >> 32 != 0 ? "last" : std::to_string(priority),
-                   policy["action"].text(), sa, some(policy["selectors"])});
+                   policy["action"].text() + (policy["direction"].text() == "both" ? "" : " " + policy["direction"].text()), sa,
+                   some(policy["selectors"])});
     }
     return table.text();
 }

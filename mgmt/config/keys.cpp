@@ -102,11 +102,22 @@ constexpr std::array key_table{
     KeyInfo{connection_remote_networks, connection, "remote-networks", networks, true, "", 0, 0, "",
             "The protected networks on the peer's side. Every local network reaches every remote one of its family."},
     KeyInfo{connection_protocol, connection, "protocol", protocol, false, "\"any\"", 0, 255, "",
-            "Only this upper-layer protocol is carried."},
-    KeyInfo{connection_local_ports, connection, "local-ports", ports, false, "", 0, u16, "",
-            "Only these ports on this side; with a protocol that has ports. Without it all."},
-    KeyInfo{connection_remote_ports, connection, "remote-ports", ports, false, "", 0, u16, "",
+            "Only this upper-layer protocol is carried. \"opaque\": only IPv6 fragments that do not show it."},
+    KeyInfo{connection_local_ports, connection, "local-ports", ports, false, "", 0, u16, "opaque",
+            "Only these ports on this side; with a protocol that has ports. Without it all, fragments that do not show them included. "
+            "\"opaque\": only those."},
+    KeyInfo{connection_remote_ports, connection, "remote-ports", ports, false, "", 0, u16, "opaque",
             "Only these ports on the peer's side; with a protocol that has ports. Without it all."},
+    KeyInfo{
+        connection_icmp_type, connection, "icmp-type", ports, false, "", 0, 255, "opaque",
+        "Only ICMP or ICMPv6 messages of this type, with protocol \"icmp\" or \"icmpv6\". Without it all. \"opaque\": only fragments that "
+        "do not show it."},
+    KeyInfo{
+        connection_icmp_code, connection, "icmp-code", ports, false, "", 0, 255, "",
+        "Only this code of icmp-type. With a range of types the first one's from the first code on, the last one's up to the last code, "
+        "and all between (RFC 4301 4.4.1.1). Without it all."},
+    KeyInfo{connection_mobility_type, connection, "mobility-type", ports, false, "", 0, 255, "opaque",
+            "Only Mobility Headers of this type (RFC 6275), with protocol \"mobility\". Without it all."},
     KeyInfo{connection_priority, connection, "priority", integer, false, "1000", 0, u32, "",
             "The place of this connection's policy among the policies of its VPN; the lowest that matches decides."},
     KeyInfo{connection_algorithm, connection, "algorithm", word, false, "\"aes-256-cbc-hmac-sha2-256\"", 0, 0, all_algorithms,
@@ -116,7 +127,7 @@ constexpr std::array key_table{
         "Allows a gcm or chacha20-poly1305 algorithm with keys given by hand, which RFC 8221 section 3 forbids: one sequence number used "
         "twice, by a restored backup or by a second machine with the same file, gives the traffic away. For demonstrations and tests."},
     KeyInfo{connection_spi_in, connection, "spi-in", integer, true, "", 256, u32, "",
-            "SPI of what the peer sends to us; the peer's spi-out. Unique among all connections."},
+            "SPI of what the peer sends to us; the peer's spi-out. Unique among the connections of its outer-vpn."},
     KeyInfo{connection_spi_out, connection, "spi-out", integer, true, "", 256, u32, "",
             "SPI of what we send to the peer; the peer's spi-in."},
     KeyInfo{
@@ -168,9 +179,26 @@ constexpr std::array key_table{
     KeyInfo{policy_remote_networks, policy, "remote-networks", networks, false, "[ \"0.0.0.0/0\", \"::/0\" ]", 0, 0, "",
             "Addresses on the other side."},
     KeyInfo{policy_protocol, policy, "protocol", protocol, false, "\"any\"", 0, 255, "", "Only this upper-layer protocol."},
-    KeyInfo{policy_local_ports, policy, "local-ports", ports, false, "", 0, u16, "", "Only these ports on this side. Without it all."},
-    KeyInfo{policy_remote_ports, policy, "remote-ports", ports, false, "", 0, u16, "",
+    KeyInfo{
+        policy_local_ports, policy, "local-ports", ports, false, "", 0, u16, "opaque",
+        "Only these ports on this side. Without it all, fragments that do not show them included. \"opaque\": only those; such a policy "
+        "belongs before those that name ports."},
+    KeyInfo{policy_remote_ports, policy, "remote-ports", ports, false, "", 0, u16, "opaque",
             "Only these ports on the other side. Without it all."},
+    KeyInfo{
+        policy_icmp_type, policy, "icmp-type", ports, false, "", 0, 255, "opaque",
+        "Only ICMP or ICMPv6 messages of this type, with protocol \"icmp\" or \"icmpv6\". Without it all. \"opaque\": only fragments that "
+        "do not show it."},
+    KeyInfo{
+        policy_icmp_code, policy, "icmp-code", ports, false, "", 0, 255, "",
+        "Only this code of icmp-type. With a range of types the first one's from the first code on, the last one's up to the last code, "
+        "and all between (RFC 4301 4.4.1.1). Without it all."},
+    KeyInfo{policy_mobility_type, policy, "mobility-type", ports, false, "", 0, 255, "opaque",
+            "Only Mobility Headers of this type (RFC 6275), with protocol \"mobility\". Without it all."},
+    KeyInfo{
+        policy_direction, policy, "direction", word, false, "\"both\"", 0, 0, "both out in",
+        "With bypass and discard: both, only what comes from the red side (out), or only what comes in clear from the black side (in). A "
+        "discard that is in also keeps back what comes out of a tunnel."},
 
     KeyInfo{ike_peers, ike, "peers", addresses, false, "", 0, 0, "",
             "Peers with a bucket of their own. The remote address of every connection is among them anyway."},
@@ -237,8 +265,10 @@ std::string expected_text(const KeyInfo& key) {
     case Type::address: return "an IPv4 or IPv6 address in quotes";
     case Type::addresses: return "a list of IPv4 or IPv6 addresses in quotes";
     case Type::networks: return "a list of networks in quotes, each \"192.0.2.0/24\", \"192.0.2.1-192.0.2.9\" or one address";
-    case Type::protocol: return "\"any\", \"tcp\", \"udp\", \"icmp\", \"icmpv6\", \"sctp\", \"gre\" or a number from 1 to 255";
-    case Type::ports: return "a port number, or a range as \"1000-2000\"";
+    case Type::protocol: return "\"any\", \"tcp\", \"udp\", \"icmp\", \"icmpv6\", \"sctp\", \"gre\", \"opaque\" or a number from 1 to 255";
+    case Type::ports:
+        return std::format("{}, or a range as \"{}\"{}", key.greatest > 255 ? "a port number" : "a number from 0 to 255",
+                           key.greatest > 255 ? "1000-2000" : "3-5", key.words.empty() ? "" : std::format(", or \"{}\"", key.words));
     case Type::dscp: return "\"copy\" or a number from 0 to 63";
     case Type::clamp: return std::format("true, false or an integer from {} to {}", key.least, key.greatest);
     case Type::key: return "hexadecimal digits in quotes";

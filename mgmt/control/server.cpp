@@ -205,6 +205,7 @@ Json json_of(const PolicyView& policy) {
                          {"vpn", policy.vpn},
                          {"priority", policy.priority},
                          {"action", policy.action},
+                         {"direction", policy.direction},
                          {"sa", policy.sa.empty() ? Json{} : Json(policy.sa)},
                          {"usable", policy.usable},
                          {"selectors", texts(policy.selectors)}});
@@ -238,6 +239,8 @@ Json json_of(const EventView& event) {
                          {"destination", text(event.destination)},
                          {"protocol", number(event.protocol)},
                          {"sourcePort", number(event.source_port)},
+                         {"type", number(event.type)},
+                         {"code", number(event.code)},
                          {"destinationPort", number(event.destination_port)},
                          {"generation", number(event.generation)},
                          {"count", event.count},

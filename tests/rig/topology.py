@@ -122,14 +122,15 @@ class Single(Rig):
     """red -- gw -- black. The far ends have no addresses and no kernel noise: what is sent and received there, the test sends and receives.
 
     The gateway: black 192.0.2.1 and 2001:db8:a::1, the peer beyond at .2 (its MAC is known), red 10.1.0.1 and 2001:db8:1::1, the host
-    there at .2. `reds` > 1: further red ports red2, red3, ... with the same addresses, each in the VPN vpn2, vpn3, ... (table 102, ...)."""
+    there at .2. `reds` > 1: further red ports red2, red3, ... with the same addresses, each in the VPN vpn2, vpn3, ... (table 102, ...).
+    `blacks` > 1: likewise black2, ..., each in the VPN of the red port with that number."""
 
     LOCAL, PEER = {4: "192.0.2.1", 6: "2001:db8:a::1"}, {4: "192.0.2.2", 6: "2001:db8:a::2"}
     RED, HOST = {4: "10.1.0.1", 6: "2001:db8:1::1"}, {4: "10.1.0.2", 6: "2001:db8:1::2"}
     RED_NETWORK, FAR_NETWORK = {4: "10.1.0.0/24", 6: "2001:db8:1::/64"}, {4: "10.2.0.0/16", 6: "2001:db8:2::/48"}
     FAR = {4: "10.2.0.2", 6: "2001:db8:2::2"}  # a host behind the peer
 
-    def __init__(self, queues=1, mtu=1500, reds=1, black_mtu=None, known=True):
+    def __init__(self, queues=1, mtu=1500, reds=1, black_mtu=None, known=True, blacks=1):
         super().__init__("s")
         self.queues = queues
         self.gw = self.space("gw")
@@ -142,13 +143,17 @@ class Single(Rig):
             self.gw.ip("route", "add", "default", "via", "192.0.2.2")
             self.gw.ip("route", "add", "default", "via", "2001:db8:a::2")
             self.black = self.tap(self.beyond, "black")
+            self.blacks = {"black": self.black}
             self.reds = {}
             for number in range(1, reds + 1):
                 self._red(number, queues, mtu)
             self.red = self.reds["red"]
+            for number in range(2, blacks + 1):
+                self._black(number, queues, black_mtu or mtu)
             if known:
                 for family in (4, 6):
-                    self.gw.neighbour("black", self.PEER[family], self.black.mac)
+                    for name, tap in self.blacks.items():
+                        self.gw.neighbour(name, self.PEER[family], tap.mac)
             undo.pop_all()
         self.gw_black_mac, self.gw_red_mac = self.gw.mac("black"), self.gw.mac("red")
 
@@ -161,6 +166,15 @@ class Single(Rig):
             self.gw.neighbour(name, self.HOST[family], self.reds[name].mac)
             if number > 1:
                 self.gw.ip(f"-{family}", "route", "add", self.RED_NETWORK[family], "dev", name, "table", 100 + number)
+
+    def _black(self, number, queues, mtu):
+        name = f"black{number}"
+        veth(self.gw, name, self.beyond, name, queues, mtu)
+        self.gw.address(name, "192.0.2.1/24", "2001:db8:a::1/64")
+        self.blacks[name] = self.tap(self.beyond, name)
+        for family, network in ((4, "192.0.2.0/24"), (6, "2001:db8:a::/64")):
+            self.gw.ip(f"-{family}", "route", "add", network, "dev", name, "table", 100 + number)
+            self.gw.ip(f"-{family}", "route", "add", "default", "via", self.PEER[family], "dev", name, "table", 100 + number)
 
     def _abandon(self):
         with contextlib.suppress(RigError):
@@ -179,6 +193,9 @@ class Single(Rig):
         ports = ports or {}
         table = {"black": {"role": "black", **ports.get("black", {})}}
         vpns = dict(vpns or {})
+        for number, name in enumerate(self.blacks, 1):
+            if number > 1:
+                table[name] = {"role": "black", "vpn": f"vpn{number}", **ports.get(name, {})}
         for number, name in enumerate(self.reds, 1):
             keys = {"role": "red"}
             if number > 1:
@@ -201,8 +218,9 @@ class Single(Rig):
         tap = self.reds[red]
         tap.send(ethernet(self.gw.mac(red) if red != "red" else self.gw_red_mac, tap.mac, packet))
 
-    def from_black(self, packet):
-        self.black.send(ethernet(self.gw_black_mac, self.black.mac, packet))
+    def from_black(self, packet, black="black"):
+        tap = self.blacks[black]
+        tap.send(ethernet(self.gw.mac(black) if black != "black" else self.gw_black_mac, tap.mac, packet))
 
 
 class Pair(Rig):
