@@ -9,7 +9,8 @@
 
 namespace sallyport {
 
-// name, what happened, what the operator can do; `audited` behind it: an event tells of the packet (RFC 4301 5.1.1, 5.2, 7.3, RFC 4303 3.3.3, 3.4)
+// name, what happened, what the operator can do; `audited` behind it: an event tells of the packet (RFC 4301 5.1.1, 5.2, 7.3, RFC
+// 4303 3.3.3, 3.4)
 #define SALLYPORT_DROP_REASONS(X)                                                                                                          \
     X(none, "not dropped", "")                                                                                                             \
     X(malformed_ethernet, "the frame ends inside its Ethernet header or tags", "look for a broken driver or sender")                       \
@@ -62,7 +63,8 @@ namespace sallyport {
     X(link_down, "the way out is down", "look at the link")                                                                                \
     X(transmit_full, "the transmit ring is full", "the link or the receiver is slower than the traffic")                                   \
     X(crypto_failed, "the cryptographic library failed, or gave no random octets", "look at the journal of the machine; report it")        \
-    X(own_vlan, "for the gateway itself on a VLAN without an interface of the kernel, where it answers ARP, discovery and echo only", "")  \
+    X(own_vlan, "for the gateway itself on a VLAN without an interface of the kernel, where it answers ARP, discovery and echo only",      \
+      "reach the gateway by another address")                                                                                              \
     X(no_chunk, "no free chunk in the packet memory", "enlarge frames in the configuration")                                               \
     X(fragment_tiny, "a first fragment without its whole TCP, UDP or ICMP header, or one that overwrites it", "look for an attacker",      \
       audited)                                                                                                                             \
@@ -70,14 +72,15 @@ namespace sallyport {
       audited)                                                                                                                             \
     X(fragment_limit, "too many fragments wait for the rest of their packets", "look for an attacker; lower the MTU at the sender")        \
     X(fragment_too_big, "put together, the packet would be larger than a chunk of packet memory", "lower the MTU at the peer")             \
-    X(icmp_mtu_taken, "an ICMP error that quotes what we sent has lowered the path MTU of a tunnel", "", audited)                          \
-    X(icmp_mtu_known, "an ICMP error that quotes what we sent tells of no smaller path MTU than is known", "")                             \
+    X(icmp_mtu_taken, "an ICMP error that quotes what we sent has lowered the path MTU of a tunnel",                                       \
+      "nothing: what is too large is cut, or its source told", audited)                                                                    \
+    X(icmp_mtu_known, "an ICMP error that quotes what we sent tells of no smaller path MTU than is known",                                 \
+      "nothing: it was heeded before")                                                                                                     \
     X(icmp_mtu_unproven, "an ICMP error about a path MTU that quotes nothing we sent lately, or is out of bounds; nothing was changed",    \
       "look for forged ICMP; a path that cannot carry 576 (IPv4) or 1280 octets (IPv6) needs another link", audited)                       \
     X(icmp_other, "another ICMP error about what we sent, as destination unreachable; nothing was changed", "look at the way to the peer") \
     X(icmp_malformed, "an ICMP error with a wrong checksum or cut short", "look at the sender's implementation")                           \
-    X(policy_mismatch, "an opened packet of which a policy before that of its SA speaks", "compare the policies of both gateways",         \
-      audited)
+    X(policy_mismatch, "an opened packet of which a policy before that of its SA speaks", "compare the policies of both gateways", audited)
 
 enum class DropReason : std::uint8_t {
 #define X(name, ...) name,
