@@ -53,6 +53,10 @@ void add_numbers(const store::Sa& sa, bool stopped, SaStatus& status) {
     status.number = sa.sequence_number();
     status.marked = sa.series->mark != nullptr && !stopped;
     if (status.marked) status.mark = std::atomic_ref(*sa.series->mark).load(std::memory_order_relaxed);
+    if (sa.outbound == nullptr) return;
+    const transform::Fit fit = transform::fit_of(*sa.outbound);
+    status.path_mtu = fit.outer;
+    status.largest_inner = fit.inner;
 }
 
 } // namespace
