@@ -17,6 +17,7 @@ const volatile struct sp_port port; // set before load: what a port cannot do, t
 volatile __u64 port_macs[SP_MAX_PORT_MACS];
 
 const __u32 zero_key = 0; // of arrays with one entry
+const __u32 one_key = 1;
 
 struct {
     __uint(type, BPF_MAP_TYPE_XSKMAP);
@@ -94,3 +95,17 @@ struct {
     __type(key, __u32);
     __type(value, struct sp_bucket);
 } ike_machine SEC(".maps");
+
+// Records struct sp_audit; shared by all ports.
+struct {
+    __uint(type, BPF_MAP_TYPE_RINGBUF);
+    __uint(max_entries, SP_AUDIT_OCTETS);
+} audits SEC(".maps");
+
+// By port: how many records of protected sources (0) and of other transit (1) it may still make.
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 2);
+    __type(key, __u32);
+    __type(value, struct sp_bucket);
+} audit_limits SEC(".maps");

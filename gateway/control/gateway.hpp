@@ -35,6 +35,7 @@ struct Told {
     std::string peer;       // its outer address
     std::string port;       // interface; empty: none
     std::string vpn;
+    std::vector<std::string> selectors; // dropped since it does not match these, of the SA: at most three
 };
 
 /// Who is told. Called from within start(), apply(), dispatch() and stop(), in the control thread.
@@ -98,6 +99,7 @@ public:
     /// Those of the configuration in its order, then those that were negotiated, by connection and child.
     [[nodiscard]] std::vector<SaStatus> sas(std::size_t first = 0, std::size_t count = SIZE_MAX) const;
     [[nodiscard]] std::size_t sa_count() const;
+    /// In the order in which they decide, those of all VPNs together.
     [[nodiscard]] std::vector<PolicyStatus> policies() const;
 
     struct Inside; // for the files of this folder

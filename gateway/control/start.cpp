@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <ctime>
 #include <filesystem>
+#include <unistd.h>
 #include <utility>
 
 namespace sallyport::control {
@@ -68,6 +69,7 @@ void Gateway::tick() { inside_->keying->tick(milliseconds()); }
 void Gateway::dispatch() {
     inside_->mirror->dispatch();
     inside_->take_events();
+    inside_->take_audits();
     if (!inside_->stopped) inside_->look_at_marks();
 }
 
@@ -116,6 +118,7 @@ Result<void> Gateway::Inside::start(Desired wanted) {
     maps.reset();
     if (!up) return std::unexpected(std::move(up.error()));
     ports = std::move(*up);
+    if (auto done = open_audits(); !done) return done;
     for (std::string& sentence : ports->notes()) note(Level::information, std::move(sentence));
 
     depot = std::make_unique<Depot>(ports->memory(), ports->free_chunks());
@@ -127,6 +130,7 @@ Result<void> Gateway::Inside::start(Desired wanted) {
     keying_door = std::make_unique<Keying>(*keying);
     spd = std::make_unique<tables::Published<tables::Spd>>(std::make_unique<const tables::Spd>());
     dummies = std::make_unique<tables::Published<tables::Dummies>>(std::make_unique<const tables::Dummies>());
+    red_addresses = std::make_unique<tables::Published<exception::RedAddresses>>(std::make_unique<const exception::RedAddresses>());
     adopt(std::move(*left), sas);
     install_one_by_one(sas);
     units->forget_survivors();
@@ -184,8 +188,21 @@ Result<void> Gateway::Inside::start_threads() {
     own_vlans = std::make_unique<exception::OwnVlans>(desired.ports, *fib, *mirror);
     asker = std::make_unique<KernelAsker>(*neighbour_asker, *own_vlans);
     stage = std::make_unique<exception::Stage>(*depot, &events);
-    neighbours = std::make_unique<exception::Neighbours>(*fib, *asker);
+    icmp_errors = std::make_unique<exception::IcmpErrors>(*fib, *red_addresses, desired.settings.icmp_error_rate);
+    icmp_received = std::make_unique<exception::IcmpReceived>(path_mtus);
+    neighbours = std::make_unique<exception::Neighbours>(*fib, *asker, icmp_errors.get());
     stage->serve(Errand::neighbour, *neighbours);
+    const auto limits = exception::FragmentLimits::of(depot->memory().count);
+    reassembly = std::make_unique<exception::Reassembly>(limits);
+    stage->serve(Errand::reassemble_outer, *reassembly);
+    inner_fragments = std::make_unique<exception::InnerFragments>(limits);
+    stage->serve(Errand::inner_fragment, *inner_fragments);
+    std::uint32_t first_identification = 0;
+    (void)getentropy(&first_identification, sizeof first_identification); // else they begin at 0: they need not be secret
+    cutter = std::make_unique<exception::Cutter>(first_identification);
+    stage->serve(Errand::cut, *cutter);
+    stage->serve(Errand::icmp_error, *icmp_errors);
+    stage->serve(Errand::icmp_received, *icmp_received);
     stage->serve(Errand::own_vlan, *own_vlans);
 
     const worker::Surroundings around{.depot = *depot,
@@ -196,7 +213,8 @@ Result<void> Gateway::Inside::start_threads() {
                                       .audience = audience,
                                       .exceptions = &stage->inbox(),
                                       .spin = desired.settings.spin,
-                                      .events = &events};
+                                      .events = &events,
+                                      .tell_prohibited = desired.settings.icmp_prohibited};
     std::vector<worker::Worker*> all;
     std::vector<FrameRing*> inboxes;
     for (unsigned number = 0; number < ports->queues(); ++number) {
@@ -239,6 +257,7 @@ void Gateway::Inside::publish(std::unique_ptr<const route::Fib> next) {
         return;
     }
     const std::unique_ptr<const route::Fib> old = fib->swap(std::move(next));
+    path_mtus.follow(fib->read());
     audience.settle();
     if (stage) stage->wake();
 }
@@ -252,6 +271,9 @@ void Gateway::Inside::addresses_changed(const route::Picture& picture) {
     const std::vector<std::uint32_t> numbers = interfaces();
     if (auto set = ports->maps().set_local_addresses(local_addresses(desired.ports, numbers, picture.local_addresses())); !set)
         note(Level::error, set.error());
+    const auto old = red_addresses->swap(
+        std::make_unique<const exception::RedAddresses>(control::red_addresses(picture.local_addresses())));
+    audience.settle();
     for (std::size_t port = 0; port < ports->count(); ++port) {
         std::vector<xdp::MacAddress> macs;
         for (const route::Link& link : picture.links())

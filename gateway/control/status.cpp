@@ -42,6 +42,11 @@ SaStatus describe(const SaSpec& spec) {
 void add_numbers(const store::Sa& sa, bool stopped, SaStatus& status) {
     const transform::SaCounters counters = sa.counters();
     status.worker = sa.worker;
+    if (sa.outbound != nullptr) {
+        const transform::Fit fit = transform::fit_of(*sa.outbound);
+        status.path_mtu = fit.outer;
+        status.largest_inner = fit.inner;
+    }
     status.packets = counters.packets;
     status.octets = counters.octets;
     status.errors = counters.errors;
@@ -156,6 +161,10 @@ Counters Gateway::counters() const {
     for (std::size_t i = 0; i < drop_reason_count; ++i) result.drops[i] += stage.dropped[i];
     result.waited = stage.returned;
     result.waiting = stage.held;
+    const exception::IcmpErrorCounters errors = in.icmp_errors->counters();
+    result.icmp_told = errors.told;
+    result.icmp_limited = errors.limited;
+    result.icmp_mute = errors.mute;
     return result;
 }
 
@@ -174,6 +183,8 @@ std::vector<SaStatus> Gateway::sas(std::size_t first, std::size_t count) const {
         SaStatus status = describe(spec);
         if (const store::Sa* sa = in.store->find(spec.name, spec.direction)) {
             add_numbers(*sa, in.stopped, status);
+            if (spec.direction == Direction::outbound)
+                status.hindrance = in.fib->read().hindrance(spec.outer_vpn, Role::black, spec.outer_remote); // this thread swaps it
             status.state = ChildState::outbound_switched;
         } else if (const auto why = in.refused.find(store::name_of(spec)); why != in.refused.end()) {
             status.refused = why->second.sentence;
@@ -203,12 +214,14 @@ std::vector<PolicyStatus> Gateway::policies() const {
                             .action = spec.action,
                             .selectors = spec.selectors,
                             .sa = spec.sa};
+        status.reach = spec.reach;
         const std::uint32_t child = in.keying->children.sender(spec.sa).value_or(0);
         status.sa_usable = spec.action == PolicyAction::protect && in.store->find(spec.sa, Direction::outbound, child) != nullptr;
         result.push_back(std::move(status));
     };
     for (const std::vector<PolicySpec>* list : {&in.desired.policies, &std::as_const(in.keying->policies)}) // numbered in this order
         for (const PolicySpec& spec : *list) add(spec);
+    std::ranges::stable_sort(result, {}, &PolicyStatus::priority);
     return result;
 }
 

@@ -29,24 +29,13 @@ Error placed(Error error, const char* list, std::size_t index, const std::string
     return error;
 }
 
-std::optional<Error> wrong_selector(const Selector& selector) {
-    for (const AddressRange* range : {&selector.local, &selector.remote})
-        if (range->first.family != range->last.family || range->last.octets < range->first.octets)
-            return wrong("selectors", "a selector's range ends before it begins");
-    if (selector.local.first.family != selector.remote.first.family)
-        return wrong("selectors", "the two sides of a selector are of different families");
-    if (selector.local_ports.last < selector.local_ports.first || selector.remote_ports.last < selector.remote_ports.first)
-        return wrong("selectors", "a selector's port range ends before it begins");
-    return std::nullopt;
-}
-
 std::optional<Error> wrong_inbound(const SaSpec& spec) {
     if (!std::has_single_bit(spec.window) || spec.window < 32 || spec.window > 65536)
         return wrong("window", "the replay window is no power of two from 32 to 65536");
     if (spec.selectors.empty()) return wrong("selectors", "an inbound SA has no selector: nothing could pass it");
     if (spec.selectors.size() > 65535) return wrong("selectors", "an SA has more than 65535 selectors");
     for (const Selector& selector : spec.selectors)
-        if (auto error = wrong_selector(selector)) return error;
+        if (const std::string_view error = fault(selector); !error.empty()) return wrong("selectors", std::string(error));
     return std::nullopt;
 }
 
@@ -347,7 +336,7 @@ Result<std::unique_ptr<Sa>> Store::make(Change& change) {
         leave(*sa->series);
         return std::unexpected(change.at(std::move(built.error())));
     }
-    if (lasting_.table == nullptr || change.adopted()) return sa;
+    if (lasting_.table == nullptr || (change.adopted() && current(*lasting_.table, change.record))) return sa;
     auto record = stage(*lasting_.table, *change.spec);
     if (!record) {
         destroy(*sa);
@@ -394,6 +383,7 @@ Result<Prepared> Store::prepare(const Transaction& transaction) {
             abandon(std::move(prepared));
             return std::unexpected(std::move(sa.error()));
         }
+        if (change.adopted() && (*sa)->record != change.record) prepared.old.push_back(change.record);
         prepared.made.push_back(std::move(*sa));
     }
     prepared.leave = transaction.remove;
@@ -406,6 +396,7 @@ void Store::commit_lasting(const Prepared& prepared) {
     if (lasting_.table != nullptr) {
         for (const SaName& name : prepared.leave)
             if (const Sa* sa = find(name.name, name.direction, name.child); sa->record != 0) lasting_.table->stage_removal(sa->record);
+        for (const SecretTable::Record record : prepared.old) lasting_.table->stage_removal(record);
         lasting_.table->commit();
     }
     if (lasting_.known == nullptr) return;

@@ -72,6 +72,9 @@ public:
     /// Makes the maps of a skeleton that is not loaded yet be these.
     [[nodiscard]] Result<void> lend(port_bpf& skeleton) const;
 
+    /// The ring buffer of struct sp_audit, for Audits::open().
+    [[nodiscard]] int audit_ring() const { return maps_[audits].get(); }
+
     /// The maps were there already, made by this layout: what is pinned for single ports can be taken over too.
     [[nodiscard]] bool taken_over() const { return taken_over_; }
 
@@ -86,6 +89,7 @@ private:
         ike_requests,
         ike_others,
         ike_machine,
+        audits,
         map_count,
     };
     template <class Key, class Value>

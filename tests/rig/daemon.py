@@ -218,7 +218,7 @@ class Counters:
         self.drops = {name: value for (group, _, name), value in values.items() if group == "drop" and value}
         self.drops |= {f"{port}.{name}": value for (group, port, name), value in values.items()
                        if group == "kernel" and name in self.DROPPING and value}
-        for name in ("sealed", "opened", "bypassed", "handed_over"):
+        for name in ("sealed", "opened", "bypassed", "handed_over", "waiting"):
             setattr(self, name, values[("packets", None, name)])
         self.rounds = sum(worker["rounds"] for worker in workers)
         self.sleeps = sum(worker["sleeps"] for worker in workers)
