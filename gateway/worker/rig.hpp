@@ -93,7 +93,7 @@ public:
     }
 
     [[nodiscard]] Surroundings surroundings() {
-        return {depot_, sad_, spd_, fib_, dummies_, audience_, &exceptions_, options_.spin, false, &events_};
+        return {depot_, sad_, spd_, fib_, dummies_, audience_, &exceptions_, options_.spin, &events_};
     }
     Worker& worker(unsigned number = 0) { return *workers_[number]; }
     MemoryPort& port(unsigned which, unsigned number = 0) { return ports_[2 * number + which]; }
