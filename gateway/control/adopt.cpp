@@ -123,6 +123,10 @@ void Keying::Inside::adopt(std::vector<store::LeftPolicy> left, std::vector<stor
             discarded.push_back(policy.record);
             continue;
         }
+        if (!store::current(*gateway.table, policy.record)) {
+            const auto again = store::stage(*gateway.table, policy.spec, policy.order); // in force with the discarded going
+            if (again) discarded.push_back(std::exchange(policy.record, *again));
+        }
         lasting.emplace(policy.spec.name, KeptPolicy{policy.order, policy.record});
         last_order = std::max(last_order, policy.order);
         policies.push_back(std::move(policy.spec));

@@ -21,7 +21,10 @@
 
 namespace sallyport::record {
 
-inline constexpr std::uint32_t version = 1;
+inline constexpr std::uint32_t version = 2;
+/// The one before, which the gateway still reads where a process left it. It had zeros for clamp_mss (not at all), fragment (before) and
+/// reach (both).
+inline constexpr std::uint32_t version_before = 1;
 inline constexpr std::uint64_t magic = 0x7364726f63657253; // "Srecords" in the memory of a little-endian machine
 inline constexpr std::size_t name_size = 64;               // octets, the last one zero
 

@@ -18,7 +18,8 @@ namespace {
 // What a record is, and in the lower half the version of what it is made of.
 constexpr std::uint32_t sa_tag = 0x5341'0000;     // "SA"
 constexpr std::uint32_t policy_tag = 0x504f'0000; // "PO"
-static_assert(record::version <= 0xffff);
+constexpr std::uint32_t version_bits = 0xffff;
+static_assert(record::version <= version_bits);
 
 /// A policy is behind its place in the order.
 struct OrderedPolicy {
@@ -62,8 +63,10 @@ Result<Record*> stage_room(SecretTable& table, std::uint32_t tag, const std::vec
 Result<void> load(const SecretTable& table, SecretTable::Record record, AllLeft& all) {
     const std::span<const std::uint8_t> octets = table.octets(record);
     const std::uint32_t tag = table.tag(record);
-    const auto* sa = tag == (sa_tag | record::version) ? head_of<SaRecord>(octets) : nullptr;
-    const auto* policy = tag == (policy_tag | record::version) ? head_of<OrderedPolicy>(octets) : nullptr;
+    const std::uint32_t version = tag & version_bits;
+    const bool known = version == record::version || version == record::version_before;
+    const auto* sa = known && tag - version == sa_tag ? head_of<SaRecord>(octets) : nullptr;
+    const auto* policy = known && tag - version == policy_tag ? head_of<OrderedPolicy>(octets) : nullptr;
     if (sa == nullptr && policy == nullptr)
         return std::unexpected(refusal("the SA table has records of a version that this release does not know"));
     const auto selectors = selectors_of(octets.subspan(sa != nullptr ? sizeof(SaRecord) : sizeof(OrderedPolicy)));
@@ -81,6 +84,8 @@ Result<void> load(const SecretTable& table, SecretTable::Record record, AllLeft&
 }
 
 } // namespace
+
+bool current(const SecretTable& table, SecretTable::Record record) { return (table.tag(record) & version_bits) == record::version; }
 
 Result<SecretTable::Record> stage(SecretTable& table, const SaSpec& spec) {
     SecretTable::Record result = 0;

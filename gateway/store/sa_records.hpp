@@ -29,11 +29,14 @@ struct AllLeft {
     std::vector<LeftPolicy> policies; // in their order
 };
 
+/// It is of this release's version: it can stay as it is.
+[[nodiscard]] bool current(const SecretTable& table, SecretTable::Record record);
+
 /// Stages a record of it.
 [[nodiscard]] Result<SecretTable::Record> stage(SecretTable& table, const SaSpec& spec);
 [[nodiscard]] Result<SecretTable::Record> stage(SecretTable& table, const PolicySpec& spec, std::uint64_t order);
 
-/// All of them. Error conflict: one is of a version that this release does not know, or what it says cannot be: then nothing of the table
+/// All of them, of this release's version and of the one before. Error conflict: one is of a version that this release does not know, or what it says cannot be: then nothing of the table
 /// is to be trusted.
 [[nodiscard]] Result<AllLeft> load_all(const SecretTable& table);
 

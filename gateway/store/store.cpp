@@ -336,7 +336,7 @@ Result<std::unique_ptr<Sa>> Store::make(Change& change) {
         leave(*sa->series);
         return std::unexpected(change.at(std::move(built.error())));
     }
-    if (lasting_.table == nullptr || change.adopted()) return sa;
+    if (lasting_.table == nullptr || (change.adopted() && current(*lasting_.table, change.record))) return sa;
     auto record = stage(*lasting_.table, *change.spec);
     if (!record) {
         destroy(*sa);
@@ -383,6 +383,7 @@ Result<Prepared> Store::prepare(const Transaction& transaction) {
             abandon(std::move(prepared));
             return std::unexpected(std::move(sa.error()));
         }
+        if (change.adopted() && (*sa)->record != change.record) prepared.old.push_back(change.record);
         prepared.made.push_back(std::move(*sa));
     }
     prepared.leave = transaction.remove;
@@ -395,6 +396,7 @@ void Store::commit_lasting(const Prepared& prepared) {
     if (lasting_.table != nullptr) {
         for (const SaName& name : prepared.leave)
             if (const Sa* sa = find(name.name, name.direction, name.child); sa->record != 0) lasting_.table->stage_removal(sa->record);
+        for (const SecretTable::Record record : prepared.old) lasting_.table->stage_removal(record);
         lasting_.table->commit();
     }
     if (lasting_.known == nullptr) return;

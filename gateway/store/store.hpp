@@ -92,6 +92,7 @@ struct Applied {
 struct Prepared {
     std::vector<std::unique_ptr<Sa>> made; // installed and updated
     std::vector<SaName> leave;             // removed and updated
+    std::vector<SecretTable::Record> old;  // of adopted SAs, whose records are of the version before
 };
 
 /// What outlives the process and is not needed to install an SA; null only in tests and benchmarks.

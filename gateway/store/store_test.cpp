@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/store/store.hpp"
 
+#include "gateway/sa/record.hpp"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -445,6 +447,35 @@ TEST(Store, TheTableHoldsPoliciesInTheirOrder) {
         EXPECT_EQ(all.policies[i].spec.selectors, policies[i].selectors);
     }
     EXPECT_TRUE(all.sas.empty());
+}
+
+TEST(Store, ATableOfTheVersionBeforeIsAdoptedAndWrittenAnew) {
+    Lives given;
+    SaSpec sa = spec_of("a", Direction::outbound, 0x1001);
+    sa.clamp_mss = clamp_mss_off; // what that version did
+    const auto claim = given.units->claim(state::fingerprint_of(sa), Direction::outbound, sa.window).value();
+    sequence::prepare(claim.memory, Direction::outbound, sa.window, 41);
+    given.units->put_back(claim.memory, state::fingerprint_of(sa));
+    // As a gateway of that version wrote it: an SA with one selector, and zeros in what it did not know.
+    record::SaRecord record;
+    ASSERT_TRUE(record::store(sa, 0, record));
+    ASSERT_EQ(record.clamp_mss, 0);
+    ASSERT_EQ(record.fragment, 0);
+    record::SelectorRecord selector;
+    record::store(sa.selectors[0], selector);
+    const auto staged = given.table->stage(sizeof record + sizeof selector, 0x5341'0000 | record::version_before).value();
+    std::memcpy(staged.octets.data(), &record, sizeof record);
+    std::memcpy(staged.octets.data() + sizeof record, &selector, sizeof selector);
+    given.table->commit();
+
+    const auto all = load_all(*given.table);
+    ASSERT_TRUE(all) << to_string(all.error());
+    const auto applied = given.store->apply({.adopt = all->sas});
+    ASSERT_TRUE(applied) << to_string(applied.error());
+    EXPECT_EQ(sequence::take(applied->added[0]->outbound->space, 1).first, 42U);
+    ASSERT_EQ(given.table->records().size(), 1U);
+    EXPECT_TRUE(current(*given.table, given.table->records()[0])) << "the release after this one reads it too";
+    EXPECT_EQ(load_all(*given.table).value().sas[0].spec.key.octets, sa.key.octets);
 }
 
 TEST(Store, ATableOfAnotherVersionOrNonsenseIsRefused) {

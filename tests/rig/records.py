@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from .config import key_for
 
-VERSION = 1
+VERSION = 2
 MAGIC = 0x7364726F63657253
 INBOUND, OUTBOUND = 1, 0
 PROTECT, BYPASS, DISCARD = range(3)
