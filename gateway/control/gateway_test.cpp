@@ -370,7 +370,7 @@ TEST_F(GatewayTest, StoppedItDropsAndTheNextGoesOn) {
     for (Octets frame = wan.receive(100); !frame.empty(); frame = wan.receive(10))
         EXPECT_FALSE(frame[12] == 8 && frame[13] == 0) << "an IP packet on the wan, though no gateway lives";
     start_again(loop());
-    EXPECT_FALSE(next(wan, 50).empty()) << "the one that waited";
+    EXPECT_FALSE(next(wan, 50).empty()) << "the frame that waited";
     EXPECT_EQ(gateway->sas()[0].number, 2U) << "exact, after an orderly stop";
     ASSERT_TRUE(lan.send(make(packet)));
     EXPECT_FALSE(next(wan, 50).empty());
