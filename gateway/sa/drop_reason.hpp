@@ -9,7 +9,8 @@
 
 namespace sallyport {
 
-// name, what happened, what the operator can do; `audited` behind it: an event tells of the packet (RFC 4301 5.1.1, 5.2, 7.3, RFC 4303 3.3.3, 3.4)
+// name, what happened, what the operator can do; `audited` behind it: an event tells of the packet (RFC 4301 5.1.1, 5.2, 7.3, RFC
+// 4303 3.3.3, 3.4)
 #define SALLYPORT_DROP_REASONS(X)                                                                                                          \
     X(none, "not dropped", "")                                                                                                             \
     X(malformed_ethernet, "the frame ends inside its Ethernet header or tags", "look for a broken driver or sender")                       \
@@ -64,8 +65,7 @@ namespace sallyport {
     X(crypto_failed, "the cryptographic library failed, or gave no random octets", "look at the journal of the machine; report it")        \
     X(own_vlan, "for the gateway itself on a VLAN without an interface of the kernel, where it answers ARP, discovery and echo only", "")  \
     X(no_chunk, "no free chunk in the packet memory", "enlarge frames in the configuration")                                               \
-    X(policy_mismatch, "an opened packet of which a policy before that of its SA speaks", "compare the policies of both gateways",         \
-      audited)
+    X(policy_mismatch, "an opened packet of which a policy before that of its SA speaks", "compare the policies of both gateways", audited)
 
 enum class DropReason : std::uint8_t {
 #define X(name, ...) name,
