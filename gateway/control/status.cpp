@@ -50,6 +50,11 @@ void add_numbers(const store::Sa& sa, bool stopped, SaStatus& status) {
     if (status.marked) status.mark = std::atomic_ref(*sa.series->mark).load(std::memory_order_relaxed);
 }
 
+/// Why nothing can leave for the peer. The control thread, which swaps the Fib, may read it without more ado.
+DropReason hindrance_of(const route::Fib& fib, const SaSpec& spec) {
+    return spec.direction == Direction::outbound ? fib.hindrance(spec.outer_vpn, Role::black, spec.outer_remote) : DropReason::none;
+}
+
 } // namespace
 
 ChunkStatus Gateway::count_chunks() const {
@@ -174,7 +179,7 @@ std::vector<SaStatus> Gateway::sas(std::size_t first, std::size_t count) const {
         SaStatus status = describe(spec);
         if (const store::Sa* sa = in.store->find(spec.name, spec.direction)) {
             add_numbers(*sa, in.stopped, status);
-            status.hindrance = hindrance_of(in, spec);
+            status.hindrance = hindrance_of(in.fib->read(), spec);
             status.state = ChildState::outbound_switched;
         } else if (const auto why = in.refused.find(store::name_of(spec)); why != in.refused.end()) {
             status.refused = why->second.sentence;
@@ -187,6 +192,7 @@ std::vector<SaStatus> Gateway::sas(std::size_t first, std::size_t count) const {
         if (sa->spec.child == 0 || at++ < first) continue;
         SaStatus status = describe(sa->spec);
         add_numbers(*sa, in.stopped, status);
+        status.hindrance = hindrance_of(in.fib->read(), sa->spec);
         status.state = in.keying->children.state(sa->spec.name, sa->spec.child);
         result.push_back(std::move(status));
         if (result.size() == count) break;
