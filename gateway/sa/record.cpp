@@ -69,7 +69,7 @@ bool load_range(const Octets& first, const Octets& last, Family family, AddressR
 
 bool load_ports(const std::array<std::uint16_t, 2>& ports, PortRange& to) {
     to = {ports[0], ports[1]};
-    return to.first <= to.last;
+    return to.first <= to.last || to.opaque();
 }
 
 Result<std::vector<Selector>> load_selectors(std::uint32_t first, std::uint32_t count, std::span<const Selector> table) {
