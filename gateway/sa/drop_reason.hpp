@@ -71,10 +71,8 @@ namespace sallyport {
       audited)                                                                                                                             \
     X(fragment_limit, "too many fragments wait for the rest of their packets", "look for an attacker; lower the MTU at the sender")        \
     X(fragment_too_big, "put together, the packet would be larger than a chunk of packet memory", "lower the MTU at the peer")             \
-    X(icmp_mtu_taken, "an ICMP error that quotes what we sent has lowered the path MTU of a tunnel",                                       \
-      "nothing: what is too large is cut, or its source told", audited)                                                                    \
-    X(icmp_mtu_known, "an ICMP error that quotes what we sent tells of no smaller path MTU than is known",                                 \
-      "nothing: it was heeded before")                                                                                                     \
+    X(icmp_mtu_taken, "an ICMP error that quotes what we sent has lowered the path MTU of a tunnel", "", audited)                          \
+    X(icmp_mtu_known, "an ICMP error that quotes what we sent tells of no smaller path MTU than is known", "")                             \
     X(icmp_mtu_unproven, "an ICMP error about a path MTU that quotes nothing we sent lately, or is out of bounds; nothing was changed",    \
       "look for forged ICMP; a path that cannot carry 576 (IPv4) or 1280 octets (IPv6) needs another link", audited)                       \
     X(icmp_other, "another ICMP error about what we sent, as destination unreachable; nothing was changed", "look at the way to the peer") \
