@@ -27,6 +27,20 @@ void join(std::vector<xdp::VpnPrefix>& list, const std::vector<xdp::VpnPrefix>& 
         if (known.insert(key_of(entry)).second) list.push_back(entry);
 }
 
+/// What either protects, and of the exempted what the new one exempts and the old one does not protect.
+std::vector<xdp::ProtectedSource> join_protected(const std::vector<xdp::ProtectedSource>& next, const std::vector<xdp::ProtectedSource>& now) {
+    std::map<PrefixKey, xdp::ProtectedSource> joined;
+    for (const xdp::ProtectedSource& one : next) joined.try_emplace(key_of(one), one);
+    for (const xdp::ProtectedSource& one : now) {
+        if (one.exempt) continue;
+        const auto [at, fresh] = joined.try_emplace(key_of(one), one);
+        if (!fresh) at->second.exempt = false;
+    }
+    std::vector<xdp::ProtectedSource> result;
+    for (const auto& [key, one] : joined) result.push_back(one);
+    return result;
+}
+
 bool same_table(const VpnSpec& a, const VpnSpec& b) { return a.number == b.number && a.table == b.table; }
 
 } // namespace
@@ -156,23 +170,18 @@ Result<void> Gateway::Inside::change(const Desired& wanted, SaDifference differe
 
 /// While both configurations are about: the sources that either protects, the bypasses of both.
 Result<void> Gateway::Inside::prepare_boundary(const Desired& wanted) {
-    std::map<PrefixKey, xdp::ProtectedSource> sources;
-    for (const Desired* one : {&wanted, &std::as_const(desired)})
-        for (const xdp::ProtectedSource& source : protected_sources(*one)) {
-            if (source.exempt && one == &desired) continue;
-            const auto [at, fresh] = sources.try_emplace(key_of(source), source);
-            if (!fresh) at->second.exempt = false;
-        }
     BypassPrefixes bypass = bypass_prefixes(wanted);
-    const BypassPrefixes before = bypass_prefixes(desired);
-    join(bypass.sources, before.sources);
-    join(bypass.destinations, before.destinations);
+    const BypassPrefixes bypass_now = bypass_prefixes(desired);
+    join(bypass.sources, bypass_now.sources);
+    join(bypass.destinations, bypass_now.destinations);
+    EgressPrefixes egress = egress_prefixes(wanted);
+    const EgressPrefixes egress_now = egress_prefixes(desired);
+    join(egress.sources, egress_now.sources);
 
-    std::vector<xdp::ProtectedSource> list;
-    for (const auto& [key, source] : sources) list.push_back(source);
     xdp::SharedMaps& all = shared_maps();
-    if (auto set = all.set_protected_sources(list); !set) return set;
+    if (auto set = all.set_protected_sources(join_protected(protected_sources(wanted), protected_sources(desired))); !set) return set;
     if (auto set = all.set_bypass(bypass.sources, bypass.destinations); !set) return set;
+    if (auto set = all.set_egress(join_protected(egress.destinations, egress_now.destinations), egress.sources); !set) return set;
     return all.set_ike_peers(ike_peers(wanted));
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <span>
 #include <tuple>
 
 namespace sallyport::control {
@@ -35,6 +36,21 @@ std::vector<const PolicySpec*> by_priority(const Desired& desired) {
     for (const PolicySpec& policy : desired.policies) result.push_back(&policy);
     std::ranges::stable_sort(result, {}, [](const PolicySpec* p) { return p->priority; });
     return result;
+}
+
+bool whole(const Selector& selector) { return selector.protocol == 0 && selector.local_ports.any() && selector.remote_ports.any(); }
+
+bool covers(const AddressRange& outer, const AddressRange& inner) { return outer.contains(inner.first) && outer.contains(inner.last); }
+
+bool overlap(const AddressRange& a, const AddressRange& b) { return a.contains(b.first) || b.contains(a.first); }
+
+// Is all that a protect entry of lower rank wants protected in the bypassed networks let through by the bypass?
+bool let_through(const PolicySpec& bypass, const Selector& selector, std::span<const PolicySpec* const> behind) {
+    for (const PolicySpec* policy : behind)
+        if (policy->action == PolicyAction::protect)
+            for (const Selector& other : policy->selectors)
+                if (overlap(selector.remote, other.remote) && (policy->vpn != bypass.vpn || !covers(selector.local, other.local))) return false;
+    return true;
 }
 
 bool inside(const Prefix& inner, const Prefix& outer) { return inner.length >= outer.length && contains(outer, inner.address); }
@@ -102,6 +118,41 @@ BypassPrefixes bypass_prefixes(const Desired& desired) {
         return result;
     };
     return {list(sources), list(destinations)};
+}
+
+EgressPrefixes egress_prefixes(const Desired& desired) {
+    std::map<Key, bool> destinations; // value: exempt
+    std::set<Key> sources;
+    std::vector<std::pair<VpnNumber, Prefix>> before;
+    const std::set<VpnNumber> everywhere = black_vpns(desired);
+    const std::vector<const PolicySpec*> ordered = by_priority(desired);
+    for (std::size_t at = 0; at < ordered.size(); ++at) {
+        const PolicySpec& policy = *ordered[at];
+        if (policy.action == PolicyAction::discard) continue;
+        const bool bypass = policy.action == PolicyAction::bypass;
+        for (const Selector& selector : policy.selectors) {
+            if (bypass && (!whole(selector) || !let_through(policy, selector, std::span(ordered).subspan(at)))) continue;
+            for (const VpnNumber vpn : bypass ? everywhere : outer_vpns(desired, policy))
+                for (const Prefix& prefix : prefixes_of(selector.remote)) {
+                    const auto meets = [&](const auto& one) {
+                        return one.first == vpn && (inside(prefix, one.second) || inside(one.second, prefix));
+                    };
+                    if (bypass && (prefix.length == 0 || std::ranges::any_of(before, meets))) continue;
+                    if (!bypass) before.emplace_back(vpn, prefix);
+                    if (prefix.length != 0) {
+                        destinations.try_emplace(key_of(vpn, prefix), bypass); // the first of equal ones decides
+                        continue;
+                    }
+                    for (const Prefix& local : prefixes_of(selector.local))
+                        if (local.length != 0) sources.insert(key_of(vpn, local));
+                }
+        }
+    }
+    EgressPrefixes result;
+    for (const auto& [key, exempt] : destinations)
+        result.destinations.push_back({std::get<0>(key), {std::get<1>(key), std::get<2>(key)}, exempt});
+    for (const auto& [vpn, address, length] : sources) result.sources.push_back({vpn, {address, length}});
+    return result;
 }
 
 std::vector<xdp::IkePeer> ike_peers(const Desired& desired) {

@@ -139,6 +139,8 @@ Result<void> Gateway::Inside::fill_maps(const Desired& wanted) {
     if (auto set = all.set_protected_sources(protected_sources(wanted)); !set) return set;
     const BypassPrefixes bypass = bypass_prefixes(wanted);
     if (auto set = all.set_bypass(bypass.sources, bypass.destinations); !set) return set;
+    const EgressPrefixes egress = egress_prefixes(wanted);
+    if (auto set = all.set_egress(egress.destinations, egress.sources); !set) return set;
     if (auto set = all.set_ike_peers(ike_peers(wanted)); !set) return set;
     return all.set_local_addresses(local_addresses(wanted.ports, interfaces(), mirror->picture().local_addresses()));
 }

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+struct egress_bpf;
 struct port_bpf;
 
 namespace sallyport::xdp {
@@ -63,11 +64,14 @@ public:
     /// Clear transit from the black side goes to the policy if its source lies in one list and its destination in the other.
     [[nodiscard]] Result<void> set_bypass(const std::vector<VpnPrefix>& sources, const std::vector<VpnPrefix>& destinations);
     /// A peer that stays keeps its bucket.
+    /// Where the machine itself must not send in clear: by destination (or exempt from it), and by source to what is not exempt.
+    [[nodiscard]] Result<void> set_egress(const std::vector<ProtectedSource>& destinations, const std::vector<VpnPrefix>& sources);
     [[nodiscard]] Result<void> set_ike_peers(const std::vector<IkePeer>& peers);
     [[nodiscard]] Result<void> set_vlans(const std::vector<PortVlan>& vlans);
 
     /// Makes the maps of a skeleton that is not loaded yet be these.
     [[nodiscard]] Result<void> lend(port_bpf& skeleton) const;
+    [[nodiscard]] Result<void> lend(egress_bpf& skeleton) const;
 
     /// The maps were there already, made by this layout: what is pinned for single ports can be taken over too.
     [[nodiscard]] bool taken_over() const { return taken_over_; }
@@ -83,6 +87,8 @@ private:
         ike_requests,
         ike_others,
         ike_machine,
+        egress_destinations,
+        egress_sources,
         map_count,
     };
     template <class Key, class Value>
