@@ -22,6 +22,7 @@ inline constexpr unsigned largest_outer = wire::ipv6_size;
 enum TunnelRule : std::uint8_t {
     tunnel_copy_dscp = 1, // else the ready-made header has it
     tunnel_copy_df = 2,   // else the ready-made header has it set or clear
+    tunnel_cut_after = 4, // FragmentRule::after
 };
 
 struct Outer {

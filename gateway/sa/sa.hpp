@@ -29,6 +29,7 @@ public:
 enum class SequenceKind : std::uint8_t { short_32, extended_64 }; // RFC 4303 2.2, 2.2.1
 enum class DscpRule : std::uint8_t { copy, set };                 // RFC 4301 5.1.2.1; ECN always follows RFC 6040
 enum class DfRule : std::uint8_t { copy, set, clear };            // RFC 4301 8.1, IPv4 outside
+enum class FragmentRule : std::uint8_t { before, after };         // sealing: where IPv4 that may be fragmented is cut (RFC 4301 8.2.1)
 
 /// One direction of a child SA (RFC 4301 4.1: an SA is simplex).
 struct SaSpec {
@@ -47,6 +48,7 @@ struct SaSpec {
     DscpRule dscp = DscpRule::copy;
     std::uint8_t dscp_value = 0; // with DscpRule::set, 0 to 63
     DfRule df = DfRule::copy;
+    FragmentRule fragment = FragmentRule::before;
     std::uint8_t hop_limit = 64;          // of the outer header
     std::uint16_t mtu = 0;                // octets of the largest outer packet, 0: of the route
     std::uint32_t dummies_per_second = 0; // dummy packets (RFC 4303 2.6), outbound

@@ -285,6 +285,13 @@ std::uint8_t row_of(Algorithm algorithm) { return row_of(chosen(), algorithm); }
 
 const Transform& transform(std::uint8_t row) { return rows[row]; }
 
+unsigned largest_inner(const OutboundSa& sa, unsigned outer_mtu) {
+    const Transform& row = rows[sa.transform];
+    const unsigned around = sa.outer_length + row.overhead_fixed - wire::esp_trailer_size;
+    if (outer_mtu < around + row.block) return 0;
+    return (outer_mtu - around) / row.block * row.block - wire::esp_trailer_size;
+}
+
 std::uint32_t key_size(std::uint8_t row) { return suite_of(row).key_size; }
 
 } // namespace sallyport::transform

@@ -466,6 +466,33 @@ TEST(Registry, HasARowForEachAlgorithmOfEachEngine) {
     use(crypto::best_engine());
 }
 
+// Against what sealing really adds, octet by octet.
+TEST(LargestInner, IsTheLargestThatFits) {
+    for (const crypto::Engine engine : crypto::engines)
+        for (const AlgorithmInfo& algorithm : algorithms)
+            for (const unsigned outer : {20U, 40U}) {
+                OutboundSa sa;
+                sa.outer_length = static_cast<std::uint8_t>(outer);
+                sa.transform = row_of(engine, algorithm.algorithm);
+                const unsigned around = outer + 8 + algorithm.iv + 16;
+                const auto whole = [&](unsigned inner) { return around + (inner + 2 + algorithm.block - 1) / algorithm.block * algorithm.block; };
+                for (unsigned mtu = 0; mtu < 2000; ++mtu) {
+                    const unsigned inner = largest_inner(sa, mtu);
+                    EXPECT_TRUE(inner == 0 || whole(inner) <= mtu) << mtu;
+                    EXPECT_GT(whole(inner + 1), mtu) << mtu;
+                }
+            }
+    OutboundSa sa;
+    sa.outer_length = 20;
+    sa.transform = row_of(Algorithm::aes_128_gcm_16);
+    EXPECT_EQ(largest_inner(sa, 1500), 1446U);
+    sa.transform = row_of(Algorithm::aes_256_cbc_hmac_sha2_256_128);
+    EXPECT_EQ(largest_inner(sa, 1500), 1438U);
+    sa.outer_length = 40;
+    sa.transform = row_of(Algorithm::chacha20_poly1305);
+    EXPECT_EQ(largest_inner(sa, 1500), 1426U);
+}
+
 TEST(Build, RefusesWhatContradictsItself) {
     SaSpec spec = plain_spec(Algorithm::aes_128_gcm_16);
     const std::uint8_t row = row_of(spec.algorithm);

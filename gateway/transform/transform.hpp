@@ -78,6 +78,10 @@ void use(crypto::Engine engine);
 [[nodiscard]] std::uint8_t row_of(Algorithm algorithm);
 [[nodiscard]] const Transform& transform(std::uint8_t row);
 
+/// Octets of the largest inner packet that this SA makes an outer packet of at most `outer_mtu` octets of, its own mtu aside: what lies
+/// between ESP header and ICV is a multiple of the block, and the trailer's two octets are part of it. 0: not even an empty one fits.
+[[nodiscard]] unsigned largest_inner(const OutboundSa& sa, unsigned outer_mtu);
+
 /// Octets of a key context of this row, a multiple of 64.
 [[nodiscard]] std::uint32_t key_size(std::uint8_t row);
 

@@ -214,6 +214,7 @@ private:
         out.dscp_value = static_cast<std::uint8_t>(std::max<std::int64_t>(dscp, 0));
         const std::string_view df = item.text(connection_df);
         out.df = df == "set" ? DfRule::set : df == "clear" ? DfRule::clear : DfRule::copy;
+        out.fragment = item.text(connection_fragment) == "after" ? FragmentRule::after : FragmentRule::before;
         out.hop_limit = static_cast<std::uint8_t>(item.number(connection_hop_limit, 64));
         out.mtu = static_cast<std::uint16_t>(item.number(connection_mtu));
         out.window = static_cast<std::uint32_t>(item.number(connection_replay_window, 1024));

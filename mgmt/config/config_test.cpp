@@ -46,6 +46,7 @@ TEST(Config, FewLinesMakeATunnel) {
     EXPECT_EQ(out.mtu, 0);
     EXPECT_EQ(out.dscp, DscpRule::copy);
     EXPECT_EQ(out.df, DfRule::copy);
+    EXPECT_EQ(out.fragment, FragmentRule::before);
     EXPECT_TRUE(out.manual);
     EXPECT_EQ(out.key.size, 64);
     EXPECT_EQ(out.key.octets[0], 0x22);
@@ -122,6 +123,7 @@ esn = false
 replay-window = 64
 dscp = 46
 df = "set"
+fragment = "after"
 mtu = 1400
 hop-limit = 9
 dummies = 5
@@ -178,6 +180,7 @@ machine-burst = 6
     EXPECT_EQ(out.dscp, DscpRule::set);
     EXPECT_EQ(out.dscp_value, 46);
     EXPECT_EQ(out.df, DfRule::set);
+    EXPECT_EQ(out.fragment, FragmentRule::after);
     EXPECT_EQ(out.mtu, 1400);
     EXPECT_EQ(out.hop_limit, 9);
     EXPECT_EQ(out.dummies_per_second, 5U);

@@ -128,6 +128,12 @@ constexpr std::array key_table{
             "DSCP of the outer header: copied from the inner one, or a fixed number."},
     KeyInfo{connection_df, connection, "df", word, false, "\"copy\"", 0, 0, "copy set clear",
             "Don't Fragment in an outer IPv4 header: copied from the inner one, always set or never."},
+    KeyInfo{
+        connection_fragment, connection, "fragment", word, false, "\"before\"", 0, 0, "before after",
+        "Where an IPv4 packet without Don't Fragment that is too large for the tunnel is cut. before: into pieces, each sealed; the "
+        "receiving host puts them together. after: it is sealed whole and the sealed packet is cut, where its outer header allows (key df); "
+        "the peer puts it together, which costs it memory, and a lost piece costs the whole. IPv6 packets are never cut inside a tunnel, "
+        "but one of up to 1280 octets that does not fit is sealed whole and cut (RFC 8200 section 5)."},
     KeyInfo{connection_mtu, connection, "mtu", integer, false, "", 576, u16, "",
             "The largest outer packet in octets; at least 1280 over IPv6. Without it what the route says."},
     KeyInfo{connection_hop_limit, connection, "hop-limit", integer, false, "64", 1, 255, "", "TTL or hop limit of the outer header."},

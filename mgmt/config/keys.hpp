@@ -75,6 +75,7 @@ enum class Key : std::uint8_t {
     connection_replay_window,
     connection_dscp,
     connection_df,
+    connection_fragment,
     connection_mtu,
     connection_hop_limit,
     connection_dummies,
