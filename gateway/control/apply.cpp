@@ -140,6 +140,8 @@ Result<void> Gateway::Inside::apply(Desired wanted) {
         if (auto policies = build_spd(desired.policies)) publish_policies(std::move(*policies));
     }
     settle_boundary();
+    raise_wall();
+    arrange_own_traffic();
     return {};
 }
 

@@ -4,6 +4,7 @@
 
 #include "gateway/control/difference.hpp"
 #include "gateway/control/gateway.hpp"
+#include "gateway/control/own.hpp"
 #include "gateway/control/threads.hpp"
 #include "gateway/exception/neighbours.hpp"
 #include "gateway/exception/stage.hpp"
@@ -55,6 +56,12 @@ struct Gateway::Inside final : route::MirrorListener {
     Result<std::unique_ptr<const tables::Spd>> build_spd(const std::vector<PolicySpec>& policies) const;
     void publish_policies(std::unique_ptr<const tables::Spd> next);
 
+    // locks.cpp
+    void raise_first_wall();
+    void raise_wall();
+    [[nodiscard]] std::map<VpnNumber, unsigned> mtus_of_tunnels() const;
+    void arrange_own_traffic();
+
     [[nodiscard]] std::vector<std::uint32_t> interfaces() const; // kernel's numbers of the ports, 0: not there
     void look_at_ports();
     void close_anew(std::size_t port);
@@ -71,6 +78,8 @@ struct Gateway::Inside final : route::MirrorListener {
     std::uint64_t started = 0; // seconds since 1970
     std::vector<std::vector<unsigned>> cores;
     bool stopped = false;
+    std::string wall; // rules of the guard that stand
+    bool told_no_wall = false;
     std::string told_trouble;               // of the marks, as it was noted last
     std::vector<bool> told_missing;         // by port: its interface is another one than at start
     std::vector<bool> told_down;            // by port
@@ -92,6 +101,8 @@ struct Gateway::Inside final : route::MirrorListener {
     std::unique_ptr<route::NeighbourAsker> neighbour_asker;
     std::unique_ptr<exception::Asker> asker;
     std::unique_ptr<exception::Neighbours> neighbours;
+    std::unique_ptr<OwnTraffic> own; // reads into the workers' inboxes, which its thread does not outlive
+    std::unique_ptr<exception::ToKernel> to_kernel;
     std::unique_ptr<exception::Stage> stage;
     std::vector<std::unique_ptr<worker::Worker>> workers;
     Threads threads;

@@ -128,6 +128,10 @@ Counters Gateway::counters() const {
     }
     const exception::StageCounters stage = in.stage->counters();
     for (std::size_t i = 0; i < drop_reason_count; ++i) result.drops[i] += stage.dropped[i];
+    const own::ReaderCounters reader = in.own->reader().counters();
+    for (std::size_t i = 0; i < drop_reason_count; ++i) result.drops[i] += reader.dropped[i];
+    result.own_sent = reader.sent;
+    result.own_delivered = in.to_kernel->delivered();
     result.waited = stage.returned;
     result.waiting = stage.held;
     return result;

@@ -25,6 +25,8 @@ public:
     virtual void again(const Frame& frame) = 0;
     /// Counted with its reason.
     virtual void drop(const Frame& frame, DropReason reason) = 0;
+    /// Its octets went into another frame, or into the kernel: the chunk is free, and nothing was dropped.
+    virtual void used_up(const Frame& frame) = 0;
     /// Sets chunk and index of a fresh frame. False: there is no free chunk.
     [[nodiscard]] virtual bool make(Frame& frame) = 0;
 };

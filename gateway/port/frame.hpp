@@ -26,8 +26,9 @@ inline constexpr unsigned largest_frame = chunk_size - frame_headroom - 2 * tail
 enum class Errand : std::uint8_t {
     none,
     neighbour, // find the link-layer address of its next hop; the flow hash is in `spi`
+    to_kernel, // it came out of a tunnel and is for the gateway itself: its kernel takes it
 };
-inline constexpr std::size_t errand_count = 2;
+inline constexpr std::size_t errand_count = 3;
 
 /// Offsets count octets from the begin of the chunk, so that they stay true when the frame grows at either end.
 struct Frame {

@@ -44,7 +44,7 @@ namespace sallyport {
     X(no_sa, "the policy wants protection and no SA is there", "look at the connection's state")                                           \
     X(should_be_protected, "clear, and a policy wants it protected (RFC 4301 5.2)", "look for a misrouted or forging sender")              \
     X(transit_from_black, "clear transit from the black side that no bypass allows", "look for a misrouted or forging sender")             \
-    X(for_gateway, "an opened packet for the gateway itself; not carried", "reach the gateway by its own side")                            \
+    X(for_gateway, "an opened packet for the gateway itself, which its kernel cannot get", "look at the journal, or reach it by its side") \
     X(sequence_exhausted, "the sequence number would wrap", "make a new key")                                                              \
     X(mark_not_durable, "the durable mark is not yet ahead of the sequence number", "look at the state directory's disk")                  \
     X(ttl_expired, "the hop limit is used up", "look for a routing loop")                                                                  \
@@ -59,7 +59,10 @@ namespace sallyport {
     X(link_down, "the way out is down", "look at the link")                                                                                \
     X(transmit_full, "the transmit ring is full", "the link or the receiver is slower than the traffic")                                   \
     X(crypto_failed, "the cryptographic library failed, or gave no random octets", "look at the journal of the machine; report it")        \
-    X(no_chunk, "no free chunk in the packet memory", "enlarge frames in the configuration")
+    X(no_chunk, "no free chunk in the packet memory", "enlarge frames in the configuration")                                               \
+    X(kernel_full, "the kernel took no more packets for the gateway itself", "look at the load of the services on the gateway")           \
+    X(own_full, "a worker had no room for a packet of the gateway itself", "look at the load")                                             \
+    X(own_other_vpn, "a packet of the gateway itself with its address in another VPN", "send it from the gateway's address in that VPN")
 
 enum class DropReason : std::uint8_t {
 #define X(name, meaning, remedy) name,

@@ -37,6 +37,8 @@ void Worker::route(const Batch& batch) {
             leave(*frame, hop);
         } else if (hop.reason == DropReason::neighbour_unresolved) {
             wait_for_neighbour(*frame);
+        } else if (hop.reason == DropReason::for_gateway && (frame->flags & (frame_to_red | frame_bypassed)) == frame_to_red) {
+            send_on(*frame, Errand::to_kernel, DropReason::for_gateway);
         } else {
             frame->reason = hop.reason;
             drop(*frame);

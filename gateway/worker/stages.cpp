@@ -131,14 +131,18 @@ void Worker::open(Batch& batch) {
         [](std::uint8_t row, std::span<Frame* const> frames) { transform::transform(row).open(frames); });
     sift(batch);
     LiveCounters::add(counters_.now().opened, batch.count);
-    for (Frame* frame : batch.span()) frame->reason = judge_opened(*frame);
+    for (Frame* frame : batch.span()) {
+        frame->reason = judge_opened(*frame);
+        // The last hop is ours: nobody passes it on.
+        if (frame->reason == DropReason::ttl_expired && next_hop(*frame).reason == DropReason::for_gateway) frame->reason = DropReason::none;
+    }
     sift(batch);
 }
 
 /// Red packets that a policy lets out in clear. Their VPN's own table says where to, else the table of the black side.
 void Worker::bypass_outwards(Batch& batch) {
     for (Frame* frame : batch.span()) {
-        frame->reason = mode::count_hop(*frame);
+        if ((frame->flags & frame_ours) == 0) frame->reason = mode::count_hop(*frame);
         frame->flags |= frame_bypassed;
     }
     sift(batch);

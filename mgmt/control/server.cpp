@@ -92,12 +92,18 @@ int answer_not_allowed(sd_varlink* link) {
                         {ErrorCode::refused, "only root and the gateway's own user may change the gateway", {}, "call it as root"});
 }
 
+Json texts(const std::vector<std::string>& items) {
+    return Json::array_of(items, [](const std::string& text) { return Json(text); });
+}
+
 int on_detach(sd_varlink* link, sd_json_variant* parameters, sd_varlink_method_flags_t, void* user) {
     if (const int result = no_parameters(link, parameters); result != 0) return result;
     if (!may_change(link)) return answer_not_allowed(link);
     return guarded(link, [&] {
-        const Result<void> done = handlers_of(user).detach();
-        return done ? sd_varlink_reply(link, nullptr) : answer_error(link, "io.sallyport.Gateway.Failed", done.error());
+        const Result<DetachView> done = handlers_of(user).detach();
+        if (!done) return answer_error(link, "io.sallyport.Gateway.Failed", done.error());
+        const Json answer = Json::object({{"ports", texts(done->ports)}, {"devices", texts(done->devices)}, {"guard", done->guard}});
+        return sd_varlink_reply(link, answer.get());
     });
 }
 
@@ -115,10 +121,6 @@ int on_reload(sd_varlink* link, sd_json_variant* parameters, sd_varlink_method_f
         if (why.problems.empty()) return answer_error(link, "io.sallyport.Gateway.Failed", why.error);
         return answer_error(link, "io.sallyport.Gateway.ConfigurationRefused", why.error, &why.problems);
     });
-}
-
-Json texts(const std::vector<std::string>& items) {
-    return Json::array_of(items, [](const std::string& text) { return Json(text); });
 }
 
 Json json_of(const WorkerView& worker) {

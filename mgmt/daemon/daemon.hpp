@@ -25,6 +25,7 @@ enum ExitStatus : std::uint8_t { well = 0, failed = 1, bad_configuration = 2 };
 struct Arguments {
     std::string configuration = "/etc/sallyport/sallyport.toml";
     bool generic = false;
+    bool guard = false; // only raise_guard()
 };
 
 class Daemon : public control::Observer, public varlink::Handlers {
@@ -43,7 +44,7 @@ public:
     [[nodiscard]] std::vector<varlink::SaView> sas() override;
     [[nodiscard]] std::vector<varlink::PolicyView> policies() override;
     [[nodiscard]] std::vector<varlink::CounterView> counters() override;
-    [[nodiscard]] Result<void> detach() override;
+    [[nodiscard]] Result<varlink::DetachView> detach() override;
     [[nodiscard]] std::expected<std::uint64_t, varlink::ReloadError> reload(const std::optional<std::string>& file) override;
 
 private:

@@ -3,6 +3,7 @@
 #include "gateway/xdp/names.hpp"
 #include "mgmt/daemon/capabilities.hpp"
 #include "mgmt/daemon/daemon.hpp"
+#include "mgmt/daemon/guard.hpp"
 #include "mgmt/journal/journal.hpp"
 
 #include <cstdio>
@@ -17,10 +18,11 @@ namespace {
 using namespace sallyport;
 using namespace sallyport::daemon;
 
-constexpr const char* usage = "usage: sallyport-gateway [--config FILE] [--generic] [--version] [--help]\n"
+constexpr const char* usage = "usage: sallyport-gateway [--config FILE] [--generic | --guard] [--version] [--help]\n"
                               "\n"
                               "  --config FILE  the configuration (default: /etc/sallyport/sallyport.toml)\n"
                               "  --generic      XDP in generic mode, for devices whose driver has none of its own\n"
+                              "  --guard        closes the machine before its network comes up, and ends\n"
                               "\n"
                               "SIGTERM stops it in order, SIGHUP reloads the configuration. See sallyport-gateway(8).\n";
 
@@ -28,6 +30,7 @@ constexpr const char* usage = "usage: sallyport-gateway [--config FILE] [--gener
 std::optional<Arguments> arguments_of(int argc, char** argv, int& status) {
     static constexpr option options[] = {{"config", required_argument, nullptr, 'c'},
                                          {"generic", no_argument, nullptr, 'g'},
+                                         {"guard", no_argument, nullptr, 'G'},
                                          {"version", no_argument, nullptr, 'v'},
                                          {"help", no_argument, nullptr, 'h'},
                                          {nullptr, 0, nullptr, 0}};
@@ -36,6 +39,7 @@ std::optional<Arguments> arguments_of(int argc, char** argv, int& status) {
         switch (letter) {
         case 'c': arguments.configuration = optarg; break;
         case 'g': arguments.generic = true; break;
+        case 'G': arguments.guard = true; break;
         case 'v': std::printf("sallyport-gateway %s\n", SALLYPORT_VERSION); return std::nullopt;
         case 'h': std::fputs(usage, stdout); return std::nullopt;
         default:
@@ -71,6 +75,7 @@ int main(int argc, char** argv) {
         journal::say(journal::Event::privilege_missing, dropped.error().sentence);
         return failed;
     }
+    if (arguments->guard) return raise_guard(arguments->configuration);
     Daemon daemon(*arguments);
     // The configuration is said first: it is what an operator who tries it by hand wants to hear.
     if (const auto missing = missing_capabilities(); !missing.empty()) {
