@@ -81,18 +81,23 @@ int keep_route(nl_msg* message, void* list) {
 /// The kernel is asked for routes of ours alone: the whole of its tables may be a million.
 Result<std::vector<NlRoute>> routes_of_ours(nl_sock* socket) {
     std::vector<NlRoute> found;
-    const int on = 1;
-    (void)setsockopt(nl_socket_get_fd(socket), SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof(on)); // Linux 4.20: the filter counts
+    const auto let_filter_count = [&](int on) { // Linux 4.20; libnl's own questions do not pass it
+        (void)setsockopt(nl_socket_get_fd(socket), SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof(on));
+    };
+    let_filter_count(1);
     nl_socket_modify_cb(socket, NL_CB_VALID, NL_CB_CUSTOM, keep_route, &found);
+    int failed = 0;
     for (const int family : {AF_INET, AF_INET6}) {
         rtmsg asked{};
         asked.rtm_family = static_cast<unsigned char>(family);
         asked.rtm_protocol = route::own_protocol;
         int code = nl_send_simple(socket, RTM_GETROUTE, NLM_F_DUMP, &asked, sizeof(asked));
         if (code >= 0) code = nl_recvmsgs_default(socket);
-        if (code < 0) return std::unexpected(netlink_error(code, "The kernel does not list its routes"));
+        if (code < 0) failed = code;
     }
     nl_socket_modify_cb(socket, NL_CB_VALID, NL_CB_DEFAULT, nullptr, nullptr);
+    let_filter_count(0);
+    if (failed != 0) return std::unexpected(netlink_error(failed, "The kernel does not list its routes"));
     std::erase_if(found, [](const NlRoute& route) { return rtnl_route_get_protocol(route.get()) != route::own_protocol; });
     return found;
 }
@@ -139,15 +144,21 @@ Result<void> KernelRoutes::set(const std::set<Route>& routes, const std::set<Rul
         if (!rules.contains(rule)) (void)rtnl_rule_delete(socket_.get(), make(rule).get(), 0);
     for (const Route& route : routes_)
         if (!routes.contains(route)) (void)rtnl_route_delete(socket_.get(), make(route).get(), 0); // gone with its device, or by the kernel
-    for (const Route& route : routes)
-        if (!routes_.contains(route))
-            if (const int code = rtnl_route_add(socket_.get(), make(route).get(), NLM_F_EXCL); code < 0) fail(route_error(code, route));
-    for (const Rule& rule : rules)
-        if (!rules_.contains(rule))
-            if (const int code = rtnl_rule_add(socket_.get(), make(rule).get(), NLM_F_EXCL); code < 0)
-                fail(netlink_error(code, "The kernel does not take the rule for what is sent from an address", to_string(rule.source)));
-    routes_ = routes;
-    rules_ = rules;
+    std::set<Route> set_routes;
+    for (const Route& route : routes) {
+        const int code = routes_.contains(route) ? 0 : rtnl_route_add(socket_.get(), make(route).get(), NLM_F_EXCL);
+        if (code >= 0) set_routes.insert(route);
+        // The address went a moment ago: its notification is on the way, and with it the next time.
+        else if (code != -NLE_INVAL || !route.source) fail(route_error(code, route));
+    }
+    std::set<Rule> set_rules;
+    for (const Rule& rule : rules) {
+        const int code = rules_.contains(rule) ? 0 : rtnl_rule_add(socket_.get(), make(rule).get(), NLM_F_EXCL);
+        if (code >= 0) set_rules.insert(rule);
+        else fail(netlink_error(code, "The kernel does not take the rule for what is sent from an address", to_string(rule.source)));
+    }
+    routes_ = std::move(set_routes);
+    rules_ = std::move(set_rules);
     return result;
 }
 
