@@ -5,6 +5,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
@@ -12,6 +13,7 @@
 #include <sched.h>
 #include <sstream>
 #include <sys/resource.h>
+#include <unistd.h>
 #if defined(__x86_64__)
 #include <x86intrin.h>
 #endif
@@ -84,11 +86,29 @@ std::optional<Pair> pair_of(const Work& subject, const Work& baseline, double le
     return subject_first ? Pair{*first, *second} : Pair{*second, *first};
 }
 
+/// While it lives it is this bench's turn. The other one's end counts as a turn that never ends.
+class Turn {
+public:
+    explicit Turn(const Pace& pace) : out_(pace.turn_out) {
+        char octet = 0;
+        if (pace.turn_in >= 0) (void)!read(pace.turn_in, &octet, 1);
+    }
+    ~Turn() {
+        if (out_ >= 0) (void)!write(out_, "t", 1);
+    }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+private:
+    int out_;
+};
+
 /// Enough undisturbed pairs, or fewer where the machine gives no peace.
 std::vector<Pair> pairs_of(const Work& subject, const Work& baseline, const Pace& pace, unsigned& thrown_away) {
     std::vector<Pair> pairs;
     const unsigned most = pace.pairs * 20;
     for (unsigned tries = 0; pairs.size() < pace.pairs && tries < most; ++tries) {
+        const Turn turn(pace);
         if (const auto pair = pair_of(subject, baseline, pace.slice, tries % 2 == 0))
             pairs.push_back(*pair);
         else
@@ -254,7 +274,7 @@ std::optional<Pace> pace_from(std::vector<std::string>& arguments) {
             if (sched_setscheduler(0, SCHED_FIFO, &first) != 0) std::perror("sched_setscheduler");
             continue;
         }
-        if (name != "--pairs" && name != "--series" && name != "--core" && name != "--json") {
+        if (name != "--pairs" && name != "--series" && name != "--core" && name != "--json" && name != "--turns") {
             left.push_back(name);
             continue;
         }
@@ -265,6 +285,12 @@ std::optional<Pace> pace_from(std::vector<std::string>& arguments) {
         if (name == "--json") {
             pace.json = arguments[i];
             continue;
+        }
+        if (name == "--turns") {
+            signal(SIGPIPE, SIG_IGN);                                                                     // the other bench may end first
+            if (std::sscanf(arguments[i].c_str(), "%d,%d", &pace.turn_in, &pace.turn_out) == 2) continue; // NOLINT(cert-err34-c): our own
+            std::fprintf(stderr, "--turns wants two descriptors\n");
+            return std::nullopt;
         }
         unsigned value = 0;
         const std::string& text = arguments[i];

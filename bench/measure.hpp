@@ -17,6 +17,8 @@ struct Pace {
     double slice = 0.002; // seconds of wall clock, of which the timed part is what counts
     int core = -1;        // to run on; -1: the last of those allowed
     std::string json;     // where to write the results, empty: nowhere
+    int turn_in = -1;     // descriptors: before each pair one octet is waited for, behind it one is written, so that two benches run their
+    int turn_out = -1;    // slices in turn (bench/against.py); -1: alone
 };
 
 /// One lap does the same work every time and returns the TSC cycles of its timed parts; what it prepares is not timed.
@@ -78,8 +80,8 @@ void print(const Row& result);
 /// self-test is one) passed and failed. Gives the exit status.
 [[nodiscard]] int finish(bool measured, const std::vector<Row>& results, const Pace& pace);
 
-/// Pins the thread; takes --pairs N, --series N, --core N, --realtime, --json FILE out of the arguments and leaves the others. Nothing: bad
-/// arguments.
+/// Pins the thread; takes --pairs N, --series N, --core N, --realtime, --json FILE, --turns IN,OUT out of the arguments and leaves the
+/// others. Nothing: bad arguments.
 [[nodiscard]] std::optional<Pace> pace_from(std::vector<std::string>& arguments);
 
 } // namespace sallyport::bench

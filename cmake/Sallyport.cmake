@@ -2,9 +2,8 @@
 # What a folder's CMakeLists.txt is written in:
 #   sallyport_bpf_object(NAME SOURCES NAME.bpf.c)                  skeleton "bpf/NAME.skel.h", room bpf
 #   sallyport_room(FOLDER SOURCES ... DEPENDS ROOMS ... LIBRARIES ...)   static library; without SOURCES headers only
-#   sallyport_test(FOLDER [NAME name] SOURCES ... DEPENDS ROOMS ... LIBRARIES ... [PARSER] [THREADS] [GUEST])
+#   sallyport_test(FOLDER [NAME name] SOURCES ... DEPENDS ROOMS ... LIBRARIES ... [PARSER] [THREADS])
 #                                                                  FOLDER_test or FOLDER_name_test with GoogleTest
-#                                                                  GUEST: only tests/kernels runs it, in an emulated machine
 #   sallyport_fuzz(FOLDER NAME name SOURCES ... CORPUS folder [DEPENDS ROOMS ...])          FOLDER_name_fuzz, FOLDER_name_replay
 #   sallyport_program(NAME SOURCES ... DEPENDS ROOMS ... LIBRARIES ...)
 #   sallyport_bench(NAME SOURCES ... DEPENDS ROOMS ... LIBRARIES ...)    bench-NAME
@@ -107,7 +106,7 @@ function(sallyport_list kind name folder argument words)
 endfunction()
 
 function(sallyport_test folder)
-    cmake_parse_arguments(PARSE_ARGV 1 arg "PARSER;THREADS;GUEST" "NAME" "SOURCES;DEPENDS;LIBRARIES")
+    cmake_parse_arguments(PARSE_ARGV 1 arg "PARSER;THREADS" "NAME" "SOURCES;DEPENDS;LIBRARIES")
     if(NOT GTest_FOUND OR (SALLYPORT_KIND STREQUAL "asan" AND NOT arg_PARSER) OR (SALLYPORT_KIND STREQUAL "tsan" AND NOT arg_THREADS)
        OR SALLYPORT_KIND STREQUAL "fuzz")
         return()
@@ -140,11 +139,7 @@ function(sallyport_test folder)
     if(arg_THREADS)
         string(APPEND words "THREADS")
     endif()
-    set(kind gtest)
-    if(arg_GUEST)
-        set(kind guest)
-    endif()
-    sallyport_list(${kind} ${name} "${folder}" "" "${words}")
+    sallyport_list(gtest ${name} "${folder}" "" "${words}")
 endfunction()
 
 function(sallyport_fuzz folder)

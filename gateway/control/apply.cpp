@@ -82,6 +82,8 @@ void Gateway::Inside::into_tables(const store::Applied& applied) {
         next.erase(at);
     }
     for (const auto& [number, sa] : next) (void)sad->add(*sa);
+    tell(EventKind::sa_removed, applied.gone);
+    tell(EventKind::sa_installed, applied.added);
 }
 
 Result<std::unique_ptr<const tables::Spd>> Gateway::Inside::build_spd(const std::vector<PolicySpec>& policies) const {
@@ -135,6 +137,7 @@ Result<void> Gateway::Inside::apply(Desired wanted) {
     prints = take_keys(wanted.sas);
     desired = std::move(wanted);
     ++generation;
+    tell({.kind = EventKind::committed, .generation = generation});
     if (!again.empty()) {
         install_one_by_one(again);
         if (auto policies = build_spd(desired.policies)) publish_policies(std::move(*policies));

@@ -6,6 +6,8 @@
 #include "gateway/control/status.hpp"
 #include "gateway/sa/desired.hpp"
 #include "gateway/sa/error.hpp"
+#include "gateway/sa/event.hpp"
+#include "gateway/state/keeper.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -24,6 +26,16 @@ struct Note {
     std::string remedy; // may be empty
 };
 
+/// An event with the names that its numbers had at that moment.
+struct Told {
+    Event event;
+    std::uint64_t time = 0; // microseconds since 1970
+    std::string connection; // of the SA; empty: none or not known
+    std::string peer;       // its outer address
+    std::string port;       // interface; empty: none
+    std::string vpn;
+};
+
 /// Who is told. Called from within start(), apply(), dispatch() and stop(), in the control thread.
 class Observer {
 public:
@@ -32,11 +44,14 @@ public:
     Observer(const Observer&) = delete;
     Observer& operator=(const Observer&) = delete;
     virtual void note(const Note& note) = 0;
+    /// Many may come in a moment (SAs), but of dropped packets only some a second.
+    virtual void event(const Told& /*told*/) {}
 };
 
 struct Options {
-    bool ike_served = false; // somebody takes IKE messages
-    bool generic = false;    // XDP in generic mode only
+    bool ike_served = false;         // somebody takes IKE messages
+    bool generic = false;            // XDP in generic mode only
+    state::Keeper* keeper = nullptr; // keeps descriptors for the next process, and has those of the one before; null: nobody does
 };
 
 /// Threads: one, which also destroys it.
@@ -59,6 +74,12 @@ public:
     /// Readable when dispatch() has something to do.
     [[nodiscard]] int descriptor() const;
     void dispatch();
+
+    /// Makes an event of an SA whose numbers come to their end.
+    void tell_near_end(const std::string& name, Direction direction);
+
+    /// Now and then: a lock that somebody has taken off is put on again.
+    void look_at_locks();
 
     [[nodiscard]] const Desired& desired() const;
     [[nodiscard]] Status status() const;

@@ -71,7 +71,12 @@ struct Notes : Observer {
     [[nodiscard]] bool has(const std::string& part) const {
         return std::ranges::any_of(all, [&](const Note& n) { return n.sentence.find(part) != std::string::npos; });
     }
+    void event(const Told& told) override { events.push_back(told); }
+    [[nodiscard]] std::size_t count(EventKind kind) const {
+        return static_cast<std::size_t>(std::ranges::count_if(events, [&](const Told& one) { return one.event.kind == kind; }));
+    }
     std::vector<Note> all;
+    std::vector<Told> events;
 };
 
 const std::string packet = "eth / ip4 10.1.0.2 10.9.0.2 / udp 1000 2000 / octets 64 value=7";
@@ -219,6 +224,16 @@ TEST_F(GatewayTest, SealsAndOpens) {
     EXPECT_EQ(counters.ports[1].received, 3U);
     EXPECT_EQ(counters.ports[0].transmitted, 3U);
     EXPECT_TRUE(gateway->policies().at(0).sa_usable);
+    EXPECT_EQ(notes.count(EventKind::sa_installed), 2U);
+    EXPECT_EQ(notes.count(EventKind::committed), 1U);
+    ASSERT_EQ(notes.count(EventKind::dropped), 3U);
+    const Told& told = notes.events.back();
+    EXPECT_EQ(told.event.reason, DropReason::replayed);
+    EXPECT_EQ(told.connection, "loop");
+    EXPECT_EQ(told.peer, "192.0.2.2");
+    EXPECT_EQ(told.port, "black0");
+    EXPECT_EQ(told.event.spi, 0x1000U);
+    EXPECT_EQ(told.event.sequence, 3U);
     EXPECT_TRUE(gateway->stop());
 }
 

@@ -9,7 +9,9 @@
 #include "gateway/exception/neighbours.hpp"
 #include "gateway/exception/stage.hpp"
 #include "gateway/port/chunks.hpp"
+#include "gateway/port/ring.hpp"
 #include "gateway/route/mirror.hpp"
+#include "gateway/state/descriptor.hpp"
 #include "gateway/state/marks.hpp"
 #include "gateway/state/units.hpp"
 #include "gateway/store/store.hpp"
@@ -29,7 +31,7 @@
 namespace sallyport::control {
 
 struct Gateway::Inside final : route::MirrorListener {
-    Inside(Observer& told, const Options& given) : observer(told), options(given) {}
+    Inside(Observer& told, const Options& given) : observer(told), options(given), keeper(given.keeper ? *given.keeper : no_keeper) {}
     ~Inside() override;
 
     // The mirror's news.
@@ -61,6 +63,7 @@ struct Gateway::Inside final : route::MirrorListener {
     void raise_wall();
     [[nodiscard]] std::map<VpnNumber, unsigned> mtus_of_tunnels() const;
     void arrange_own_traffic();
+    void look_at_locks();
 
     [[nodiscard]] std::vector<std::uint32_t> interfaces() const; // kernel's numbers of the ports, 0: not there
     void look_at_ports();
@@ -69,8 +72,17 @@ struct Gateway::Inside final : route::MirrorListener {
     void note(Level level, std::string sentence, std::string place = {}, std::string remedy = {});
     void note(Level level, const Error& error);
 
+    // events.cpp
+    Result<void> open_loop();
+    void take_events(); // from the workers and the exception stage
+    void tell(Event event, const store::Sa* sa = nullptr);
+    void tell(EventKind kind, const store::Sa& sa);
+    void tell(EventKind kind, const std::vector<const store::Sa*>& sas);
+
     Observer& observer;
     Options options;
+    state::NoKeeper no_keeper;
+    state::Keeper& keeper;
     Desired desired; // without keys
     KeyPrints prints;
     std::map<SaName, Error> refused; // SAs that are wanted and not in use; apply() tries them again
@@ -86,6 +98,10 @@ struct Gateway::Inside final : route::MirrorListener {
     std::vector<std::uint32_t> closed_anew; // by port: the kernel's number of the interface that came in place of the one at start
 
     // In the order in which they come to be; each stands on those before it.
+    Descriptor loop; // epoll: everything that dispatch() is for
+    Waker events_waker;
+    static constexpr unsigned events_kept = 1024;
+    EventRing events{events_kept, events_waker};
     std::unique_ptr<state::Units> units;
     std::unique_ptr<state::Marks> marks;
     tables::Audience audience;

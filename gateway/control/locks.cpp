@@ -25,6 +25,21 @@ Result<Detached> detach(const Settings& settings) {
     return opened;
 }
 
+void Gateway::look_at_locks() { inside_->look_at_locks(); }
+
+void Gateway::Inside::look_at_locks() {
+    for (std::size_t port = 0; !stopped && port < ports->count(); ++port) {
+        xdp::Egress& egress = ports->program(port).egress();
+        if (told_missing[port] || egress.stands()) continue;
+        const Result<void> closed = egress.close_again();
+        if (closed)
+            note(Level::warning, "The lock of what the machine itself sends had been taken off, and is on again", desired.ports[port].interface,
+                 "look who removes the clsact qdisc or its filters");
+        else
+            note(Level::error, closed.error());
+    }
+}
+
 /// Where the guard unit has not run, something stands before the first port is touched.
 void Gateway::Inside::raise_first_wall() {
     if (!guard::table_exists(guard::table)) raise_wall();

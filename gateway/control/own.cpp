@@ -13,10 +13,10 @@ void OwnTraffic::warn(Error error, OwnNews& news) {
 /// Null: it cannot be made. One that somebody has taken away is made again.
 std::shared_ptr<own::Tun> OwnTraffic::device(const VpnSpec& vpn, unsigned mtu, OwnNews& news) {
     const auto known = devices_.find(vpn.number);
-    if (known != devices_.end() && known->second->name() == own::device_name(vpn)) {
+    if (known != devices_.end() && known->second->name() == own::device_name(vpn) && known->second->there()) {
         if (auto set = known->second->set_mtu(mtu); set) return known->second;
-        devices_.erase(known);
     }
+    if (known != devices_.end()) devices_.erase(known);
     auto opened = own::Tun::open(vpn, mtu);
     if (opened) return *opened;
     warn(std::move(opened.error()), news);

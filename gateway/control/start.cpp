@@ -54,12 +54,13 @@ Result<std::unique_ptr<Gateway>> Gateway::start(Desired desired, Observer& obser
     return std::unique_ptr<Gateway>(new Gateway(std::move(inside)));
 }
 
-int Gateway::descriptor() const { return inside_->mirror->descriptor(); }
+int Gateway::descriptor() const { return inside_->loop.get(); }
 
 const Desired& Gateway::desired() const { return inside_->desired; }
 
 void Gateway::dispatch() {
     inside_->mirror->dispatch();
+    inside_->take_events();
     if (!inside_->stopped) inside_->look_at_marks();
 }
 
@@ -95,6 +96,7 @@ Result<void> Gateway::Inside::start(Desired wanted) {
     auto opened = route::Mirror::open(desired.vpns, desired.ports, *this);
     if (!opened) return std::unexpected(std::move(opened.error()));
     mirror = std::move(*opened);
+    if (auto done = open_loop(); !done) return done;
     if (auto done = open_maps(); !done) return done;
     auto up = xdp::Ports::start(desired, std::move(*maps), {.ike_served = options.ike_served, .generic = options.generic});
     maps.reset();
@@ -118,6 +120,7 @@ Result<void> Gateway::Inside::start(Desired wanted) {
     raise_wall();
     arrange_own_traffic();
     ++generation;
+    tell({.kind = EventKind::committed, .generation = generation});
     return {};
 }
 
@@ -166,7 +169,7 @@ Result<void> Gateway::Inside::start_threads() {
     if (!opened) return std::unexpected(std::move(opened.error()));
     neighbour_asker = std::move(*opened);
     asker = std::make_unique<KernelAsker>(*neighbour_asker);
-    stage = std::make_unique<exception::Stage>(*depot);
+    stage = std::make_unique<exception::Stage>(*depot, &events);
     neighbours = std::make_unique<exception::Neighbours>(*fib, *asker);
     stage->serve(Errand::neighbour, *neighbours);
 
@@ -177,7 +180,8 @@ Result<void> Gateway::Inside::start_threads() {
                                       .dummies = *dummies,
                                       .audience = audience,
                                       .exceptions = &stage->inbox(),
-                                      .spin = desired.settings.spin};
+                                      .spin = desired.settings.spin,
+                                      .events = &events};
     std::vector<worker::Worker*> all;
     std::vector<FrameRing*> inboxes;
     for (unsigned number = 0; number < ports->queues(); ++number) {
@@ -268,10 +272,12 @@ void Gateway::Inside::look_at_ports() {
     const std::vector<std::uint32_t> numbers = interfaces();
     for (std::size_t port = 0; port < ports->count(); ++port) {
         const std::string& name = desired.ports[port].interface;
+        const auto index = static_cast<std::uint8_t>(port);
         const bool missing = numbers[port] != ports->program(port).device().ifindex;
         if (missing && !told_missing[port])
             note(Level::error, "The interface of the port is gone: the port carries nothing", name,
                  "restart the gateway when the interface is there");
+        if (missing && !told_missing[port]) tell({.kind = EventKind::port_down, .port = index});
         told_missing[port] = missing;
         if (missing) {
             if (numbers[port] != 0 && numbers[port] != closed_anew[port]) close_anew(port);
@@ -281,6 +287,7 @@ void Gateway::Inside::look_at_ports() {
         const bool down = !links.at(numbers[port]).up;
         if (down != told_down[port])
             note(down ? Level::warning : Level::information, down ? "The link of the port is down" : "The link of the port is up", name);
+        if (down != told_down[port]) tell({.kind = down ? EventKind::port_down : EventKind::port_up, .port = index});
         told_down[port] = down;
     }
 }

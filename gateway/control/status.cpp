@@ -125,6 +125,7 @@ Counters Gateway::counters() const {
         result.dummies += counters.dummies;
         result.handed_over += counters.handed_over;
         result.to_exceptions += counters.to_exceptions;
+        result.events_left_out += counters.events_left_out;
     }
     const exception::StageCounters stage = in.stage->counters();
     for (std::size_t i = 0; i < drop_reason_count; ++i) result.drops[i] += stage.dropped[i];

@@ -22,7 +22,7 @@ std::uint64_t monotonic() {
 
 } // namespace
 
-Stage::Stage(Depot& depot) : depot_(depot), inbox_(inbox_size, waker_) {
+Stage::Stage(Depot& depot, EventRing* events) : depot_(depot), events_(events, Event::no_worker), inbox_(inbox_size, waker_) {
     ready_.reserve(inbox_size + batch);
     dropped_.reserve(inbox_size + batch);
 }
@@ -32,7 +32,7 @@ Stage::~Stage() {
     while (const unsigned count = inbox_.pop(frames)) dropped_.insert(dropped_.end(), frames.begin(), frames.begin() + count);
     for (Handler* handler : handlers()) handler->leave(*this);
     dropped_.insert(dropped_.end(), ready_.begin(), ready_.end());
-    drop_all();
+    drop_all(0);
 }
 
 void Stage::run_once(std::uint64_t now) {
@@ -43,7 +43,7 @@ void Stage::run_once(std::uint64_t now) {
         held += handler->held();
     }
     give_back();
-    drop_all();
+    drop_all(now);
     held_.store(held, std::memory_order_relaxed);
 }
 
@@ -102,12 +102,14 @@ void Stage::give_back() {
     }
 }
 
-void Stage::drop_all() {
+void Stage::drop_all(std::uint64_t now) {
     for (const Frame& frame : dropped_) {
+        if (info(frame.reason).audit) events_.dropped(frame, (frame.flags & frame_to_red) != 0, false, now);
         counted_[static_cast<std::size_t>(frame.reason)].fetch_add(1, std::memory_order_relaxed);
         depot_.give(&frame.index, 1);
     }
     dropped_.clear();
+    events_.flush();
 }
 
 std::vector<Handler*> Stage::handlers() const {

@@ -7,6 +7,7 @@
 #include "gateway/port/chunks.hpp"
 #include "gateway/port/ring.hpp"
 #include "gateway/port/waker.hpp"
+#include "gateway/tables/event_source.hpp"
 
 #include <array>
 #include <atomic>
@@ -25,7 +26,8 @@ struct StageCounters {
 /// dropped with that reason. Threads: inbox(), wake() and counters() any, the rest one.
 class Stage final : private Exits {
 public:
-    explicit Stage(Depot& depot);
+    /// `events`: where audited drops are told; null: nowhere.
+    explicit Stage(Depot& depot, EventRing* events = nullptr);
     ~Stage() override; // what the handlers still hold goes to the depot
 
     /// Before the first round. Who serves an errand; the handler outlives the stage.
@@ -53,11 +55,12 @@ private:
 
     void take_in(std::uint64_t now);
     void give_back();
-    void drop_all();
+    void drop_all(std::uint64_t now);
     [[nodiscard]] std::vector<Handler*> handlers() const; // each once
     [[nodiscard]] int sleep_ms(std::uint64_t now) const;
 
     Depot& depot_;
+    tables::EventSource events_;
     Waker waker_;
     FrameRing inbox_;
     std::vector<FrameRing*> workers_;

@@ -90,6 +90,8 @@ Result<std::shared_ptr<Tun>> Tun::open(const VpnSpec& vpn, unsigned mtu) {
 
 Tun::~Tun() { close(descriptor_); }
 
+bool Tun::there() const { return if_nametoindex(name_.c_str()) == interface_; }
+
 Result<void> Tun::set_mtu(unsigned mtu) {
     if (mtu == mtu_) return {};
     if (auto done = change(name_, [&](rtnl_link* link) { rtnl_link_set_mtu(link, mtu); }); !done) return done;

@@ -106,7 +106,9 @@ TEST_F(Own, TheDeviceStays) {
     EXPECT_NE(output("ip link show dev sp-wan").find("mtu 1350"), std::string::npos);
     ASSERT_TRUE(shell("ip tuntap add dev sp-other mode tun"));
     EXPECT_TRUE(remove_devices({"sp-wan"}).empty()) << "not ours, for all its name says";
+    EXPECT_TRUE((*again)->there());
     EXPECT_EQ(remove_devices({}), std::vector<std::string>{"sp-wan"});
+    EXPECT_FALSE((*again)->there());
     ASSERT_TRUE(shell("ip link delete sp-other"));
 }
 

@@ -27,9 +27,9 @@ struct VlanSpec {
 struct PortSpec {
     std::string interface; // name of the network device
     Role role = Role::black;
-    std::vector<VlanSpec> vlans;    // never empty; one row with id 0 for an untagged port. Black: outer VPN, red: red VPN
-    std::vector<Address> listen;    // black: local addresses that take IKE and ESP; empty: all of the port
-    bool tags_beside_frame = false; // read VLAN tags that the driver keeps beside the frame
+    std::vector<VlanSpec> vlans;   // never empty; one row with id 0 for an untagged port. Black: outer VPN, red: red VPN
+    std::vector<Address> listen;   // black: local addresses that take IKE and ESP; empty: all of the port
+    bool tags_beside_frame = true; // read VLAN tags that the driver keeps beside the frame
 };
 
 struct IkeLimits {                                 // token buckets of the BPF program

@@ -9,7 +9,7 @@
 
 namespace sallyport {
 
-// name, what happened, what the operator can do
+// name, what happened, what the operator can do; `audited` behind it: an event tells of the packet (RFC 4301 5.2, RFC 4303 3.3.3, 3.4)
 #define SALLYPORT_DROP_REASONS(X)                                                                                                          \
     X(none, "not dropped", "")                                                                                                             \
     X(malformed_ethernet, "the frame ends inside its Ethernet header or tags", "look for a broken driver or sender")                       \
@@ -19,33 +19,35 @@ namespace sallyport {
     X(malformed_transport, "the TCP, UDP or ICMP header is cut short", "look at the sender with a capture")                                \
     X(not_ip, "neither IPv4 nor IPv6", "nothing: such frames are not carried")                                                             \
     X(unknown_vlan, "a VLAN that no VPN of this port has", "configure the VLAN or take it off the trunk")                                  \
-    X(fragment_outer, "a fragment of an ESP packet; outer reassembly is not offered", "lower the MTU at the peer")                         \
+    X(fragment_outer, "a fragment of an ESP packet; outer reassembly is not offered", "lower the MTU at the peer", audited)                \
     X(fragment_inner, "a fragment on the red side whose ports are not known", "lower the MTU of the sender or use a policy without ports") \
     X(martian_source, "a source address that cannot be one (multicast, loopback, unspecified)", "look for a broken or forging sender")     \
     X(malformed_esp, "too short for an ESP header, IV and ICV, or not a multiple of the block", "look at the peer with a capture")         \
-    X(unknown_spi, "no inbound SA has this SPI", "compare the SAs of both gateways")                                                       \
-    X(reserved_spi, "an SPI below 256, or one reserved and not yet installed", "look at the peer's configuration")                         \
-    X(wrong_outer_address, "the outer addresses are not those of the SA", "compare the addresses of both gateways; look for a NAT")        \
+    X(unknown_spi, "no inbound SA has this SPI", "compare the SAs of both gateways", audited)                                              \
+    X(reserved_spi, "an SPI below 256, or one reserved and not yet installed", "look at the peer's configuration", audited)                \
+    X(wrong_outer_address, "the outer addresses are not those of the SA", "compare the addresses of both gateways; look for a NAT",        \
+      audited)                                                                                                                             \
     X(udp_encapsulated, "ESP in UDP, and no SA takes it", "look for a NAT between the gateways")                                           \
     X(ike_nobody_listening, "an IKE message while no IKE daemon runs", "start sallyport-ike or ignore")                                    \
     X(unsupported_protocol, "AH or another protocol that no SA takes", "compare the configuration of both gateways")                       \
-    X(replayed, "the sequence number was seen before", "look for duplication in the network or an attacker")                               \
-    X(too_old, "the sequence number lies left of the window", "enlarge the window: replay-window")                                         \
-    X(sequence_zero, "sequence number 0, which no sender may use", "look at the peer's implementation")                                    \
-    X(bad_icv, "the integrity check failed", "compare the keys of both gateways; look for an attacker")                                    \
-    X(bad_padding, "the padding after opening is malformed", "look at the peer's implementation")                                          \
-    X(bad_next_header, "the opened packet is neither IPv4, IPv6 nor a dummy", "look at the peer's mode: it must be tunnel")                \
-    X(malformed_inner, "the opened packet's IP header is malformed", "look at the peer's implementation")                                  \
+    X(replayed, "the sequence number was seen before", "look for duplication in the network or an attacker", audited)                      \
+    X(too_old, "the sequence number lies left of the window", "enlarge the window: replay-window", audited)                                \
+    X(sequence_zero, "sequence number 0, which no sender may use", "look at the peer's implementation", audited)                           \
+    X(bad_icv, "the integrity check failed", "compare the keys of both gateways; look for an attacker", audited)                           \
+    X(bad_padding, "the padding after opening is malformed", "look at the peer's implementation", audited)                                 \
+    X(bad_next_header, "the opened packet is neither IPv4, IPv6 nor a dummy", "look at the peer's mode: it must be tunnel", audited)       \
+    X(malformed_inner, "the opened packet's IP header is malformed", "look at the peer's implementation", audited)                         \
     X(dummy, "a dummy packet, dropped as it should be (RFC 4303 2.6)", "")                                                                 \
     X(ecn_illegal, "the outer header says congestion, the inner cannot carry it (RFC 6040 4.2)", "look for congestion on the way")         \
-    X(selector_mismatch, "the opened packet does not match its SA's selectors", "compare local and remote networks of both gateways")      \
+    X(selector_mismatch, "the opened packet does not match its SA's selectors", "compare local and remote networks of both gateways",      \
+      audited)                                                                                                                             \
     X(no_policy, "no policy matches: the last entry of the SPD discards", "add a policy if this traffic is wanted")                        \
     X(policy_discard, "a discard policy matches", "change the policy if this traffic is wanted")                                           \
     X(no_sa, "the policy wants protection and no SA is there", "look at the connection's state")                                           \
-    X(should_be_protected, "clear, and a policy wants it protected (RFC 4301 5.2)", "look for a misrouted or forging sender")              \
+    X(should_be_protected, "clear, and a policy wants it protected (RFC 4301 5.2)", "look for a misrouted or forging sender", audited)     \
     X(transit_from_black, "clear transit from the black side that no bypass allows", "look for a misrouted or forging sender")             \
     X(for_gateway, "an opened packet for the gateway itself, which its kernel cannot get", "look at the journal, or reach it by its side") \
-    X(sequence_exhausted, "the sequence number would wrap", "make a new key")                                                              \
+    X(sequence_exhausted, "the sequence number would wrap", "make a new key", audited)                                                     \
     X(mark_not_durable, "the durable mark is not yet ahead of the sequence number", "look at the state directory's disk")                  \
     X(ttl_expired, "the hop limit is used up", "look for a routing loop")                                                                  \
     X(too_big, "larger than the MTU of the way and not to be fragmented", "lower the MTU of the sender, clamp the MSS")                    \
@@ -65,19 +67,22 @@ namespace sallyport {
     X(own_other_vpn, "a packet of the gateway itself with its address in another VPN", "send it from the gateway's address in that VPN")
 
 enum class DropReason : std::uint8_t {
-#define X(name, meaning, remedy) name,
+#define X(name, ...) name,
     SALLYPORT_DROP_REASONS(X)
 #undef X
 };
+
+inline constexpr bool audited = true; // a word of the table
 
 struct DropReasonInfo {
     std::string_view name; // as the enumerator
     std::string_view meaning;
     std::string_view remedy;
+    bool audit = false;
 };
 
 inline constexpr std::array drop_reasons{
-#define X(name, meaning, remedy) DropReasonInfo{#name, meaning, remedy},
+#define X(name, ...) DropReasonInfo{#name, __VA_ARGS__},
     SALLYPORT_DROP_REASONS(X)
 #undef X
 };

@@ -84,6 +84,16 @@ Result<InboundSa> build_inbound(const SaSpec& spec, const Place& place, std::spa
     return sa;
 }
 
+bool make_throwaway_key(std::uint8_t row, void* key) {
+    constexpr unsigned piece = 16; // octets that random_ivs() gives
+    KeyMaterial material;
+    static_assert(maximum_key_material % piece == 0);
+    std::array<std::uint8_t*, maximum_key_material / piece> places;
+    for (unsigned i = 0; i < places.size(); ++i) places[i] = material.octets.data() + i * piece;
+    if (!crypto::random_ivs(places.data(), places.size())) return false;
+    return suite_of(row).expand(Direction::outbound, std::span(material.octets).first(info(algorithm_of(row)).material()), key);
+}
+
 void wipe_key(std::uint8_t row, void* key) { suite_of(row).wipe(key); }
 
 } // namespace sallyport::transform

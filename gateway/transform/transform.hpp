@@ -101,6 +101,9 @@ struct Place {
 [[nodiscard]] Result<OutboundSa> build_outbound(const SaSpec& spec, const Place& place);
 /// `selectors` outlive the SA.
 [[nodiscard]] Result<InboundSa> build_inbound(const SaSpec& spec, const Place& place, std::span<const Selector> selectors);
+/// Makes a key context for sealing in `key` (key_size(row) octets, aligned to 64) that nobody knows, of random octets; wipe_key() ends it.
+/// False: there are no random octets, or the library has no memory.
+[[nodiscard]] bool make_throwaway_key(std::uint8_t row, void* key);
 /// Wipes the key context of a row and what hangs on it. No worker uses it any more.
 void wipe_key(std::uint8_t row, void* key);
 

@@ -24,6 +24,7 @@ struct Counters {
     std::uint64_t to_exceptions = 0;                      // frames given to the exception stage
     std::uint64_t dummies = 0;                            // dummy packets made
     std::uint64_t rounds = 0, sleeps = 0;
+    std::uint64_t events_left_out = 0; // audited drops that made no event
     [[nodiscard]] std::uint64_t dropped(DropReason reason) const { return drops[static_cast<std::size_t>(reason)]; }
 };
 

@@ -3,6 +3,7 @@
 #include "gateway/wire/ethernet.hpp"
 #include "gateway/wire/ip.hpp"
 #include "gateway/wire/udp.hpp"
+#include "gateway/worker/rehearsal.hpp"
 #include "gateway/worker/worker.hpp"
 
 #include <cstring>
@@ -68,6 +69,7 @@ void Worker::look_up(Frame& frame, Role out, std::uint32_t hash) {
         frame.vpn = wan_vpn;
         way_.next = fib_->lookup(wan_vpn, out, family, destination, hash);
     }
+    if (rehearsal_ != nullptr) rehearsal_->way(frame, way_.next);
     way_.family = frame.family;
     way_.vpn = frame.vpn;
     way_.hash = hash;
@@ -106,6 +108,7 @@ void Worker::send_on(Frame& frame, Errand errand, DropReason otherwise) {
     frame.worker = number_;
     if (errand != Errand::none && around_.exceptions != nullptr) {
         if (around_.exceptions->push({&frame, 1}) == 1) {
+            if (rehearsal_ != nullptr) rehearsal_->excepted(frame);
             exceptions_rung_ = true;
             LiveCounters::add(counters_.now().to_exceptions);
             return;

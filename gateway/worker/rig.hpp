@@ -76,7 +76,8 @@ class Gateway {
 public:
     explicit Gateway(const Options& options = {})
         : options_(options), memory_(std::size_t{options.chunks} * chunk_size), depot_({memory_.data(), options.chunks}), sad_(audience_),
-          spd_(std::make_unique<tables::Spd>()), fib_(make_fib()), dummies_(std::make_unique<tables::Dummies>()), exceptions_(64, waker_) {
+          spd_(std::make_unique<tables::Spd>()), fib_(make_fib()), dummies_(std::make_unique<tables::Dummies>()), exceptions_(64, waker_),
+          events_(64, waker_) {
         std::vector<Worker*> all;
         for (unsigned number = 0; number < options.workers; ++number) {
             std::vector<PortOfWorker> mine;
@@ -91,10 +92,13 @@ public:
         for (Worker* worker : all) worker->meet(all);
     }
 
-    [[nodiscard]] Surroundings surroundings() { return {depot_, sad_, spd_, fib_, dummies_, audience_, &exceptions_, options_.spin}; }
+    [[nodiscard]] Surroundings surroundings() {
+        return {depot_, sad_, spd_, fib_, dummies_, audience_, &exceptions_, options_.spin, &events_};
+    }
     Worker& worker(unsigned number = 0) { return *workers_[number]; }
     MemoryPort& port(unsigned which, unsigned number = 0) { return ports_[2 * number + which]; }
     FrameRing& exceptions() { return exceptions_; }
+    EventRing& events() { return events_; }
     Depot& depot() { return depot_; }
     tables::Audience& audience() { return audience_; }
     tables::Sad& sad() { return sad_; }
@@ -271,6 +275,7 @@ private:
     tables::Published<tables::Dummies> dummies_;
     Waker waker_; // of the exception stage that is not there
     FrameRing exceptions_;
+    EventRing events_;
     std::deque<MemoryPort> ports_;
     std::deque<std::vector<Selector>> selectors_;
     std::vector<tables::Policy> policies_;

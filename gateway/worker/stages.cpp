@@ -5,6 +5,7 @@
 #include "gateway/wire/esp.hpp"
 #include "gateway/wire/parse.hpp"
 #include "gateway/wire/udp.hpp"
+#include "gateway/worker/rehearsal.hpp"
 #include "gateway/worker/selectors.hpp"
 #include "gateway/worker/worker.hpp"
 
@@ -68,6 +69,8 @@ DropReason judge_opened(Frame& frame) {
 void Worker::outbound(Batch& batch) {
     if (batch.count == 0) return;
     spd_->decide_outbound(batch.span());
+    if (rehearsal_ != nullptr) [[unlikely]]
+        rehearsal_->decided_outbound(*spd_, batch.span());
     sift(batch);
     Batch own, bypassed;
     for (Frame* frame : batch.span()) {
@@ -79,6 +82,7 @@ void Worker::outbound(Batch& batch) {
         else
             own.add(frame);
     }
+    mode_.take(own, chunks_);
     seal(own);
     route(own);
     if (bypassed.count != 0) bypass_outwards(bypassed);
@@ -90,6 +94,8 @@ void Worker::inbound(Batch& batch) {
     for (Frame* frame : batch.span())
         (frame->protocol == wire::protocol_esp && (frame->flags & frame_fragment) == 0 ? esp : clear).add(frame);
     around_.sad.find(esp.span());
+    if (rehearsal_ != nullptr) [[unlikely]]
+        rehearsal_->found(esp.span());
     Batch own;
     for (Frame* frame : esp.span()) {
         const transform::InboundSa* sa = frame->inbound;
@@ -118,25 +124,40 @@ void Worker::inbound(Batch& batch) {
 }
 
 void Worker::seal(Batch& batch) {
+    if (rehearsal_ != nullptr) [[unlikely]]
+        rehearsal_->before_seal(batch.span());
     by_row(
         batch.span(), [](const Frame& frame) { return frame.outbound->transform; },
         [](std::uint8_t row, std::span<Frame* const> frames) { transform::transform(row).seal(frames); });
     sift(batch);
     LiveCounters::add(counters_.now().sealed, batch.count);
+    if (rehearsal_ != nullptr) [[unlikely]]
+        rehearsal_->sealed(batch.span());
 }
 
 void Worker::open(Batch& batch) {
+    if (rehearsal_ != nullptr) [[unlikely]]
+        rehearsal_->before_open(batch.span());
     by_row(
         batch.span(), [](const Frame& frame) { return frame.inbound->transform; },
         [](std::uint8_t row, std::span<Frame* const> frames) { transform::transform(row).open(frames); });
     sift(batch);
     LiveCounters::add(counters_.now().opened, batch.count);
+    if (rehearsal_ != nullptr) [[unlikely]]
+        rehearsal_->opened(batch.span());
+    judge(batch);
+}
+
+/// What was opened: may its SA carry it?
+void Worker::judge(Batch& batch) {
     for (Frame* frame : batch.span()) {
         frame->reason = judge_opened(*frame);
         // The last hop is ours: nobody passes it on.
         if (frame->reason == DropReason::ttl_expired && next_hop(*frame).reason == DropReason::for_gateway) frame->reason = DropReason::none;
     }
     sift(batch);
+    if (rehearsal_ != nullptr) [[unlikely]]
+        rehearsal_->admitted(batch.span());
 }
 
 /// Red packets that a policy lets out in clear. Their VPN's own table says where to, else the table of the black side.
@@ -158,6 +179,7 @@ void Worker::clear_from_black(Batch& batch) {
             continue;
         }
         const tables::PolicyVerdict verdict = spd_->decide_inbound(*frame);
+        if (rehearsal_ != nullptr) rehearsal_->decided_inbound(verdict);
         frame->vpn = verdict.vpn;
         frame->flags |= frame_bypassed | frame_to_red;
         frame->reason = verdict.reason == DropReason::none ? mode::count_hop(*frame) : verdict.reason;
@@ -174,6 +196,7 @@ bool Worker::for_us(const Frame& frame) const {
 }
 
 void Worker::hand_over(Frame& frame, std::uint8_t owner) {
+    if (rehearsal_ != nullptr) rehearsal_->handed_over(owner);
     if (owner < inboxes_.size() && inboxes_[owner]->push({&frame, 1}) == 1) {
         rung_[owner] = 1;
         rung_any_ = true;

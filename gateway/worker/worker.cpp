@@ -4,6 +4,7 @@
 #include "gateway/tables/rcu.hpp"
 #include "gateway/wire/parse.hpp"
 #include "gateway/worker/clock.hpp"
+#include "gateway/worker/rehearsal.hpp"
 
 #include <algorithm>
 #include <poll.h>
@@ -19,9 +20,9 @@ constexpr std::uint64_t longest_sleep = 1'000'000'000; // ns; a worker without a
 
 } // namespace
 
-Worker::Worker(std::uint8_t number, const Surroundings& surroundings, std::vector<PortOfWorker> ports)
+Worker::Worker(std::uint8_t number, const Surroundings& surroundings, std::vector<PortOfWorker> ports, Rehearsal* rehearsal)
     : number_(number), around_(surroundings), ports_(std::move(ports)), chunks_(around_.depot, kept_chunks), inbox_(inbox_capacity, waker_),
-      counters_(ports_.size()), leaving_(ports_.size()), random_(ticks() | 1U) {
+      counters_(ports_.size()), events_(surroundings.events, number), leaving_(ports_.size()), mode_(ticks()), rehearsal_(rehearsal) {
     around_.audience.join(waker_);
 }
 
@@ -39,6 +40,8 @@ void Worker::meet(std::span<Worker* const> all) {
 }
 
 bool Worker::run_once() {
+    if (visitor_.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
+        receive_visitor();
     rcu::quiescent();
     spd_ = &around_.spd.read();
     fib_ = &around_.fib.read();
@@ -66,9 +69,43 @@ void Worker::run(const std::atomic<bool>& stop) {
         if (empty < empty_rounds_before_sleep || around_.spin) continue;
         waker_.prepare();
         // What came before prepare() rang no bell: look once more.
-        if (inbox_.empty() && around_.dummies.version() == planned_ && !stop.load(std::memory_order_acquire)) sleep();
+        if (inbox_.empty() && around_.dummies.version() == planned_ && visitor_.load(std::memory_order_acquire) == nullptr &&
+            !stop.load(std::memory_order_acquire))
+            sleep();
         waker_.woken();
     }
+}
+
+bool Worker::call(Visitor& visitor) {
+    constexpr timespec nap{0, 100'000};
+    constexpr unsigned patience = 20'000; // naps: some two seconds
+    visited_.store(false, std::memory_order_relaxed);
+    visitor_.store(&visitor, std::memory_order_release);
+    waker_.wake();
+    for (unsigned naps = 0; !visited_.load(std::memory_order_acquire); ++naps) {
+        if (naps >= patience && visitor_.exchange(nullptr, std::memory_order_acq_rel) != nullptr) return false;
+        nanosleep(&nap, nullptr);
+    }
+    return true;
+}
+
+void Worker::receive_visitor() {
+    Visitor* visitor = visitor_.exchange(nullptr, std::memory_order_acq_rel);
+    if (visitor == nullptr) return;
+    visitor->visit();
+    visited_.store(true, std::memory_order_release);
+}
+
+void Worker::rehearse_opened(Frame& frame) {
+    rcu::quiescent();
+    spd_ = &around_.spd.read();
+    fib_ = &around_.fib.read();
+    way_.family = 0;
+    Batch batch;
+    batch.add(&frame);
+    judge(batch);
+    route(batch);
+    finish();
 }
 
 /// Nobody waits for a sleeper: it is offline, and whoever brings something rings.
@@ -79,8 +116,9 @@ void Worker::sleep() {
     for (const PortOfWorker& port : ports_)
         if (port.queue != nullptr && port.queue->descriptor() >= 0 && count < waits.size())
             waits[count++] = {port.queue->descriptor(), POLLIN, 0};
-    const std::uint64_t now = dummies_.empty() ? 0 : monotonic();
-    const std::uint64_t until = dummies_.empty() ? longest_sleep : next_dummy_ <= now ? 0 : std::min(longest_sleep, next_dummy_ - now);
+    const std::uint64_t next = mode_.next();
+    const std::uint64_t now = next == mode::Mode::never ? 0 : monotonic();
+    const std::uint64_t until = next <= now ? 0 : std::min(longest_sleep, next - now);
     const timespec timeout{static_cast<time_t>(until / 1'000'000'000U), static_cast<long>(until % 1'000'000'000U)};
     LiveCounters::add(counters_.now().sleeps);
     rcu::offline();
@@ -115,6 +153,8 @@ unsigned Worker::receive(unsigned port, Batch& batch) {
     }
     LiveCounters::add(counters_.now().ports[port].received, count);
     LiveCounters::add(counters_.now().ports[port].received_octets, octets);
+    if (rehearsal_ != nullptr) [[unlikely]]
+        rehearsal_->parsed(batch.span());
     sift(batch);
     return count;
 }
@@ -150,6 +190,7 @@ void Worker::finish() {
     }
     if (exceptions_rung_) around_.exceptions->wake();
     exceptions_rung_ = false;
+    events_.flush();
     LiveCounters::add(counters_.now().rounds);
 }
 
@@ -167,7 +208,17 @@ void Worker::sift(Batch& batch) {
 
 void Worker::drop(const Frame& frame) {
     counters_.drop(frame.reason);
+    if (rehearsal_ != nullptr) [[unlikely]]
+        rehearsal_->dropped(frame);
+    if (info(frame.reason).audit) [[unlikely]]
+        audit(frame);
     chunks_.give(frame);
+}
+
+/// The SA of a frame that has waited may be gone.
+void Worker::audit(const Frame& frame) {
+    const bool inbound = ports_[frame.port].role == Role::black && (frame.flags & (frame_ours | frame_from_red)) == 0;
+    events_.dropped(frame, inbound, (frame.flags & frame_waited) == 0, frame.arrival);
 }
 
 } // namespace sallyport::worker

@@ -2,6 +2,8 @@
 // A worker: one thread that owns one queue of every port, and carries a frame from one to another.
 #pragma once
 
+#include "gateway/mode/dummies.hpp"
+#include "gateway/port/batch.hpp"
 #include "gateway/port/chunks.hpp"
 #include "gateway/port/port.hpp"
 #include "gateway/port/ring.hpp"
@@ -9,6 +11,7 @@
 #include "gateway/route/fib.hpp"
 #include "gateway/sa/desired.hpp"
 #include "gateway/tables/dummies.hpp"
+#include "gateway/tables/event_source.hpp"
 #include "gateway/tables/published.hpp"
 #include "gateway/tables/sad.hpp"
 #include "gateway/tables/spd.hpp"
@@ -23,8 +26,6 @@
 #include <vector>
 
 namespace sallyport::worker {
-
-inline constexpr unsigned batch_size = 64;
 
 /// One port as one worker sees it. Index in the list = index in Desired::ports.
 struct PortOfWorker {
@@ -43,12 +44,26 @@ struct Surroundings {
     tables::Audience& audience;
     FrameRing* exceptions = nullptr; // the exception stage's inbox; null: what has an errand is dropped
     bool spin = false;
+    EventRing* events = nullptr; // where audited drops are told; null: nowhere
+};
+
+class Rehearsal;
+
+/// What another thread wants done in a worker's thread. It may read published tables, and may not keep them.
+class Visitor {
+public:
+    virtual ~Visitor() = default;
+    Visitor() = default;
+    Visitor(const Visitor&) = delete;
+    Visitor& operator=(const Visitor&) = delete;
+    virtual void visit() = 0;
 };
 
 class Worker {
 public:
-    /// `number` as in OutboundSa::worker. Joins the audience.
-    Worker(std::uint8_t number, const Surroundings& surroundings, std::vector<PortOfWorker> ports);
+    /// `number` as in OutboundSa::worker. Joins the audience. `rehearsal`: nothing is sent, see gateway/worker/rehearsal.hpp; null: the
+    /// real thing.
+    Worker(std::uint8_t number, const Surroundings& surroundings, std::vector<PortOfWorker> ports, Rehearsal* rehearsal = nullptr);
     ~Worker();
     Worker(const Worker&) = delete;
     Worker& operator=(const Worker&) = delete;
@@ -64,21 +79,25 @@ public:
     /// or its next deadline comes. Set `stop` and then call waker().wake().
     void run(const std::atomic<bool>& stop);
 
+    /// A rehearsal that begins behind the ICV: frame.network to frame.end is an IP packet of frame.family that came out of frame.inbound.
+    void rehearse_opened(Frame& frame);
+
+    /// Has the visitor do its work in this worker's thread, between two rounds. False: the thread does not run, and the visitor was not
+    /// called. Threads: one at a time, not the worker's own.
+    [[nodiscard]] bool call(Visitor& visitor);
+
     /// Where other threads leave frames for this worker. Those with frame_waited are routed again, others looked up again.
     [[nodiscard]] FrameRing& inbox() { return inbox_; }
     [[nodiscard]] Waker& waker() { return waker_; }
     /// Threads: any.
-    [[nodiscard]] Counters counters() const { return counters_.read(); }
+    [[nodiscard]] Counters counters() const {
+        Counters copy = counters_.read();
+        copy.events_left_out = events_.left_out();
+        return copy;
+    }
     [[nodiscard]] std::uint8_t number() const { return number_; }
 
 private:
-    /// Frames that go through the stages together. The frames lie in frames_; what leaves the batch is dropped, handed over or queued.
-    struct Batch {
-        std::array<Frame*, batch_size> at;
-        unsigned count = 0;
-        void add(Frame* frame) { at[count++] = frame; }
-        [[nodiscard]] std::span<Frame* const> span() const { return {at.data(), count}; }
-    };
     /// Frames that wait for the end of the burst.
     struct Leaving {
         std::array<Frame, batch_size> frames;
@@ -93,11 +112,6 @@ private:
         Role out = Role::black;
         route::NextHop next;
     };
-    struct DummyDue {
-        const transform::OutboundSa* sa;
-        std::uint64_t interval; // nanoseconds
-        std::uint64_t due;      // CLOCK_MONOTONIC
-    };
 
     // worker.cpp: the round
     unsigned receive(unsigned port, Batch& batch);
@@ -106,6 +120,8 @@ private:
     void sleep();
     void sift(Batch& batch); // drops the frames that have a reason, keeps the others in order
     void drop(const Frame& frame);
+    void audit(const Frame& frame);
+    void receive_visitor();
 
     // stages.cpp: from red to black and back
     void outbound(Batch& batch);
@@ -116,6 +132,7 @@ private:
     void hand_over(Frame& frame, std::uint8_t owner);
     void seal(Batch& batch);
     void open(Batch& batch);
+    void judge(Batch& batch);
 
     // leave.cpp: next hop and transmission
     void route(const Batch& batch);
@@ -126,10 +143,9 @@ private:
     void send_on(Frame& frame, Errand errand, DropReason otherwise);
     void transmit(unsigned port);
 
-    // dummies.cpp
+    // tick.cpp
     bool tick();
     void plan_dummies(std::uint64_t now);
-    void send_dummies(std::uint64_t now);
 
     std::uint8_t number_;
     Surroundings around_;
@@ -138,6 +154,7 @@ private:
     Waker waker_;
     FrameRing inbox_;
     LiveCounters counters_;
+    tables::EventSource events_;
     std::vector<FrameRing*> inboxes_; // of all workers, by number
     std::vector<std::uint8_t> rung_;  // which of them got something in this round
     bool rung_any_ = false;
@@ -149,10 +166,11 @@ private:
     std::array<Frame, batch_size> frames_;
     std::vector<Leaving> leaving_; // by port
 
-    std::uint64_t planned_ = ~std::uint64_t{0}; // version of the published list that dummies_ was made from
-    std::vector<DummyDue> dummies_;
-    std::uint64_t next_dummy_ = ~std::uint64_t{0};
-    std::uint64_t random_;
+    std::uint64_t planned_ = ~std::uint64_t{0}; // version of the published list that mode_ has planned
+    mode::Dummies mode_;                        // tunnel mode, of all SAs; a second mode makes a row of the SA and a list of this
+    Rehearsal* rehearsal_;
+    std::atomic<Visitor*> visitor_{nullptr};
+    std::atomic<bool> visited_{false};
 };
 
 } // namespace sallyport::worker

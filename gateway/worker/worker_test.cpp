@@ -77,6 +77,23 @@ TEST(Worker, Counts) {
     EXPECT_EQ(pair.right.inbound(0).counters->octets, 128U);
 }
 
+TEST(Worker, TellsOfWhatIsAudited) {
+    Pair pair;
+    auto sealed = pair.left.send(red, ethernet(datagram()));
+    sealed.at(0).back() ^= 1U;
+    EXPECT_TRUE(pair.right.send(black, sealed[0]).empty());
+    EXPECT_TRUE(pair.right.send(red, ethernet(datagram(20, 1))).empty()); // no policy: counted, not audited
+    std::array<Event, 4> events;
+    ASSERT_EQ(pair.right.events().pop(events), 1U);
+    EXPECT_EQ(events[0].reason, DropReason::bad_icv);
+    EXPECT_EQ(events[0].sa, pair.right.inbound(0).number);
+    EXPECT_EQ(events[0].spi, 1000U);
+    EXPECT_EQ(events[0].sequence, 1U);
+    EXPECT_EQ(events[0].port, black);
+    EXPECT_EQ(to_string(events[0].flow.source), "192.0.2.1");
+    EXPECT_EQ(pair.right.dropped(), 2U);
+}
+
 /// No chunk is lost or given twice, whatever becomes of the frames.
 TEST(Worker, ChunksStay) {
     Options options;

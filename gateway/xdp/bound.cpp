@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/xdp/bound.hpp"
 
-#include "gateway/xdp/descriptor.hpp"
+#include "gateway/state/descriptor.hpp"
 #include "gateway/xdp/pins.hpp"
 #include "gateway/xdp/skeleton.hpp"
 

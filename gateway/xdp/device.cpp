@@ -4,7 +4,7 @@
 #include <net/if.h> // first: the kernel's headers then leave out what it has
 
 #include "gateway/port/frame.hpp"
-#include "gateway/xdp/descriptor.hpp"
+#include "gateway/state/descriptor.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -155,13 +155,13 @@ Error tags_beside_error(const Device& device, const std::string& why) {
     return {ErrorCode::unsupported,
             "The driver (" + device.driver + ") keeps VLAN tags beside the frame, where they cannot be seen" +
                 (why.empty() ? std::string(".") : ": " + why + "."),
-            device.name, why.empty() ? "Set tags-beside-frame = true (Linux 6.8 or later), " + other : "G" + other.substr(1)};
+            device.name, why.empty() ? "Take tags-beside-frame = false away, " + other : "G" + other.substr(1)};
 }
 
 std::string tags_beside_warning(const Device& device, const std::string& why) {
     return "The driver (" + device.driver + ") of " + device.name +
            " keeps VLAN tags beside the frame: a tagged frame from its link comes in as if it had no tag" +
-           (why.empty() ? " (tags-beside-frame = true drops it)." : ", and cannot be told: " + why + ".");
+           (why.empty() ? ", as tags-beside-frame = false wants it." : ", and cannot be told: " + why + ".");
 }
 
 Result<std::vector<std::string>> prepare_device(Device& device, bool generic) {

@@ -11,6 +11,7 @@
 #include <bpf/libbpf.h>
 #include <cerrno>
 #include <cstring>
+#include <fcntl.h>
 #include <memory>
 #include <net/if.h>
 #include <unistd.h>
@@ -55,18 +56,19 @@ sp_port settings_of(const PortSpec& port, const Device& device) {
     return settings;
 }
 
-Result<std::uint32_t> attach(const Device& device, int program) {
+// Gives the id of the program.
+Result<std::uint32_t> attach(const std::string& interface, std::uint32_t ifindex, int program) {
     LibbpfLog log;
-    bpf_tc_hook hook = hook_of(device.ifindex);
+    bpf_tc_hook hook = hook_of(ifindex);
     bpf_tc_opts filter = our_filter();
     filter.prog_fd = program;
     filter.flags = BPF_TC_F_REPLACE;
     if (const int error = bpf_tc_hook_create(&hook); error != 0 && error != -EEXIST)
         return std::unexpected(system_error(-error, "The clsact qdisc, on which the lock of what the machine itself sends stands, cannot be "
-                                                    "made: " + log.tail(), device.name));
+                                                    "made: " + log.tail(), interface));
     if (const int error = bpf_tc_attach(&hook, &filter); error != 0)
-        return std::unexpected(system_error(-error, "The lock of what the machine itself sends cannot be put on: " + log.tail(), device.name,
-                                            "Leave priority 1 of the egress filters to it: tc filter show dev " + device.name + " egress"));
+        return std::unexpected(system_error(-error, "The lock of what the machine itself sends cannot be put on: " + log.tail(), interface,
+                                            "Leave priority 1 of the egress filters to it: tc filter show dev " + interface + " egress"));
     return filter.prog_id;
 }
 
@@ -92,11 +94,18 @@ Result<Egress> Egress::close(const std::string& folder, const PortSpec& port, co
         return std::unexpected(system_error(errno, "A pinned map cannot be used", path));
     if (egress_bpf::load(skeleton.get()) != 0)
         return std::unexpected(system_error(errno, "The BPF program cannot be loaded: " + log.tail(), device.name));
-    const auto program = attach(device, bpf_program__fd(skeleton->progs.sallyport_egress));
-    if (!program) return std::unexpected(program.error());
+    egress.interface_ = device.name;
     egress.ifindex_ = device.ifindex;
-    egress.program_ = *program;
+    egress.program_ = Descriptor(fcntl(bpf_program__fd(skeleton->progs.sallyport_egress), F_DUPFD_CLOEXEC, 3));
+    if (auto closed = egress.close_again(); !closed) return std::unexpected(std::move(closed.error()));
     return egress;
+}
+
+Result<void> Egress::close_again() {
+    const auto id = attach(interface_, ifindex_, program_.get());
+    if (!id) return std::unexpected(id.error());
+    program_id_ = *id;
+    return {};
 }
 
 Result<void> Egress::open(const std::string& interface) {
@@ -116,7 +125,7 @@ bool Egress::stands() const {
     LibbpfLog log;
     const bpf_tc_hook hook = hook_of(ifindex_);
     bpf_tc_opts filter = our_filter();
-    return ifindex_ == 0 || (bpf_tc_query(&hook, &filter) == 0 && filter.prog_id == program_);
+    return ifindex_ == 0 || (bpf_tc_query(&hook, &filter) == 0 && filter.prog_id == program_id_);
 }
 
 EgressCounters Egress::counters() const {

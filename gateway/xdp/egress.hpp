@@ -27,12 +27,16 @@ public:
 
     /// Is it still there? Somebody may have taken the qdisc away.
     [[nodiscard]] bool stands() const;
+    /// Puts it there again.
+    [[nodiscard]] Result<void> close_again();
     /// All zero without a lock.
     [[nodiscard]] EgressCounters counters() const;
 
 private:
+    std::string interface_;
     std::uint32_t ifindex_ = 0;
-    std::uint32_t program_ = 0; // id
+    std::uint32_t program_id_ = 0;
+    Descriptor program_;
     Descriptor counters_;
 };
 

@@ -7,7 +7,7 @@
 #include "gateway/sa/address.hpp"
 #include "gateway/sa/error.hpp"
 #include "gateway/sa/sa.hpp"
-#include "gateway/xdp/descriptor.hpp"
+#include "gateway/state/descriptor.hpp"
 
 #include <array>
 #include <cstdint>

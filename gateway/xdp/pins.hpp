@@ -3,7 +3,7 @@
 #pragma once
 
 #include "gateway/sa/error.hpp"
-#include "gateway/xdp/descriptor.hpp"
+#include "gateway/state/descriptor.hpp"
 
 #include <string>
 

@@ -60,7 +60,7 @@ public:
     void set_macs(std::span<const MacAddress> macs);
     [[nodiscard]] Result<VerdictCounters> counters() const;
     /// On a black port; what the machine itself sends there.
-    [[nodiscard]] const Egress& egress() const { return egress_; }
+    [[nodiscard]] Egress& egress() { return egress_; }
 
 private:
     PortProgram();

@@ -2,7 +2,7 @@
 // What the tests of this folder stand on: a network and mount namespace of the test process's own, veth pairs, a bpffs, raw sockets.
 #pragma once
 
-#include "gateway/xdp/descriptor.hpp"
+#include "gateway/state/descriptor.hpp"
 
 #include <cstdint>
 #include <string>

@@ -4,7 +4,7 @@
 
 #include "gateway/port/chunks.hpp"
 #include "gateway/sa/error.hpp"
-#include "gateway/xdp/descriptor.hpp"
+#include "gateway/state/descriptor.hpp"
 
 #include <cstdint>
 

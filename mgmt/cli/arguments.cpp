@@ -2,6 +2,7 @@
 // The one file that includes CLI11.
 #include "mgmt/cli/arguments.hpp"
 
+#include "gateway/sa/event.hpp"
 #include "mgmt/cli/commands.hpp"
 #include "mgmt/config/item.hpp"
 
@@ -65,6 +66,14 @@ std::optional<Arguments> parse(int argc, const char* const* argv, std::string& o
     CLI::App* counters = add(app, "counters", "show what was counted, and why packets were dropped", result);
     counters->add_flag("--all", result.all, "also what is zero");
     commands[counters] = Command::counters;
+    CLI::App* watch = add(app, "watch", "show events as they happen, a line each", result);
+    std::vector<std::string> kinds;
+    for (const EventKindInfo& kind : event_kinds) kinds.emplace_back(kind.name);
+    watch->add_option("--kind", result.kinds, "only these kinds of events")->type_name("KIND")->delimiter(',')->check(CLI::IsMember(kinds));
+    watch->add_option("--connection", result.connection, "only events of this connection")->type_name("NAME");
+    watch->add_option("--vpn", result.vpn, "only events of this VPN")->type_name("NAME");
+    watch->add_option("--count", result.count, "end after so many events")->type_name("NUMBER")->check(CLI::PositiveNumber);
+    commands[watch] = Command::watch;
     CLI::App* reload = add(app, "reload", "let the gateway read its configuration again; a bad one changes nothing", result);
     reload->add_option("FILE", result.file, "another file than before");
     commands[reload] = Command::reload;
@@ -77,7 +86,7 @@ std::optional<Arguments> parse(int argc, const char* const* argv, std::string& o
         ->capture_default_str();
     commands[detach] = Command::detach;
     commands[add(app, "features", "show what this version can do", result)] = Command::features;
-    for (CLI::App* command : {show, sa, policy, counters, reload, detach}) add_socket(command, result);
+    for (CLI::App* command : {show, sa, policy, counters, watch, reload, detach}) add_socket(command, result);
 
     // CLI11 says of a word that is none only that a command is needed.
     if (const std::string_view first = argc > 1 ? argv[1] : ""; !first.empty() && first.front() != '-' && !is_command(first, commands)) {

@@ -5,10 +5,11 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace sallyport::cli {
 
-enum class Command : std::uint8_t { check, status, sa, policy, counters, reload, marks, detach, features };
+enum class Command : std::uint8_t { check, status, sa, policy, counters, watch, reload, marks, detach, features };
 
 struct Arguments {
     Command command = Command::status;
@@ -18,6 +19,10 @@ struct Arguments {
     std::string run_directory = "/run/sallyport"; // detach
     bool json = false;
     bool all = false; // counters
+    // watch
+    std::vector<std::string> kinds;
+    std::string connection, vpn;
+    std::uint64_t count = 0; // events until it ends, 0: for ever
 };
 
 /// What is to be done; or, where help was asked for or the words make no sense, nothing: text was printed, and `status` is to be returned.

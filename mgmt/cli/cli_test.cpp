@@ -10,9 +10,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <format>
 #include <fstream>
 #include <iterator>
+#include <thread>
+#include <unistd.h>
 
 namespace sallyport::cli {
 namespace {
@@ -54,6 +58,8 @@ protected:
         EXPECT_TRUE(parsed.has_value()) << said.out;
         return parsed;
     }
+
+    std::atomic<bool> stop_posting = false;
 
     std::string write(const std::string& name, const std::string& text) {
         const std::filesystem::path file = std::filesystem::path(folder) / name;
@@ -190,6 +196,51 @@ TEST(Words, ReadmeShowsTheFeatures) {
     EXPECT_THAT(readme, HasSubstr(table + "\n"));
 }
 
+varlink::EventView bad_icv() {
+    varlink::EventView event{.time = 1700000000123456, .kind = "dropped", .meaning = "the integrity check failed"};
+    event.connection = "branch";
+    event.peer = "198.51.100.1";
+    event.port = "wan0";
+    event.vpn = "office";
+    event.spi = 0x1001;
+    event.sequence = 7;
+    event.reason = "bad_icv";
+    event.source = "2001:db8::1";
+    event.source_port = 53;
+    event.destination = "10.1.0.2";
+    event.protocol = 17;
+    event.left_out = 3;
+    return event;
+}
+
+TEST_F(Commands, WatchPrintsALineAnEvent) {
+    std::thread poster([&] {
+        for (int i = 0; i < 200 && !stop_posting; ++i, usleep(10000)) post(bad_icv());
+    });
+    testing::internal::CaptureStdout();
+    const Said said = ask({"watch", "--count", "2", "--kind", "dropped,port_up", "--connection", "branch"});
+    const std::string text = testing::internal::GetCapturedStdout();
+    testing::internal::CaptureStdout();
+    const Said as_json = ask({"watch", "--count", "1", "--json"});
+    const std::string line = testing::internal::GetCapturedStdout();
+    stop_posting = true;
+    poster.join();
+    EXPECT_EQ(said.status, done) << said.err;
+    const std::string wanted =
+        "2023-11-14T22:13:20.123Z dropped bad_icv port wan0: [2001:db8::1]:53 > 10.1.0.2, protocol 17 connection branch "
+        "peer 198.51.100.1 VPN office SPI 0x00001001 sequence 7, 3 more before\n";
+    EXPECT_EQ(text, wanted + wanted);
+    EXPECT_EQ(as_json.status, done);
+    EXPECT_EQ(Json::parse(line)["reason"].text(), "bad_icv");
+    EXPECT_EQ(std::ranges::count(line, '\n'), 1);
+}
+
+TEST_F(Commands, WatchSaysWhatIsWrong) {
+    EXPECT_EQ(ask({"watch", "--kind", "nonsense"}).status, bad_words);
+    EXPECT_EQ(ask({"watch", "--count", "0"}).status, bad_words);
+    EXPECT_EQ(type({"watch", "--socket", "/nonexistent/x"}).status, no_gateway);
+}
+
 TEST(Words, UnknownCommandIsNamed) {
     EXPECT_EQ(type({"stauts"}).err,
               "sallyport: there is no command \"stauts\"; did you mean \"status\"?\nRun with --help for more information.\n");
@@ -199,7 +250,7 @@ TEST(Words, UnknownCommandIsNamed) {
 TEST(Words, HelpNamesEveryCommand) {
     const Said said = type({"--help"});
     EXPECT_EQ(said.status, done);
-    for (const char* command : {"check", "status", "sa", "policy", "counters", "reload", "marks", "detach", "features"}) {
+    for (const char* command : {"check", "status", "sa", "policy", "counters", "watch", "reload", "marks", "detach", "features"}) {
         EXPECT_THAT(said.out, HasSubstr(std::string("  ") + command + " "));
         const Said own = type({command, "--help"});
         EXPECT_EQ(own.status, done) << command;
@@ -211,8 +262,8 @@ TEST(Words, HelpNamesEveryCommand) {
 TEST(Words, CompletionKnowsEveryCommand) {
     std::ifstream file(SALLYPORT_SOURCE_DIR "/mgmt/cli/completion.bash");
     const std::string text{std::istreambuf_iterator<char>(file), {}};
-    EXPECT_THAT(text, HasSubstr("local commands=\"check status sa policy counters reload marks detach features\"\n"));
-    for (const char* option : {"--json", "--socket", "--all", "--create", "--run-directory", "--help", "--version"})
+    EXPECT_THAT(text, HasSubstr("local commands=\"check status sa policy counters watch reload marks detach features\"\n"));
+    for (const char* option : {"--json", "--socket", "--all", "--create", "--run-directory", "--kind", "--count", "--help", "--version"})
         EXPECT_THAT(text, HasSubstr(option));
 }
 

@@ -39,12 +39,6 @@ ExitStatus complain(const Error& error, Printed& printed) {
     return failed;
 }
 
-ExitStatus complain(const CallError& error, Printed& printed) {
-    for (const std::string& problem : error.problems) printed.err += problem + "\n";
-    complain(error.error, printed);
-    return error.not_running ? no_gateway : failed;
-}
-
 ExitStatus complain(const std::vector<config::Problem>& problems, Printed& printed) {
     for (const config::Problem& problem : problems) printed.err += to_string(problem) + "\n";
     printed.err += problems.size() == 1
@@ -193,12 +187,19 @@ ExitStatus show_features(const Arguments& arguments, Printed& printed) {
 
 } // namespace
 
+ExitStatus complain(const CallError& error, Printed& printed) {
+    for (const std::string& problem : error.problems) printed.err += problem + "\n";
+    complain(error.error, printed);
+    return error.not_running ? no_gateway : failed;
+}
+
 ExitStatus run(const Arguments& arguments, Printed& printed) {
     switch (arguments.command) {
     case Command::check: return check(arguments, printed);
     case Command::marks: return marks(arguments, printed);
     case Command::detach: return detach(arguments, printed);
     case Command::reload: return reload(arguments, printed);
+    case Command::watch: return watch(arguments, printed);
     case Command::features: return show_features(arguments, printed);
     default: return show(arguments, printed);
     }

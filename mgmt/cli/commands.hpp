@@ -4,6 +4,7 @@
 
 #include "mgmt/cli/arguments.hpp"
 #include "mgmt/config/config.hpp"
+#include "mgmt/control/client.hpp"
 #include "mgmt/control/json.hpp"
 
 #include <string>
@@ -19,12 +20,17 @@ struct Printed {
 };
 
 [[nodiscard]] ExitStatus run(const Arguments& arguments, Printed& printed);
+/// Writes to stdout while it goes on.
+[[nodiscard]] ExitStatus watch(const Arguments& arguments, Printed& printed);
+/// Says it on printed.err; what run() returns then.
+ExitStatus complain(const varlink::CallError& error, Printed& printed);
 
 // The texts of the tables, from what the control socket answers
 [[nodiscard]] std::string status_text(const varlink::Json& status, std::uint64_t now);
 [[nodiscard]] std::string sa_text(const varlink::Json& list);
 [[nodiscard]] std::string policy_text(const varlink::Json& list);
 [[nodiscard]] std::string counters_text(const varlink::Json& list, bool all);
+[[nodiscard]] std::string event_text(const varlink::Json& event);
 [[nodiscard]] std::string features_text();
 
 } // namespace sallyport::cli

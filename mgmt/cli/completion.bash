@@ -3,7 +3,7 @@
 
 _sallyport() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command= at=1
-    local commands="check status sa policy counters reload marks detach features"
+    local commands="check status sa policy counters watch reload marks detach features"
     while [ "$at" -lt "$COMP_CWORD" ]; do
         case " $commands " in *" ${COMP_WORDS[at]} "*) command=${COMP_WORDS[at]} && break ;; esac
         at=$((at + 1))
@@ -11,6 +11,8 @@ _sallyport() {
     COMPREPLY=()
     case $before in
         --socket | --create) mapfile -t COMPREPLY < <(compgen -f -- "$word") && return ;;
+        --kind) mapfile -t COMPREPLY < <(compgen -W "dropped sa_installed sa_removed sa_near_end port_up port_down committed" -- "$word") && return ;;
+        --connection | --vpn | --count) return ;;
         --run-directory) mapfile -t COMPREPLY < <(compgen -d -- "$word") && return ;;
     esac
     local options="--help --json"
@@ -20,6 +22,7 @@ _sallyport() {
         status) options+=" --socket" ;;
         sa | policy | reload) options+=" --socket" ;;
         counters) options+=" --all --socket" ;;
+        watch) options+=" --kind --connection --vpn --count --socket" ;;
         marks) options+=" --create" ;;
         detach) options+=" --run-directory --socket" ;;
     esac

@@ -96,7 +96,7 @@ table = 101
 interface = "eth0"
 role = "black"
 listen = ["192.0.2.1", "2001:db8::1"]
-tags-beside-frame = true
+tags-beside-frame = false
 [port.in]
 interface = "eth1"
 role = "red"
@@ -160,8 +160,8 @@ machine-burst = 6
     ASSERT_EQ(desired.ports.size(), 2U);
     EXPECT_EQ(desired.ports[0].interface, "eth0");
     EXPECT_EQ(desired.ports[0].listen.size(), 2U);
-    EXPECT_TRUE(desired.ports[0].tags_beside_frame);
-    EXPECT_FALSE(desired.ports[1].tags_beside_frame) << "not unless asked for";
+    EXPECT_FALSE(desired.ports[0].tags_beside_frame);
+    EXPECT_TRUE(desired.ports[1].tags_beside_frame) << "unless it is switched off";
     ASSERT_EQ(desired.ports[1].vlans.size(), 3U);
     EXPECT_EQ(desired.ports[1].vlans[0].id, 0);
     EXPECT_EQ(desired.ports[1].vlans[1].id, 7);

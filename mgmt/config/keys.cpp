@@ -71,10 +71,11 @@ constexpr std::array key_table{
     KeyInfo{port_listen, port, "listen", addresses, false, "", 0, 0, "",
             "Black port: the local addresses at which ESP and IKE are taken. Without it every address of the port."},
     KeyInfo{
-        port_tags_beside_frame, port, "tags-beside-frame", boolean, false, "false", 0, 0, "",
-        "Some drivers (veth) keep a VLAN tag beside the frame, where it is not seen: a port with vlans is refused then, and one without "
-        "starts with a warning, since a tagged frame comes in as if it had no tag. With true such tags are read too, and a tag that is "
-        "not configured is dropped. Needs Linux 6.8 and native mode; where it does not work the port starts, or is refused, as without."},
+        port_tags_beside_frame, port, "tags-beside-frame", boolean, false, "true", 0, 0, "",
+        "Some drivers (veth) keep a VLAN tag beside the frame, where AF_XDP does not see it. From Linux 6.8 on, in native mode, a program "
+        "bound to the device reads such tags all the same, and a tag that is not configured is dropped. With false, and where that does "
+        "not work, a port with vlans is refused, and one without starts with a warning, since a tagged frame comes in as if it had no "
+        "tag."},
 
     KeyInfo{
         vpn_table, vpn, "table", integer, false, "", 1, u32, "",

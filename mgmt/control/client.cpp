@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 #include <format>
+#include <optional>
 
 #include <systemd/sd-varlink.h>
 
@@ -78,6 +79,42 @@ std::expected<Json, CallError> Client::call(const std::string& method, const Jso
     Json answer = Json::borrow(reply);
     if (error != nullptr) return std::unexpected(answered(error, answer));
     return answer;
+}
+
+namespace {
+
+/// What comes back while a watch is on.
+struct Watching {
+    const std::function<bool(const Json&)>& take;
+    bool wanted = true;
+    std::optional<CallError> error;
+};
+
+int on_reply(sd_varlink*, sd_json_variant* parameters, const char* error, sd_varlink_reply_flags_t, void* user) {
+    auto& watching = *static_cast<Watching*>(user);
+    if (error != nullptr)
+        watching.error = answered(error, Json::borrow(parameters));
+    else if (watching.wanted)
+        watching.wanted = watching.take(Json::borrow(parameters));
+    return 0;
+}
+
+} // namespace
+
+std::expected<void, CallError> Client::watch(const Json& parameters, const std::function<bool(const Json&)>& take) {
+    Watching watching{take, true, std::nullopt};
+    sd_varlink_set_userdata(link_, &watching);
+    (void)sd_varlink_set_relative_timeout(link_, ~std::uint64_t{0}); // nothing may happen for long
+    int result = sd_varlink_bind_reply(link_, on_reply);
+    if (result >= 0) result = sd_varlink_observe(link_, (prefix + "Watch").c_str(), parameters.get());
+    while (result >= 0 && watching.wanted && !watching.error) {
+        result = sd_varlink_process(link_);
+        if (result == 0) result = sd_varlink_wait(link_, ~std::uint64_t{0});
+    }
+    if (watching.error) return std::unexpected(std::move(*watching.error));
+    if (result < 0)
+        return std::unexpected(result == -ENOTCONN || result == -ECONNRESET ? answered("Disconnected", {}) : connect_error(-result, path_));
+    return {};
 }
 
 std::expected<Json, CallError> Client::call_all(const std::string& method, const char* list) {

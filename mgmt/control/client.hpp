@@ -5,6 +5,7 @@
 #include "gateway/sa/error.hpp"
 #include "mgmt/control/json.hpp"
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,10 @@ public:
     [[nodiscard]] std::expected<Json, CallError> call(const std::string& method, const Json& parameters = {});
     /// Calls again and again with `first`, and joins what stands in `list`, for lists that come in parts.
     [[nodiscard]] std::expected<Json, CallError> call_all(const std::string& method, const char* list);
+
+    /// Calls Watch and gives each answer to `take`, the first of kind "watching" too, until that says false (then there is no error) or the
+    /// gateway goes. The connection is good for nothing else afterwards.
+    [[nodiscard]] std::expected<void, CallError> watch(const Json& parameters, const std::function<bool(const Json&)>& take);
 
 private:
     explicit Client(sd_varlink* link, std::string path) : link_(link), path_(std::move(path)) {}

@@ -99,6 +99,98 @@ TEST_F(Control, ReloadAndDetach) {
     EXPECT_TRUE(handlers.detached);
 }
 
+EventView dropped_event(std::string connection = "branch") {
+    EventView event{.time = 1700000000123456, .kind = "dropped", .meaning = "a packet was dropped for a reason that is audited"};
+    event.connection = std::move(connection);
+    event.vpn = "office";
+    event.spi = 0x1001;
+    event.reason = "bad_icv";
+    event.left_out = 3;
+    return event;
+}
+
+TEST_F(Control, WatchersGetWhatTheyAskFor) {
+    auto client = Client::connect(path);
+    ASSERT_TRUE(client);
+    std::vector<Json> seen;
+    const auto take = [&](const Json& event) {
+        seen.push_back(event);
+        if (seen.size() == 1) { // from here on it is watching
+            post({.kind = "committed", .generation = 4});
+            post(dropped_event("other"));
+            post(dropped_event());
+        }
+        return seen.size() < 2;
+    };
+    ASSERT_TRUE(client->watch(Json::object({{"kinds", Json::array({"dropped", "port_up"})}, {"connection", "branch"}}), take));
+    ASSERT_EQ(seen.size(), 2U);
+    EXPECT_EQ(seen[0]["kind"].text(), "watching");
+    EXPECT_EQ(seen[1]["kind"].text(), "dropped");
+    EXPECT_EQ(seen[1]["connection"].text(), "branch");
+    EXPECT_EQ(seen[1]["spi"].number(), 0x1001U);
+    EXPECT_EQ(seen[1]["leftOut"].number(), 3U);
+    EXPECT_EQ(seen[1]["time"].number(), 1700000000123456U);
+    EXPECT_FALSE(seen[1]["lost"].has_value());
+    EXPECT_FALSE(seen[1]["generation"].has_value());
+}
+
+TEST_F(Control, ASlowReaderLosesEventsAndIsTold) {
+    auto client = Client::connect(path);
+    ASSERT_TRUE(client);
+    const unsigned many = 3 * Watchers::most_ahead;
+    std::uint64_t seen = 0, lost = 0;
+    const auto take = [&](const Json& event) {
+        if (event["kind"].text() == "watching") {
+            post(dropped_event(), many);
+            return true;
+        }
+        ++seen;
+        lost += event["lost"].number();
+        if (seen == Watchers::most_ahead) post(dropped_event()); // says what was lost
+        return lost == 0;
+    };
+    ASSERT_TRUE(client->watch({}, take));
+    EXPECT_EQ(seen, Watchers::most_ahead + 1U);
+    EXPECT_EQ(lost, many - Watchers::most_ahead);
+}
+
+TEST_F(Control, BadWatchesAreAnsweredClearly) {
+    const auto refused = [&](const Json& parameters) {
+        auto client = Client::connect(path);
+        const auto done = client->watch(parameters, [](const Json&) { return false; });
+        return done ? "no error" : to_string(done.error().error);
+    };
+    EXPECT_THAT(refused(Json::object({{"kinds", Json::array({"nonsense"})}})), HasSubstr("the gateway does not take the parameter kinds"));
+    EXPECT_THAT(refused(Json::object({{"kinds", 7}})), HasSubstr("the gateway does not take the parameter kinds"));
+    EXPECT_THAT(refused(Json::object({{"vpn", 7}})), HasSubstr("the gateway does not take the parameter vpn"));
+    auto client = Client::connect(path);
+    EXPECT_THAT(error_of(*client, "Watch"), HasSubstr("ExpectedMore"));
+    EXPECT_EQ(call(*client, "Status")["pid"].number(), 77U) << "the connection lives on";
+}
+
+TEST_F(Control, WatchersAreLimitedAndForgottenWhenTheyGo) {
+    // Each watches while the next one tries.
+    std::string refusal;
+    std::function<unsigned()> watch = [&]() -> unsigned {
+        auto client = Client::connect(path);
+        unsigned deeper = 0;
+        const auto done = client->watch({}, [&](const Json&) {
+            deeper = 1 + watch();
+            return false;
+        });
+        if (!done) refusal = done.error().error.sentence;
+        return deeper;
+    };
+    EXPECT_EQ(watch(), Watchers::most);
+    EXPECT_EQ(refusal, "16 already watch");
+    unsigned again = 0;
+    for (int tries = 0; tries < 100 && again != Watchers::most; ++tries) { // the server may not have seen all of them go
+        usleep(10000);
+        again = watch();
+    }
+    EXPECT_EQ(again, Watchers::most);
+}
+
 TEST_F(Control, FailuresSaySo) {
     handlers.broken = true;
     auto client = Client::connect(path);
@@ -192,7 +284,8 @@ TEST(Definitions, TheInterfaceIsValidAndCommented) {
     const std::string idl = text;
     free(text);
     EXPECT_THAT(idl, HasSubstr("interface io.sallyport.Gateway"));
-    for (const char* name : {"method Status", "method Sas", "method Policies", "method Counters", "method Detach", "method Reload"})
+    for (const char* name :
+         {"method Status", "method Sas", "method Policies", "method Counters", "method Watch", "method Detach", "method Reload"})
         EXPECT_THAT(idl, HasSubstr(name));
     EXPECT_THAT(idl, HasSubstr("# Everything that is counted, of the gateway and of the kernel\nmethod Counters"));
 }

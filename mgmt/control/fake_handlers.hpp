@@ -8,6 +8,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <mutex>
 #include <string>
 #include <sys/eventfd.h>
 #include <thread>
@@ -112,6 +113,16 @@ protected:
         sd_event_add_io(
             loop, nullptr, stop, 1 /* EPOLLIN */,
             [](sd_event_source* source, int, unsigned, void*) { return sd_event_exit(sd_event_source_get_event(source), 0); }, nullptr);
+        posted = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        sd_event_add_io(
+            loop, nullptr, posted, 1 /* EPOLLIN */,
+            [](sd_event_source*, int fd, unsigned, void* self) {
+                eventfd_t ignored = 0;
+                (void)eventfd_read(fd, &ignored);
+                static_cast<ServedHandlers*>(self)->publish();
+                return 0;
+            },
+            this);
         thread = std::thread([this] { sd_event_loop(loop); });
     }
 
@@ -123,7 +134,17 @@ protected:
         server.reset();
         sd_event_unref(loop);
         close(stop);
+        close(posted);
         std::filesystem::remove_all(folder);
+    }
+
+    /// An event happens, `times` times in one moment.
+    void post(const EventView& event, unsigned times = 1) {
+        {
+            const std::scoped_lock lock(mutex);
+            waiting.insert(waiting.end(), times, event);
+        }
+        (void)eventfd_write(posted, 1);
     }
 
     FakeHandlers handlers;
@@ -131,8 +152,16 @@ protected:
     std::unique_ptr<Server> server;
 
 private:
+    void publish() {
+        const std::scoped_lock lock(mutex);
+        for (const EventView& event : waiting) server->publish(event);
+        waiting.clear();
+    }
+
     sd_event* loop = nullptr;
-    int stop = -1;
+    std::mutex mutex;
+    std::vector<EventView> waiting;
+    int stop = -1, posted = -1;
     std::thread thread;
 };
 

@@ -69,6 +69,12 @@ Json Json::array(const std::vector<Json>& items) {
     return result;
 }
 
+Json Json::with(const char* member, const Json& value) const {
+    Json result = *this;
+    check(sd_json_variant_set_field(&result.value_, member, value.value_));
+    return result;
+}
+
 Json Json::borrow(sd_json_variant* value) { return take(sd_json_variant_ref(value)); }
 
 Json Json::take(sd_json_variant* value) {

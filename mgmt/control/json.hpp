@@ -51,6 +51,7 @@ public:
     [[nodiscard]] static Json take(sd_json_variant* value);   // takes the caller's reference
     [[nodiscard]] static Json parse(const std::string& text); // empty where it is no JSON
 
+    [[nodiscard]] Json with(const char* member, const Json& value) const; // an object with this member set
     [[nodiscard]] Json operator[](const char* member) const;
     [[nodiscard]] std::vector<Json> items() const;
     [[nodiscard]] bool has_value() const; // neither empty nor null

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mgmt/control/server.hpp"
 
+#include "gateway/sa/event.hpp"
 #include "mgmt/control/definitions.h"
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <exception>
 #include <format>
 #include <unistd.h>
@@ -21,7 +23,7 @@ constexpr unsigned most_connections_of_a_user = 32;
 
 constexpr auto no_flags = static_cast<sd_json_dispatch_flags_t>(0);
 
-Handlers& handlers_of(void* user) { return *static_cast<Handlers*>(user); }
+Handlers& handlers_of(void* user) { return static_cast<Server::Served*>(user)->handlers; }
 
 int answer_error(sd_varlink* link, const char* id, const Error& error, const std::vector<std::string>* problems = nullptr) {
     Json::Members members{{"sentence", error.sentence}, {"place", error.place}, {"remedy", error.remedy}};
@@ -80,6 +82,37 @@ int on_counters(sd_varlink* link, sd_json_variant* parameters, sd_varlink_method
         return sd_varlink_reply(link, Json::object({{"counters", Json::array_of(handlers_of(user).counters(), make)}}).get());
     });
 }
+
+constexpr auto nullable = SD_JSON_NULLABLE;
+
+int on_watch(sd_varlink* link, sd_json_variant* parameters, sd_varlink_method_flags_t flags, void* user) {
+    struct {
+        sd_json_variant* kinds = nullptr;
+        const char *connection = nullptr, *vpn = nullptr;
+    } given;
+    static constexpr sd_json_dispatch_field fields[] = {
+        {"kinds", SD_JSON_VARIANT_ARRAY, sd_json_dispatch_variant_noref, offsetof(decltype(given), kinds), nullable},
+        {"connection", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, offsetof(decltype(given), connection), nullable},
+        {"vpn", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, offsetof(decltype(given), vpn), nullable},
+        {}};
+    if (const int result = sd_varlink_dispatch(link, parameters, fields, &given); result != 0) return result;
+    if ((flags & SD_VARLINK_METHOD_MORE) == 0) return sd_varlink_error(link, SD_VARLINK_ERROR_EXPECTED_MORE, nullptr);
+    return guarded(link, [&] {
+        WatchFilter filter;
+        for (const Json& kind : Json::borrow(given.kinds).items()) {
+            filter.kinds.push_back(kind.text());
+            if (std::ranges::find(event_kinds, filter.kinds.back(), &EventKindInfo::name) == event_kinds.end())
+                return sd_varlink_error_invalid_parameter_name(link, "kinds");
+        }
+        if (given.connection != nullptr) filter.connection = given.connection;
+        if (given.vpn != nullptr) filter.vpn = given.vpn;
+        if (static_cast<Server::Served*>(user)->watchers.add(link, std::move(filter))) return 0;
+        return answer_error(link, "io.sallyport.Gateway.Failed",
+                            {ErrorCode::exhausted, std::format("{} already watch", Watchers::most), {}, "end one of them"});
+    });
+}
+
+void on_disconnect(sd_varlink_server*, sd_varlink* link, void* user) { static_cast<Server::Served*>(user)->watchers.remove(link); }
 
 /// Seeing is for the socket's group, changing for root and for the user the gateway runs as.
 bool may_change(sd_varlink* link) {
@@ -217,8 +250,33 @@ Json json_of(const CounterView& counter) {
                          {"remedy", counter.remedy}});
 }
 
+Json json_of(const EventView& event) {
+    const auto text = [](const std::string& one) { return one.empty() ? Json{} : Json(one); };
+    const auto number = [](const auto& one) { return one ? Json(*one) : Json{}; };
+    return Json::object({{"time", event.time},
+                         {"kind", event.kind},
+                         {"meaning", event.meaning},
+                         {"connection", text(event.connection)},
+                         {"direction", text(event.direction)},
+                         {"peer", text(event.peer)},
+                         {"vpn", text(event.vpn)},
+                         {"port", text(event.port)},
+                         {"spi", number(event.spi)},
+                         {"sequence", number(event.sequence)},
+                         {"reason", text(event.reason)},
+                         {"remedy", text(event.remedy)},
+                         {"source", text(event.source)},
+                         {"destination", text(event.destination)},
+                         {"protocol", number(event.protocol)},
+                         {"sourcePort", number(event.source_port)},
+                         {"destinationPort", number(event.destination_port)},
+                         {"generation", number(event.generation)},
+                         {"count", event.count},
+                         {"leftOut", event.left_out}});
+}
+
 Result<std::unique_ptr<Server>> Server::listen(const std::string& path, Handlers& handlers, sd_event* loop) {
-    std::unique_ptr<Server> server(new Server);
+    std::unique_ptr<Server> server(new Server(handlers));
     const auto failed = [&](int result, std::string_view what) {
         return std::unexpected(
             system_error(-result, std::format("the control socket {} {}", path, what), path, "look at its folder and who else uses it"));
@@ -228,7 +286,7 @@ Result<std::unique_ptr<Server>> Server::listen(const std::string& path, Handlers
     int result = sd_varlink_server_new(&server->server_, flags);
     if (result < 0) return failed(result, "cannot be made");
     sd_varlink_server* raw = server->server_;
-    sd_varlink_server_set_userdata(raw, &handlers);
+    sd_varlink_server_set_userdata(raw, &server->served_);
     (void)sd_varlink_server_set_info(raw, "Sallyport", "sallyport-gateway", SALLYPORT_VERSION, "https://sallyport.invalid/");
     (void)sd_varlink_server_set_connections_max(raw, most_connections);
     (void)sd_varlink_server_set_connections_per_uid_max(raw, most_connections_of_a_user);
@@ -237,7 +295,8 @@ Result<std::unique_ptr<Server>> Server::listen(const std::string& path, Handlers
         result = sd_varlink_server_bind_method_many(raw, "io.sallyport.Gateway.Status", on_status, "io.sallyport.Gateway.Sas", on_sas,
                                                     "io.sallyport.Gateway.Policies", on_policies, "io.sallyport.Gateway.Counters",
                                                     on_counters, "io.sallyport.Gateway.Detach", on_detach, "io.sallyport.Gateway.Reload",
-                                                    on_reload);
+                                                    on_reload, "io.sallyport.Gateway.Watch", on_watch);
+    if (result >= 0) result = sd_varlink_server_bind_disconnect(raw, on_disconnect);
     if (result < 0) return failed(result, "cannot offer its interface");
     result = sd_varlink_server_listen_address(raw, path.c_str(), 0660);
     if (result < 0) return failed(result, "cannot be opened");

@@ -4,6 +4,7 @@
 
 #include "mgmt/control/json.hpp"
 #include "mgmt/control/view.hpp"
+#include "mgmt/control/watchers.hpp"
 
 #include <memory>
 #include <string>
@@ -22,8 +23,18 @@ public:
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;
 
+    /// To all who watch. Threads: that of the loop.
+    void publish(const EventView& event) { served_.watchers.publish(event); }
+
+    /// What the calls work on.
+    struct Served {
+        Handlers& handlers;
+        Watchers watchers;
+    };
+
 private:
-    Server() = default;
+    explicit Server(Handlers& handlers) : served_{handlers, {}} {}
+    Served served_;
     sd_varlink_server* server_ = nullptr;
     std::string path_;
 };
@@ -32,5 +43,6 @@ private:
 [[nodiscard]] Json json_of(const SaView& sa);
 [[nodiscard]] Json json_of(const PolicyView& policy);
 [[nodiscard]] Json json_of(const CounterView& counter);
+[[nodiscard]] Json json_of(const EventView& event);
 
 } // namespace sallyport::varlink

@@ -103,6 +103,21 @@ struct CounterView {
     std::string meaning, remedy;
 };
 
+struct EventView {
+    std::uint64_t time = 0; // microseconds since 1970
+    std::string kind;       // as in gateway/sa/event.hpp
+    std::string meaning;
+    std::string connection, direction, peer, vpn, port; // what is empty was not known, or the event has none
+    std::optional<std::uint32_t> spi;
+    std::optional<std::uint64_t> sequence;
+    std::string reason, remedy;      // of a dropped packet
+    std::string source, destination; // of a dropped packet
+    std::optional<std::uint64_t> protocol, source_port, destination_port;
+    std::optional<std::uint64_t> generation;
+    std::uint64_t count = 1;    // of what the event speaks: SAs of one transaction
+    std::uint64_t left_out = 0; // packets with this reason that made no event since the last one that did
+};
+
 /// Why a reload did not happen: the gateway goes on as it was.
 struct ReloadError {
     Error error;

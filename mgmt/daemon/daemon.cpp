@@ -109,13 +109,15 @@ bool Daemon::claim_run_directory() {
 }
 
 bool Daemon::start_gateway() {
-    auto started = control::Gateway::start(desired_, *this, {.ike_served = false, .generic = arguments_.generic});
+    auto started = control::Gateway::start(desired_, *this, {.ike_served = false, .generic = arguments_.generic, .keeper = &store_});
     wipe_keys(desired_);
     if (!started) {
         say(Event::start_failed, started.error());
         return false;
     }
     gateway_ = std::move(*started);
+    store_.forget_leftovers();
+    store_.settle(); // whatever happens from now on
     return true;
 }
 
@@ -180,6 +182,12 @@ void Daemon::note(const control::Note& note) {
                         : note.level == control::Level::warning ? Event::gateway_warning
                                                                 : Event::gateway_note;
     say(event, note.sentence, fields);
+}
+
+void Daemon::event(const control::Told& told) {
+    if (told.event.kind == EventKind::dropped)
+        if (const auto line = audit_.dropped(told, monotonic())) say(Event::packet_dropped, line->message, line->fields);
+    if (server_) server_->publish(view_of(told));
 }
 
 varlink::StatusView Daemon::status() {
@@ -258,9 +266,18 @@ void Daemon::reload_by_signal() {
 /// Once a second: what changed since the last look is said once. Connections every ten seconds, for a list of 100,000 SAs costs something.
 void Daemon::look() {
     if (!gateway_) return;
+    gateway_->look_at_locks();
     const control::Status status = gateway_->status();
     look_at_ports(status.ports);
+    look_at_drops();
     if (looks_++ % 10 == 0) look_at_connections(status.ports);
+}
+
+void Daemon::look_at_drops() {
+    const std::uint64_t now = monotonic();
+    if (!audit_.due(now)) return;
+    for (const AuditLine& line : audit_.periods_over(gateway_->counters().drops, now))
+        say(Event::packet_dropped, line.message, line.fields);
 }
 
 void Daemon::look_at_ports(const std::vector<control::PortStatus>& ports) {
@@ -327,9 +344,11 @@ void Daemon::look_at_sas(const std::vector<control::SaStatus>& sas) {
 void Daemon::look_at_numbers(const std::vector<control::SaStatus>& sas) {
     constexpr std::uint64_t near = 0xf0000000; // of 2^32
     for (const control::SaStatus& sa : sas)
-        if (sa.sequence == SequenceKind::short_32 && sa.number >= near && near_end_.insert(sa.name).second)
+        if (sa.sequence == SequenceKind::short_32 && sa.number >= near && near_end_.insert(sa.name).second) {
             say(Event::sequence_near_end, std::format("Connection {} has used {} of 4294967295 sequence numbers", sa.name, sa.number),
                 {.connection = sa.name, .peer = to_string(sa.outer_remote), .spi = sa.spi});
+            gateway_->tell_near_end(sa.name, sa.direction);
+        }
 }
 
 } // namespace sallyport::daemon

@@ -5,6 +5,8 @@
 #include "gateway/control/gateway.hpp"
 #include "mgmt/config/config.hpp"
 #include "mgmt/control/server.hpp"
+#include "mgmt/daemon/audit.hpp"
+#include "mgmt/daemon/descriptor_store.hpp"
 
 #include <cstdint>
 #include <map>
@@ -38,6 +40,7 @@ public:
 
     // What the gateway says
     void note(const control::Note& note) override;
+    void event(const control::Told& told) override;
 
     // What the control socket asks
     [[nodiscard]] varlink::StatusView status() override;
@@ -55,13 +58,15 @@ private:
     [[nodiscard]] ExitStatus stop();
     void reload_by_signal();
     void look();
+    void look_at_drops();
     void look_at_ports(const std::vector<control::PortStatus>& ports);
     void look_at_connections(const std::vector<control::PortStatus>& ports);
     void look_at_sas(const std::vector<control::SaStatus>& sas);
     void look_at_numbers(const std::vector<control::SaStatus>& sas);
 
     Arguments arguments_;
-    Desired desired_; // without keys once the gateway has them
+    Desired desired_;       // without keys once the gateway has them
+    DescriptorStore store_; // outlives the gateway
     std::unique_ptr<control::Gateway> gateway_;
     std::unique_ptr<varlink::Server> server_;
     sd_event* loop_ = nullptr;
@@ -71,6 +76,7 @@ private:
     std::map<std::string, std::string> connection_state_;       // "up", or why not
     std::set<std::pair<std::string, std::uint32_t>> installed_; // "NAME direction" and SPI
     std::set<std::string> near_end_;
+    Audit audit_;
 };
 
 /// Blocks the signals that the loop takes, in this thread and all that it makes.

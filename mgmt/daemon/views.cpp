@@ -180,6 +180,40 @@ std::vector<PolicyView> view_of(const std::vector<control::PolicyStatus>& polici
     return result;
 }
 
+EventView view_of(const control::Told& told) {
+    const Event& event = told.event;
+    EventView view{.time = told.time,
+                   .kind = std::string(info(event.kind).name),
+                   .meaning = std::string(info(event.kind).meaning),
+                   .connection = told.connection,
+                   .peer = told.peer,
+                   .port = told.port};
+    const bool dropped = event.kind == EventKind::dropped;
+    const bool of_sa = event.kind == EventKind::sa_installed || event.kind == EventKind::sa_removed || event.kind == EventKind::sa_near_end;
+    if (dropped || of_sa) view.vpn = told.vpn;
+    if (of_sa || event.sa != 0) view.direction = name_of(event.direction);
+    if (event.spi != 0) view.spi = event.spi;
+    if (event.sequence != 0) view.sequence = event.sequence;
+    if (dropped) {
+        view.reason = info(event.reason).name;
+        view.meaning = info(event.reason).meaning;
+        view.remedy = info(event.reason).remedy;
+    }
+    if (event.has_flow) {
+        view.source = to_string(event.flow.source);
+        view.destination = to_string(event.flow.destination);
+        view.protocol = event.flow.protocol;
+        if (event.flow.ports_known) {
+            view.source_port = event.flow.source_port;
+            view.destination_port = event.flow.destination_port;
+        }
+    }
+    if (event.kind == EventKind::committed) view.generation = event.generation;
+    view.count = event.count;
+    view.left_out = event.left_out;
+    return view;
+}
+
 std::vector<CounterView> view_of(const control::Counters& counters) {
     std::vector<CounterView> result{
         packets("sealed", counters.sealed, "packets sealed and sent into tunnels"),
@@ -191,7 +225,8 @@ std::vector<CounterView> view_of(const control::Counters& counters) {
         packets("handed_over", counters.handed_over, "frames given to the worker that owns their SA"),
         packets("to_exceptions", counters.to_exceptions, "frames given to the exception stage"),
         packets("waited", counters.waited, "frames that came back from the exception stage, as after waiting for a link-layer address"),
-        packets("waiting", counters.waiting, "frames that the exception stage holds now")};
+        packets("waiting", counters.waiting, "frames that the exception stage holds now"),
+        packets("events_left_out", counters.events_left_out, "audited drops that made no event, because so many came")};
     for (std::size_t i = 1; i < drop_reasons.size(); ++i)
         result.push_back({"drop", "", std::string(drop_reasons[i].name), counters.drops[i], std::string(drop_reasons[i].meaning),
                           std::string(drop_reasons[i].remedy)});

@@ -2,6 +2,7 @@
 // What the gateway tells of itself, in the words of the control socket.
 #pragma once
 
+#include "gateway/control/gateway.hpp"
 #include "gateway/control/status.hpp"
 #include "mgmt/control/view.hpp"
 
@@ -16,5 +17,6 @@ namespace sallyport::daemon {
 /// The last row is the entry that discards what no other matches.
 [[nodiscard]] std::vector<varlink::PolicyView> view_of(const std::vector<control::PolicyStatus>& policies, const Desired& desired);
 [[nodiscard]] std::vector<varlink::CounterView> view_of(const control::Counters& counters);
+[[nodiscard]] varlink::EventView view_of(const control::Told& told);
 
 } // namespace sallyport::daemon

@@ -34,6 +34,7 @@ enum class Event : std::uint8_t {
     gateway_note,
     gateway_warning,
     gateway_error,
+    packet_dropped,
 };
 
 enum class Priority : std::uint8_t { err = 3, warning = 4, notice = 5, info = 6 }; // as syslog(3)
@@ -108,6 +109,12 @@ inline constexpr std::array events{
               "Something works, but not as well or as safely as it could.", "Read the sentence."},
     EventInfo{Event::gateway_error, "ad5ec6fd54a741a2bbc982cc68207034", Priority::err, "gateway-error",
               "Something does not work; what concerns it is dropped.", "Read the sentence."},
+    EventInfo{
+        Event::packet_dropped, "095bbfef6a464c2684e27224cd4ff37a", Priority::warning, "packet-dropped",
+        "A packet was dropped that an honest and well-configured peer does not send (RFC 4301 section 5.2, RFC 4303 section 3.4). Of each "
+        "reason three packets in ten seconds get a line of their own; then the number of the others is said.",
+        "Look the reason up in sallyport-drops(7). sallyport watch shows such packets as they come, sallyport explain what becomes of "
+        "one."},
 };
 
 [[nodiscard]] constexpr const EventInfo& info(Event event) { return events[static_cast<std::size_t>(event)]; }

@@ -67,6 +67,17 @@ std::vector<std::string> record(Event event, std::string_view message, const Fie
     add("VPN", fields.vpn);
     add("PORT", fields.port);
     add("PLACE", fields.place);
+    add("REASON", fields.reason);
+    add("SOURCE", fields.source);
+    add("DESTINATION", fields.destination);
+    const auto add_number = [&](std::string_view name, const auto& value) {
+        if (value) result.push_back(std::format("{}={}", name, *value));
+    };
+    add_number("PROTOCOL", fields.protocol);
+    add_number("SOURCE_PORT", fields.source_port);
+    add_number("DESTINATION_PORT", fields.destination_port);
+    add_number("SEQUENCE", fields.sequence);
+    add_number("COUNT", fields.count);
     return result;
 }
 

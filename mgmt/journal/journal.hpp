@@ -21,6 +21,14 @@ struct Fields {
     std::string port = {};   // interface
     std::string place = {};  // file:line:column
     std::string remedy = {}; // what to do, where it is more than the catalog says
+    // of a dropped packet
+    std::string reason = {};               // name of the drop reason
+    std::string source = {};               // address
+    std::string destination = {};          // address
+    std::optional<unsigned> protocol = {}; // upper-layer protocol
+    std::optional<unsigned> source_port = {}, destination_port = {};
+    std::optional<std::uint64_t> sequence = {};
+    std::optional<std::uint64_t> count = {}; // packets of which the line speaks, where it is not one
 };
 
 /// MESSAGE=, PRIORITY=, MESSAGE_ID=, EVENT= and the fields, as they go to the journal.

@@ -52,6 +52,22 @@ TEST(Journal, FieldsOfARecord) {
     EXPECT_EQ(record(Event::started, "x").size(), 4U);
 }
 
+TEST(Journal, FieldsOfADroppedPacket) {
+    Fields fields{.spi = 7};
+    fields.reason = "bad_icv";
+    fields.source = "192.0.2.2";
+    fields.destination = "192.0.2.1";
+    fields.protocol = 50;
+    fields.sequence = 1ULL << 40;
+    EXPECT_THAT(record(Event::packet_dropped, "x", fields),
+                testing::IsSupersetOf({"REASON=bad_icv", "SOURCE=192.0.2.2", "DESTINATION=192.0.2.1", "PROTOCOL=50",
+                                       "SEQUENCE=1099511627776", "SPI=0x00000007", "EVENT=packet-dropped"}));
+    fields = {};
+    fields.source_port = 0;
+    fields.count = 12;
+    EXPECT_THAT(record(Event::packet_dropped, "x", fields), testing::IsSupersetOf({"SOURCE_PORT=0", "COUNT=12"}));
+}
+
 TEST(Journal, OneEventIsOneLine) {
     EXPECT_EQ(line(Event::port_down, "a\nb\x1b[1m", {}, 1700000000123456), "2023-11-14T22:13:20.123Z warning: a\\x0ab\\x1b[1m\n");
     EXPECT_EQ(line(Event::started, "up", {}, 0), "1970-01-01T00:00:00.000Z up\n");

@@ -74,7 +74,7 @@ TEST(Man, EveryKeyIsExplained) {
 
 TEST(Man, EveryCommandIsExplained) {
     const std::string page = read(folder + "sallyport.1");
-    for (const char* command : {"check", "status", "sa", "policy", "counters", "reload", "marks", "detach", "features"})
+    for (const char* command : {"check", "status", "sa", "policy", "counters", "watch", "reload", "marks", "detach", "features"})
         EXPECT_THAT(page, HasSubstr(std::string("\n.It Cm ") + command));
 }
 

@@ -21,7 +21,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[2]
 BIN = TOP / "build/test/bin"
 BINARIES = ["bpf_test", "gateway_xdp_test"]
-BOUND = "gateway_xdp_bound_test"  # on kernels from 6.8 on, and on nothing but an emulated machine: see there
+BOUND = "gateway_xdp_bound_test"  # on kernels from 6.8 on
 FIXTURES = ["bpf/fixtures"]
 # What the tests touch and Debian builds as modules; those that a kernel has built in are not looked for.
 MODULES = ["veth", "tun", "bridge", "sch_ingress", "cls_bpf", "act_mirred"]

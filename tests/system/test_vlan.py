@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""VLAN tags: refused where nobody configured them. Those beside the frame, and ports with VLANs, are tried in emulated machines."""
+"""VLAN tags, in the frame and beside it: the VPN of a trunk's frame, and refused where nobody configured them."""
 
 import struct
 
@@ -59,17 +59,36 @@ def test_arp_and_nd_with_a_tag_stay_outside(single, outer):
         change.expect({"red.unknown_vlan": 1})
 
 
-def test_vlans_on_a_trunk():
-    """veth keeps tags beside the frame, and nobody asked for them to be read: a port with VLANs is refused, with the reason."""
+def test_the_journal_says_that_tags_beside_the_frame_are_seen(single):
+    for port in ("red", "black"):
+        assert f"of {port} keeps beside the frame are seen" in single.daemon.said()
+
+
+OFF = {"tags-beside-frame": False}
+
+
+def test_vlans_where_tags_are_not_seen():
+    """veth keeps tags beside the frame, and here nobody may look at them: a port with VLANs is refused, with the reason."""
     with Single() as rig, pytest.raises(Refused, match="VLAN tags beside the frame"):
         rig.start([rig.connection("office", 4, 1, more={"vpn": "office"})], vpns={"office": {"table": 107}},
-                  ports={"red": {"vlans": {7: "office"}}})
+                  ports={"red": {"vlans": {7: "office"}, **OFF}})
 
 
-def test_tags_beside_the_frame_are_warned_of(single):
-    """The driver of veth keeps a tag beside the frame when its sender does, where neither AF_XDP nor the program sees it: the journal says it."""
-    for port in ("red", "black"):
-        assert f"of {port} keeps VLAN tags beside the frame" in single.daemon.said()
+def test_two_vpns_on_a_trunk():
+    """Each VLAN meets the policies of its own VPN; a frame of any other VLAN, or of none, meets nobody's."""
+    with Single() as rig:
+        office, lab = (rig.connection(name, 4, number, more={"vpn": name}) for number, name in enumerate(("office", "lab"), 1))
+        rig.start([office, lab],
+                  vpns={"office": {"table": 107}, "lab": {"table": 108}}, ports={"red": {"vlans": {7: "office", 8: "lab"}}})
+        frame = ethernet(rig.gw_red_mac, rig.red.mac, packets.udp(rig.HOST[4], rig.FAR[4], b"x"))
+        for tag, connection in ((7, office), (8, lab)):
+            rig.red.send(tagged(frame, tag))
+            outer = packets.packet_of(rig.black.receive(packets.is_esp))
+            assert packets.Read(connection.sent().open(outer)[0]).payload.endswith(b"x")
+        with Change(rig.daemon) as change:
+            rig.red.send(frame)
+            rig.red.send(tagged(frame, 9))
+            change.expect({"red.unknown_vlan": 2})
 
 
 PUSH = """
@@ -84,11 +103,12 @@ char terms[] __attribute__((section("license"), used)) = "GPL";
 
 
 @pytest.mark.parametrize("beside", [False, True], ids=["in the frame", "beside the frame"])
-def test_a_tag_pushed_by_tc(tmp_path, beside):
-    """The sender's kernel puts the tag into the frame, or hands it over beside it. In the frame it is refused. Beside it nobody asked for it
-    to be read: the frame comes in as if it had none, and the journal has warned of exactly that."""
+@pytest.mark.parametrize("seen", [True, False], ids=["seen", "not looked for"])
+def test_a_tag_pushed_by_tc(tmp_path, beside, seen):
+    """The sender's kernel puts the tag into the frame, or hands it over beside it: refused either way. Only where the operator does not want
+    it to be looked for, the frame comes in as if it had none, and the journal has warned of exactly that."""
     with Single() as rig:
-        rig.start([rig.connection()])
+        rig.start([rig.connection()], ports={} if seen else {"red": OFF})
         rig.beyond.run("ethtool", "-K", "red", "txvlan", "on" if beside else "off")
         rig.beyond.run("tc", "qdisc", "add", "dev", "red", "clsact")
         with rig.program(PUSH, "tc", tmp_path) as program:
@@ -97,7 +117,7 @@ def test_a_tag_pushed_by_tc(tmp_path, beside):
             with Change(rig.daemon) as change:
                 rig.from_red(packets.udp(rig.HOST[4], rig.FAR[4], b"x"))
                 out = rig.black.receive(packets.is_esp, timeout=0.5)
-                if beside:
+                if beside and not seen:
                     assert out is not None
                     assert "of red keeps VLAN tags beside the frame" in rig.daemon.said()
                 else:

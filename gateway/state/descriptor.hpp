@@ -5,7 +5,7 @@
 #include <unistd.h>
 #include <utility>
 
-namespace sallyport::xdp {
+namespace sallyport {
 
 class Descriptor {
 public:
@@ -30,4 +30,4 @@ private:
     int fd_ = -1;
 };
 
-} // namespace sallyport::xdp
+} // namespace sallyport

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a thread that drops packets tells the control thread of those that are audited: bounded, rate-limited, never waiting.
+#pragma once
+
+#include "gateway/port/frame.hpp"
+#include "gateway/port/ring.hpp"
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+namespace sallyport::tables {
+
+/// What is dropped for one reason makes at most `burst` events in about a second; the next event says how many packets made none.
+/// Threads: its owner only, but left_out().
+class EventSource {
+public:
+    static constexpr std::uint32_t burst = 8;
+
+    /// `ring` null: nobody listens. `worker` as in Event::worker.
+    EventSource(EventRing* ring, std::uint8_t worker) : ring_(ring), worker_(worker) {}
+
+    /// A frame on its way to be dropped for a reason that is audited. `sa_known`: its SA pointer, that of `inbound`, is null or may be
+    /// followed. `ticks` goes up by some 10^9 a second and may go back a little, as Frame::arrival does.
+    void dropped(const Frame& frame, bool inbound, bool sa_known, std::uint64_t ticks);
+    /// Wakes the reader where something was told since: once a round.
+    void flush() {
+        if (told_) [[unlikely]]
+            ring_->wake();
+        told_ = false;
+    }
+    /// Events that the limit or a full ring kept back, since the begin. Threads: any.
+    [[nodiscard]] std::uint64_t left_out() const { return left_out_.load(std::memory_order_relaxed); }
+
+private:
+    struct Gate {
+        std::uint64_t since = 0;  // ticks: begin of the present second
+        std::uint32_t given = 0;  // events in it
+        std::uint32_t missed = 0; // packets without one since the last event
+    };
+    void miss(Gate& gate);
+
+    EventRing* ring_;
+    std::uint8_t worker_;
+    bool told_ = false;
+    std::atomic<std::uint64_t> left_out_{0};
+    std::array<Gate, drop_reason_count> gates_{}; // by DropReason
+};
+
+} // namespace sallyport::tables

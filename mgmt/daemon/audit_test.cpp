@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mgmt/daemon/audit.hpp"
+
+#include "mgmt/daemon/views.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace sallyport::daemon {
+namespace {
+
+using testing::HasSubstr;
+
+control::Told told(DropReason reason) {
+    control::Told result;
+    result.event.reason = reason;
+    result.event.spi = 0x1001;
+    result.event.sequence = 7;
+    result.event.sa = 3;
+    result.event.direction = Direction::inbound;
+    result.event.has_flow = true;
+    result.event.flow = {*parse_address("10.2.0.2"), *parse_address("10.1.0.2"), 1000, 53, 17, true};
+    result.connection = "branch";
+    result.peer = "198.51.100.1";
+    result.vpn = "office";
+    result.port = "wan0";
+    return result;
+}
+
+TEST(Audit, ALineSaysWhatIsKnown) {
+    Audit audit;
+    const auto line = audit.dropped(told(DropReason::selector_mismatch), 5);
+    ASSERT_TRUE(line);
+    EXPECT_EQ(line->message, "Dropped a packet (selector_mismatch): the opened packet does not match its SA's selectors; 10.2.0.2 to "
+                             "10.1.0.2, protocol 17, ports 1000 and 53, SPI 0x00001001, sequence 7, connection branch");
+    EXPECT_EQ(line->fields.reason, "selector_mismatch");
+    EXPECT_EQ(line->fields.connection, "branch");
+    EXPECT_EQ(line->fields.peer, "198.51.100.1");
+    EXPECT_EQ(line->fields.vpn, "office");
+    EXPECT_EQ(line->fields.port, "wan0");
+    EXPECT_EQ(line->fields.spi, 0x1001U);
+    EXPECT_EQ(line->fields.source, "10.2.0.2");
+    EXPECT_EQ(line->fields.destination_port, 53U);
+    EXPECT_EQ(line->fields.remedy, info(DropReason::selector_mismatch).remedy);
+}
+
+TEST(Audit, AFloodMakesFewLinesAndTheSumIsRight) {
+    Audit audit;
+    Drops drops{};
+    EXPECT_FALSE(audit.due(1'000'000));
+    unsigned lines = 0;
+    for (unsigned i = 0; i < 100; ++i) lines += audit.dropped(told(DropReason::bad_icv), 1000 + i).has_value() ? 1 : 0;
+    EXPECT_EQ(lines, Audit::most_lines);
+    EXPECT_TRUE(audit.dropped(told(DropReason::replayed), 2000)) << "another reason has its own lines";
+    EXPECT_FALSE(audit.due(1000 + Audit::period - 1));
+    drops[static_cast<std::size_t>(DropReason::bad_icv)] = 5000; // most made no event at all
+    drops[static_cast<std::size_t>(DropReason::replayed)] = 1;
+    ASSERT_TRUE(audit.due(1000 + Audit::period));
+    const auto sums = audit.periods_over(drops, 3000 + Audit::period);
+    ASSERT_EQ(sums.size(), 1U);
+    EXPECT_THAT(sums[0].message, HasSubstr("Dropped 4997 more packets (bad_icv)"));
+    EXPECT_EQ(sums[0].fields.count, 4997U);
+    EXPECT_FALSE(audit.due(~std::uint64_t{0} - 1));
+    // The next period begins with lines again, and counts from there.
+    const std::uint64_t later = 10 * Audit::period;
+    EXPECT_TRUE(audit.dropped(told(DropReason::bad_icv), later));
+    drops[static_cast<std::size_t>(DropReason::bad_icv)] = 5001;
+    EXPECT_TRUE(audit.periods_over(drops, later + Audit::period).empty());
+}
+
+TEST(Audit, PeriodsEndEachForItself) {
+    Audit audit;
+    Drops drops{};
+    drops.fill(50);
+    EXPECT_TRUE(audit.dropped(told(DropReason::bad_icv), 0));
+    EXPECT_TRUE(audit.dropped(told(DropReason::replayed), 1000));
+    EXPECT_EQ(audit.periods_over(drops, Audit::period).size(), 1U);
+    EXPECT_FALSE(audit.due(Audit::period + 999));
+    EXPECT_EQ(audit.periods_over(drops, Audit::period + 1000).size(), 1U);
+}
+
+TEST(EventViews, Dropped) {
+    const varlink::EventView view = view_of(told(DropReason::bad_icv));
+    EXPECT_EQ(view.kind, "dropped");
+    EXPECT_EQ(view.reason, "bad_icv");
+    EXPECT_EQ(view.meaning, "the integrity check failed");
+    EXPECT_EQ(view.direction, "inbound");
+    EXPECT_EQ(view.source, "10.2.0.2");
+    EXPECT_EQ(view.source_port, 1000U);
+    EXPECT_EQ(view.generation, std::nullopt);
+}
+
+TEST(EventViews, Others) {
+    control::Told committed;
+    committed.event = {.kind = EventKind::committed, .generation = 4};
+    EXPECT_EQ(view_of(committed).generation, 4U);
+    EXPECT_EQ(view_of(committed).vpn, "");
+    EXPECT_EQ(view_of(committed).direction, "");
+    control::Told many;
+    many.event = {.kind = EventKind::sa_installed, .count = 500};
+    EXPECT_EQ(view_of(many).count, 500U);
+    EXPECT_EQ(view_of(many).spi, std::nullopt);
+}
+
+} // namespace
+} // namespace sallyport::daemon
