@@ -141,7 +141,7 @@ static __always_inline bool find_vpn(struct packet* p) {
     p->vlan.ifindex = port.ifindex;
     vpn = bpf_map_lookup_elem(&vlans, &p->vlan);
     if (!vpn) return false;
-    p->vpn = *vpn;
+    p->vpn = *vpn & ~SP_VLAN_OWN;
     return true;
 }
 

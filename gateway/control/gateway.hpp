@@ -88,6 +88,7 @@ public:
     [[nodiscard]] std::vector<PolicyStatus> policies() const;
 
 private:
+    [[nodiscard]] ChunkStatus count_chunks() const;
     struct Inside;
     explicit Gateway(std::unique_ptr<Inside> inside);
     std::unique_ptr<Inside> inside_;

@@ -29,7 +29,8 @@ Addresses own_addresses(const std::vector<route::LocalAddress>& addresses) {
     Addresses inner, outer;
     for (const route::LocalAddress& local : addresses) {
         const Address& address = local.address.address;
-        if (is_link_local(address) || is_loopback(address)) continue;
+        const bool the_kernels = local.address.interface < route::first_own_vlan;
+        if (!the_kernels || is_link_local(address) || is_loopback(address)) continue;
         const bool black = local.link != nullptr && local.link->role == Role::black;
         (black ? outer : inner)[local.link != nullptr ? local.link->vpn : wan_vpn].push_back(address);
     }

@@ -64,6 +64,8 @@ TEST_F(OwnPlan, TheSourceLiesInTheLocalNetworks) {
     has("10.1.9.1", Role::red, wan_vpn);
     has("10.77.0.1", Role::red, 0xffff); // on the loopback device, say
     has("fe80::1", Role::red, wan_vpn);
+    has("10.1.0.9", Role::red, wan_vpn); // on a VLAN of which the kernel knows nothing
+    addresses.back().address.interface = route::first_own_vlan;
     has("2001:db8:1::1", Role::red, wan_vpn);
     EXPECT_THAT(routes(0), ElementsAre("table 254 10.2.0.0/16 from 10.1.9.1", "table 254 10.3.0.0/16 from 10.77.0.1",
                                        "table 254 2001:db8:2::/48 from 2001:db8:1::1"));

@@ -41,6 +41,8 @@ inline constexpr std::array features{
     Feature{"Traffic of the gateway itself through its tunnels", "RFC 4301 section 4.4.1", FeatureState::complete, "gateway/own",
             "by a TUN device for each VPN; one address counts in one VPN"},
     Feature{"Locks against clear text on black ports and at boot", "RFC 4301 section 5", FeatureState::complete, "gateway/guard", ""},
+    Feature{"VLANs without an interface of the kernel: ARP and neighbour discovery by the gateway", "RFC 826, RFC 4861",
+            FeatureState::partial, "gateway/exception", "addresses by the configuration; no router advertisements"},
     Feature{"AF_XDP ports, native and generic", "", FeatureState::complete, "gateway/xdp", ""},
 };
 
