@@ -75,7 +75,8 @@ enum sp_verdict {
     X(SP_EGRESS_IPSEC, "egress_ipsec", SP_KERNEL, "ESP, AH or IKE of the machine itself")                                                  \
     X(SP_EGRESS_OTHER, "egress_other", SP_KERNEL, "link protocol, or link-local multicast, of the machine itself")                         \
     X(SP_EGRESS_PROTECTED, "egress_protected", SP_DROP, "clear packet of the machine itself that must be protected")                       \
-    X(SP_EGRESS_UNKNOWN_VLAN, "egress_unknown_vlan", SP_DROP, "packet of the machine itself in a VLAN that is not configured on this port") \
+    X(SP_EGRESS_UNKNOWN_VLAN, "egress_unknown_vlan", SP_DROP,                                                                              \
+      "packet of the machine itself in a VLAN that is not configured on this port")                                                        \
     X(SP_EGRESS_BAD, "egress_bad", SP_DROP, "packet of the machine itself whose IP header is cut short")
 
 enum sp_egress_verdict {

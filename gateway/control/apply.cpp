@@ -28,7 +28,8 @@ void join(std::vector<xdp::VpnPrefix>& list, const std::vector<xdp::VpnPrefix>& 
 }
 
 /// What either protects, and of the exempted what the new one exempts and the old one does not protect.
-std::vector<xdp::ProtectedSource> join_protected(const std::vector<xdp::ProtectedSource>& next, const std::vector<xdp::ProtectedSource>& now) {
+std::vector<xdp::ProtectedSource> join_protected(const std::vector<xdp::ProtectedSource>& next,
+                                                 const std::vector<xdp::ProtectedSource>& now) {
     std::map<PrefixKey, xdp::ProtectedSource> joined;
     for (const xdp::ProtectedSource& one : next) joined.try_emplace(key_of(one), one);
     for (const xdp::ProtectedSource& one : now) {

@@ -49,7 +49,8 @@ bool let_through(const PolicySpec& bypass, const Selector& selector, std::span<c
     for (const PolicySpec* policy : behind)
         if (policy->action == PolicyAction::protect)
             for (const Selector& other : policy->selectors)
-                if (overlap(selector.remote, other.remote) && (policy->vpn != bypass.vpn || !covers(selector.local, other.local))) return false;
+                if (overlap(selector.remote, other.remote) && (policy->vpn != bypass.vpn || !covers(selector.local, other.local)))
+                    return false;
     return true;
 }
 

@@ -33,8 +33,8 @@ void Gateway::Inside::look_at_locks() {
         if (told_missing[port] || egress.stands()) continue;
         const Result<void> closed = egress.close_again();
         if (closed)
-            note(Level::warning, "The lock of what the machine itself sends had been taken off, and is on again", desired.ports[port].interface,
-                 "look who removes the clsact qdisc or its filters");
+            note(Level::warning, "The lock of what the machine itself sends had been taken off, and is on again",
+                 desired.ports[port].interface, "look who removes the clsact qdisc or its filters");
         else
             note(Level::error, closed.error());
     }
@@ -67,7 +67,8 @@ std::map<VpnNumber, unsigned> Gateway::Inside::mtus_of_tunnels() const {
         if (sa == nullptr || sa->outbound == nullptr) continue;
         unsigned outer = sa->outbound->mtu != 0 ? sa->outbound->mtu : own::largest_mtu;
         for (const route::Link& link : mirror->picture().links())
-            if (link.interface != 0 && link.role == Role::black && link.vpn == sa->spec.outer_vpn) outer = std::min<unsigned>(outer, link.mtu);
+            if (link.interface != 0 && link.role == Role::black && link.vpn == sa->spec.outer_vpn)
+                outer = std::min<unsigned>(outer, link.mtu);
         const unsigned inner = std::clamp(transform::largest_inner(*sa->outbound, outer), own::smallest_mtu, own::largest_mtu);
         const auto [at, fresh] = result.try_emplace(policy.vpn, inner);
         at->second = std::min(at->second, inner);

@@ -113,8 +113,8 @@ Counters Gateway::counters() const {
         if (in.desired.ports[i].role == Role::black) {
             const xdp::EgressCounters egress = in.ports->program(i).egress().counters();
             for (std::size_t v = 0; v < egress.size(); ++v)
-                port.verdicts.push_back({xdp::egress_verdicts[v].name, name_of(xdp::egress_verdicts[v].action), xdp::egress_verdicts[v].meaning,
-                                         egress[v].packets, egress[v].octets});
+                port.verdicts.push_back({xdp::egress_verdicts[v].name, name_of(xdp::egress_verdicts[v].action),
+                                         xdp::egress_verdicts[v].meaning, egress[v].packets, egress[v].octets});
         }
         for (unsigned queue = 0; queue < in.ports->queues(); ++queue) {
             const PortStatistics kernel = in.ports->queue(i, queue).statistics();

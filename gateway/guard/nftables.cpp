@@ -34,8 +34,8 @@ Result<void> carry_out(const std::string& commands) {
     const Context context = make_context();
     if (!context) return std::unexpected(Error{ErrorCode::system, "The library of the kernel's packet filter cannot be used", {}, {}});
     if (nft_run_cmd_from_buffer(context.get(), commands.c_str()) == 0) return {};
-    return std::unexpected(Error{ErrorCode::system, "The kernel's packet filter refuses our rules: " +
-                                                        first_line(nft_ctx_get_error_buffer(context.get())),
+    return std::unexpected(Error{ErrorCode::system,
+                                 "The kernel's packet filter refuses our rules: " + first_line(nft_ctx_get_error_buffer(context.get())),
                                  {},
                                  "look whether this kernel has nf_tables"});
 }

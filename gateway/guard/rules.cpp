@@ -14,9 +14,7 @@ constexpr std::string_view output = "type filter hook output priority -310;";
 
 constexpr std::size_t longest_name = 15; // of an interface
 
-bool can_be_said(const std::string& interface) {
-    return interface.find_first_of("\"\\*") == std::string::npos;
-}
+bool can_be_said(const std::string& interface) { return interface.find_first_of("\"\\*") == std::string::npos; }
 
 std::string list(const std::vector<std::string>& items) {
     std::string text;

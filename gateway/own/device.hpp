@@ -37,7 +37,7 @@ public:
     [[nodiscard]] const std::string& name() const { return name_; }
     [[nodiscard]] std::uint32_t interface() const { return interface_; } // kernel's number
     [[nodiscard]] int descriptor() const { return descriptor_; }         // readable when there is a packet
-    [[nodiscard]] bool there() const; // false: somebody has removed it
+    [[nodiscard]] bool there() const;                                    // false: somebody has removed it
     [[nodiscard]] Result<void> set_mtu(unsigned mtu);
 
     /// The next packet that the machine sends; 0: there is none. As many octets as there is room for.

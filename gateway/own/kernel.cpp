@@ -4,8 +4,8 @@
 #include "gateway/route/kernel.hpp"
 
 #include <linux/fib_rules.h>
-#include <linux/rtnetlink.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <netlink/addr.h>
 #include <netlink/msg.h>
 #include <netlink/route/nexthop.h>
@@ -149,13 +149,16 @@ Result<void> KernelRoutes::set(const std::set<Route>& routes, const std::set<Rul
         const int code = routes_.contains(route) ? 0 : rtnl_route_add(socket_.get(), make(route).get(), NLM_F_EXCL);
         if (code >= 0) set_routes.insert(route);
         // The address went a moment ago: its notification is on the way, and with it the next time.
-        else if (code != -NLE_INVAL || !route.source) fail(route_error(code, route));
+        else if (code != -NLE_INVAL || !route.source)
+            fail(route_error(code, route));
     }
     std::set<Rule> set_rules;
     for (const Rule& rule : rules) {
         const int code = rules_.contains(rule) ? 0 : rtnl_rule_add(socket_.get(), make(rule).get(), NLM_F_EXCL);
-        if (code >= 0) set_rules.insert(rule);
-        else fail(netlink_error(code, "The kernel does not take the rule for what is sent from an address", to_string(rule.source)));
+        if (code >= 0)
+            set_rules.insert(rule);
+        else
+            fail(netlink_error(code, "The kernel does not take the rule for what is sent from an address", to_string(rule.source)));
     }
     routes_ = std::move(set_routes);
     rules_ = std::move(set_rules);

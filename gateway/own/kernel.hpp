@@ -43,8 +43,8 @@ public:
     /// What was left by a gateway before is forgotten by the kernel.
     [[nodiscard]] static Result<KernelRoutes> open();
 
-    /// Makes the kernel have exactly these of ours. The first error is given back when all others have been tried; what failed is tried again
-    /// the next time.
+    /// Makes the kernel have exactly these of ours. The first error is given back when all others have been tried; what failed is tried
+    /// again the next time.
     [[nodiscard]] Result<void> set(const std::set<Route>& routes, const std::set<Rule>& rules);
     /// The kernel may have dropped some of them by itself (an address that one sends from was gone for a moment): writes them all again.
     [[nodiscard]] Result<void> set_anew(const std::set<Route>& routes, const std::set<Rule>& rules);

@@ -79,9 +79,10 @@ void add_routes(const Desired& desired, const std::vector<Address>& order, Plann
             continue;
         }
         if (!wanted.source && told.insert(wanted.policy->name).second)
-            plan.notes.push_back(std::format("The gateway has no address in the local networks of policy {} to send from to {}: what it sends "
-                                             "there itself is dropped, unless a program chooses such an address",
-                                             wanted.policy->name, to_string(destination)));
+            plan.notes.push_back(
+                std::format("The gateway has no address in the local networks of policy {} to send from to {}: what it sends "
+                            "there itself is dropped, unless a program chooses such an address",
+                            wanted.policy->name, to_string(destination)));
         device.routes.push_back({device.vpn.table, destination, 0, wanted.source});
     }
 }
@@ -124,9 +125,10 @@ Plan plan(const Desired& desired, const std::vector<route::LocalAddress>& all) {
                 if (vpn == number && at_home)
                     device.here.insert(address);
                 else if (vpn == number)
-                    result.notes.push_back(std::format("The gateway has the address {} in another VPN too: what is for itself out of a tunnel "
-                                                       "of VPN {} is dropped, since its kernel could not tell them apart",
-                                                       to_string(address), device.vpn.name));
+                    result.notes.push_back(
+                        std::format("The gateway has the address {} in another VPN too: what is for itself out of a tunnel "
+                                    "of VPN {} is dropped, since its kernel could not tell them apart",
+                                    to_string(address), device.vpn.name));
                 else if (!at_home)
                     device.strangers.insert(address);
             }

@@ -50,7 +50,8 @@ bool send(const char* destination, const char* source = nullptr, unsigned octets
         done = bind(socket, reinterpret_cast<const sockaddr*>(&from), sizeof(from)) == 0;
     }
     const std::string text(octets, 'x');
-    done = done && sendto(socket, text.data(), octets, 0, reinterpret_cast<const sockaddr*>(&to), sizeof(to)) == static_cast<ssize_t>(octets);
+    done = done &&
+           sendto(socket, text.data(), octets, 0, reinterpret_cast<const sockaddr*>(&to), sizeof(to)) == static_cast<ssize_t>(octets);
     close(socket);
     return done;
 }
@@ -152,7 +153,8 @@ protected:
         ASSERT_TRUE(opened);
         ASSERT_TRUE(opened->set({{254, prefix("10.2.0.0/16"), tun->interface(), address("10.1.0.1")}}, {}));
         reader.set({{tun, wan_vpn, {address("10.1.2.1")}}});
-        while (reader.run_once()) {} // what the kernel says on a new device: all for the link
+        while (reader.run_once()) {
+        } // what the kernel says on a new device: all for the link
         ASSERT_EQ(reader.counters().sent, 0U);
         ASSERT_EQ(depot.size(), 8U);
     }
@@ -206,14 +208,16 @@ TEST_F(OwnReader, AnAddressOfAnotherVpnIsRefused) {
 
 TEST_F(OwnReader, AFullWorkerAndNoMemory) {
     for (int i = 0; i < 6; ++i) ASSERT_TRUE(send("10.2.0.7"));
-    while (reader.run_once()) {}
+    while (reader.run_once()) {
+    }
     EXPECT_EQ(reader.counters().sent, 4U);
     EXPECT_EQ(dropped(DropReason::own_full), 2U);
     EXPECT_EQ(depot.size(), 4U);
     std::array<std::uint32_t, 8> chunks{};
     ASSERT_EQ(depot.take(chunks.data(), 8), 4U);
     for (int i = 0; i < 3; ++i) ASSERT_TRUE(send("10.2.0.7"));
-    while (reader.run_once()) {}
+    while (reader.run_once()) {
+    }
     EXPECT_EQ(dropped(DropReason::no_chunk), 3U) << "read all the same, so that what comes later is not older than it needs be";
 }
 
@@ -253,8 +257,8 @@ TEST_F(OwnReader, WhatIsWrittenTheKernelTakes) {
     inet_pton(AF_INET, "10.1.0.1", &here.sin_addr);
     ASSERT_EQ(bind(socket, reinterpret_cast<const sockaddr*>(&here), sizeof(here)), 0);
     // From 10.2.0.7 port 9 to 10.1.0.1 port 7, without a UDP checksum: "hi".
-    std::array<std::uint8_t, 30> packet{0x45, 0, 0, 30, 0, 1, 0, 0, 64, 17, 0, 0, 10,  2,  0, 7,
-                                        10,   1, 0, 1,  0, 9, 0, 7, 0,  10, 0, 0, 'h', 'i'};
+    std::array<std::uint8_t, 30> packet{0x45, 0,  0, 30, 0, 1, 0, 0, 64, 17, 0,  0, 10, 2,   0,
+                                        7,    10, 1, 0,  1, 0, 9, 0, 7,  0,  10, 0, 0,  'h', 'i'};
     wire::write_ipv4_checksum(packet.data(), 20);
     EXPECT_TRUE(tun->write(packet));
     std::array<char, 8> got{};

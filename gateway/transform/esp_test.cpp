@@ -475,7 +475,9 @@ TEST(LargestInner, IsTheLargestThatFits) {
                 sa.outer_length = static_cast<std::uint8_t>(outer);
                 sa.transform = row_of(engine, algorithm.algorithm);
                 const unsigned around = outer + 8 + algorithm.iv + 16;
-                const auto whole = [&](unsigned inner) { return around + (inner + 2 + algorithm.block - 1) / algorithm.block * algorithm.block; };
+                const auto whole = [&](unsigned inner) {
+                    return around + (inner + 2 + algorithm.block - 1) / algorithm.block * algorithm.block;
+                };
                 for (unsigned mtu = 0; mtu < 2000; ++mtu) {
                     const unsigned inner = largest_inner(sa, mtu);
                     EXPECT_TRUE(inner == 0 || whole(inner) <= mtu) << mtu;

@@ -154,7 +154,8 @@ void Worker::judge(Batch& batch) {
     for (Frame* frame : batch.span()) {
         frame->reason = judge_opened(*frame);
         // The last hop is ours: nobody passes it on.
-        if (frame->reason == DropReason::ttl_expired && next_hop(*frame).reason == DropReason::for_gateway) frame->reason = DropReason::none;
+        if (frame->reason == DropReason::ttl_expired && next_hop(*frame).reason == DropReason::for_gateway)
+            frame->reason = DropReason::none;
     }
     sift(batch);
     if (rehearsal_ != nullptr) [[unlikely]]

@@ -64,8 +64,11 @@ Result<std::uint32_t> attach(const std::string& interface, std::uint32_t ifindex
     filter.prog_fd = program;
     filter.flags = BPF_TC_F_REPLACE;
     if (const int error = bpf_tc_hook_create(&hook); error != 0 && error != -EEXIST)
-        return std::unexpected(system_error(-error, "The clsact qdisc, on which the lock of what the machine itself sends stands, cannot be "
-                                                    "made: " + log.tail(), interface));
+        return std::unexpected(system_error(-error,
+                                            "The clsact qdisc, on which the lock of what the machine itself sends stands, cannot be "
+                                            "made: " +
+                                                log.tail(),
+                                            interface));
     if (const int error = bpf_tc_attach(&hook, &filter); error != 0)
         return std::unexpected(system_error(-error, "The lock of what the machine itself sends cannot be put on: " + log.tail(), interface,
                                             "Leave priority 1 of the egress filters to it: tc filter show dev " + interface + " egress"));
@@ -117,7 +120,8 @@ Result<void> Egress::open(const std::string& interface) {
     if (bpf_tc_query(&hook, &filter) != 0) return {}; // no qdisc, or no filter of ours
     filter = our_filter();
     if (const int error = bpf_tc_detach(&hook, &filter); error != 0)
-        return std::unexpected(system_error(-error, "The lock of what the machine itself sends cannot be taken off: " + log.tail(), interface));
+        return std::unexpected(
+            system_error(-error, "The lock of what the machine itself sends cannot be taken off: " + log.tail(), interface));
     return {};
 }
 

@@ -21,7 +21,8 @@ public:
     Egress() = default; // no lock: a port that is not black
     /// Puts the lock on the device, before all other filters; one that was left there is replaced at one moment. `folder`: where the pin
     /// goes, there already. The VLANs of the port must be in `maps`.
-    [[nodiscard]] static Result<Egress> close(const std::string& folder, const PortSpec& port, const Device& device, const SharedMaps& maps);
+    [[nodiscard]] static Result<Egress> close(const std::string& folder, const PortSpec& port, const Device& device,
+                                              const SharedMaps& maps);
     /// Takes the lock off again; nothing happens where there is none, or no such device.
     [[nodiscard]] static Result<void> open(const std::string& interface);
 

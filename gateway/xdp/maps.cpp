@@ -114,8 +114,8 @@ Result<void> SharedMaps::lend(port_bpf& skeleton) const {
 
 Result<void> SharedMaps::lend(egress_bpf& skeleton) const {
     const auto& theirs = skeleton.maps;
-    for (const auto& [map, name] : {std::pair{theirs.vlans, vlans}, {theirs.egress_destinations, egress_destinations},
-                                    {theirs.egress_sources, egress_sources}})
+    for (const auto& [map, name] :
+         {std::pair{theirs.vlans, vlans}, {theirs.egress_destinations, egress_destinations}, {theirs.egress_sources, egress_sources}})
         if (bpf_map__reuse_fd(map, maps_[name].get()) != 0) return std::unexpected(map_error(names[name], "lent to a program"));
     return {};
 }

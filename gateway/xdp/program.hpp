@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The XDP program of one port: loaded, attached and pinned so that it goes on dropping when the process dies, and taken over by the next.
 //
-// Pins, in a bpffs of our own:  DIRECTORY/INTERFACE/{link,xsks,counters,egress_counters}  and  DIRECTORY/shared-by-all-ports/  (SharedMaps).
+// Pins, in a bpffs of our own:  DIRECTORY/INTERFACE/{link,xsks,counters,egress_counters}  and  DIRECTORY/shared-by-all-ports/ (SharedMaps).
 #pragma once
 
 #include "gateway/sa/desired.hpp"
@@ -89,7 +89,8 @@ private:
     std::vector<std::string> notes_;
 };
 
-/// Takes off what is pinned for all ports, on the way in and on the way out, and removes the pins: the ports are open to the kernel's stack then. Returns their names.
+/// Takes off what is pinned for all ports, on the way in and on the way out, and removes the pins: the ports are open to the kernel's stack
+/// then. Returns their names.
 [[nodiscard]] Result<std::vector<std::string>> detach(const std::string& directory);
 
 } // namespace sallyport::xdp

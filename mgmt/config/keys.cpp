@@ -136,7 +136,8 @@ constexpr std::array key_table{
     KeyInfo{
         connection_fragment, connection, "fragment", word, false, "\"before\"", 0, 0, "before after",
         "Where an IPv4 packet without Don't Fragment that is too large for the tunnel is cut. before: into pieces, each sealed; the "
-        "receiving host puts them together. after: it is sealed whole and the sealed packet is cut, where its outer header allows (key df); "
+        "receiving host puts them together. after: it is sealed whole and the sealed packet is cut, where its outer header allows (key "
+        "df); "
         "the peer puts it together, which costs it memory, and a lost piece costs the whole. IPv6 packets are never cut inside a tunnel, "
         "but one of up to 1280 octets that does not fit is sealed whole and cut (RFC 8200 section 5)."},
     KeyInfo{connection_mtu, connection, "mtu", integer, false, "", 576, u16, "",
