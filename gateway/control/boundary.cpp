@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 #include <span>
+#include <string_view>
 #include <tuple>
 
 namespace sallyport::control {
@@ -23,12 +24,18 @@ std::set<VpnNumber> black_vpns(const Desired& desired) {
     return result;
 }
 
-// In which outer VPNs a policy's remote networks must not appear in clear: those of its SA; an SA that is not there could be in any.
-std::set<VpnNumber> outer_vpns(const Desired& desired, const PolicySpec& policy) {
-    std::set<VpnNumber> result;
-    for (const SaSpec& sa : desired.sas)
-        if (sa.name == policy.sa) result.insert(sa.outer_vpn);
-    return result.empty() ? black_vpns(desired) : result;
+/// In which outer VPNs the remote networks of a connection must not appear in clear: those of its SAs.
+std::map<std::string_view, std::set<VpnNumber>> outer_vpns(const Desired& desired) {
+    std::map<std::string_view, std::set<VpnNumber>> result;
+    for (const SaSpec& sa : desired.sas) result[sa.name].insert(sa.outer_vpn);
+    return result;
+}
+
+void join(std::vector<xdp::VpnPrefix>& list, const std::vector<xdp::VpnPrefix>& more) {
+    std::set<Key> known;
+    for (const xdp::VpnPrefix& entry : list) known.insert(key_of(entry.vpn, entry.prefix));
+    for (const xdp::VpnPrefix& entry : more)
+        if (known.insert(key_of(entry.vpn, entry.prefix)).second) list.push_back(entry);
 }
 
 std::vector<const PolicySpec*> by_priority(const Desired& desired) {
@@ -82,10 +89,13 @@ std::vector<xdp::ProtectedSource> protected_sources(const Desired& desired) {
     std::map<Key, bool> entries; // value: exempt
     std::vector<std::pair<VpnNumber, Prefix>> protected_before;
     const std::set<VpnNumber> everywhere = black_vpns(desired);
+    const auto of_connections = outer_vpns(desired);
     for (const PolicySpec* policy : by_priority(desired)) {
         if (policy->action == PolicyAction::discard) continue;
         const bool bypass = policy->action == PolicyAction::bypass;
-        for (const VpnNumber vpn : bypass ? everywhere : outer_vpns(desired, *policy))
+        const auto found = bypass ? of_connections.end() : of_connections.find(policy->sa);
+        // A connection that is not there could come in any of them.
+        for (const VpnNumber vpn : found == of_connections.end() ? everywhere : found->second)
             for (const Selector& selector : policy->selectors) {
                 // What lets only some protocol through lets the source itself through no more than the policy says: not here.
                 if (bypass && (selector.protocol != 0 || !selector.local_ports.any() || !selector.remote_ports.any())) continue;
@@ -126,14 +136,16 @@ EgressPrefixes egress_prefixes(const Desired& desired) {
     std::set<Key> sources;
     std::vector<std::pair<VpnNumber, Prefix>> before;
     const std::set<VpnNumber> everywhere = black_vpns(desired);
+    const auto of_connections = outer_vpns(desired);
     const std::vector<const PolicySpec*> ordered = by_priority(desired);
     for (std::size_t at = 0; at < ordered.size(); ++at) {
         const PolicySpec& policy = *ordered[at];
         if (policy.action == PolicyAction::discard) continue;
         const bool bypass = policy.action == PolicyAction::bypass;
+        const auto found = bypass ? of_connections.end() : of_connections.find(policy.sa); // one that is not there could come in any VPN
         for (const Selector& selector : policy.selectors) {
             if (bypass && (!whole(selector) || !let_through(policy, selector, std::span(ordered).subspan(at)))) continue;
-            for (const VpnNumber vpn : bypass ? everywhere : outer_vpns(desired, policy))
+            for (const VpnNumber vpn : found == of_connections.end() ? everywhere : found->second)
                 for (const Prefix& prefix : prefixes_of(selector.remote)) {
                     const auto meets = [&](const auto& one) {
                         return one.first == vpn && (inside(prefix, one.second) || inside(one.second, prefix));
@@ -160,6 +172,34 @@ std::vector<xdp::IkePeer> ike_peers(const Desired& desired) {
     std::vector<xdp::IkePeer> result;
     for (const VpnNumber vpn : black_vpns(desired))
         for (const Address& address : desired.ike.peers) result.push_back({vpn, address});
+    return result;
+}
+
+Boundary boundary_of(const Desired& desired) {
+    return {.sources = protected_sources(desired), .bypass = bypass_prefixes(desired), .egress = egress_prefixes(desired), .peers = ike_peers(desired)};
+}
+
+namespace {
+
+// What either protects; to be exempt needs both to say so.
+std::vector<xdp::ProtectedSource> both(const std::vector<xdp::ProtectedSource>& now, const std::vector<xdp::ProtectedSource>& next) {
+    std::map<Key, bool> joined; // value: exempt
+    for (const xdp::ProtectedSource& one : next) joined.emplace(key_of(one.vpn, one.prefix), one.exempt);
+    for (const xdp::ProtectedSource& one : now)
+        if (!one.exempt) joined[key_of(one.vpn, one.prefix)] = false;
+    std::vector<xdp::ProtectedSource> result;
+    for (const auto& [key, exempt] : joined) result.push_back({std::get<0>(key), {std::get<1>(key), std::get<2>(key)}, exempt});
+    return result;
+}
+
+} // namespace
+
+Boundary both(const Boundary& now, const Boundary& next) {
+    Boundary result{.sources = both(now.sources, next.sources), .bypass = next.bypass, .egress = next.egress, .peers = next.peers};
+    join(result.bypass.sources, now.bypass.sources);
+    join(result.bypass.destinations, now.bypass.destinations);
+    result.egress.destinations = both(now.egress.destinations, next.egress.destinations);
+    join(result.egress.sources, now.egress.sources);
     return result;
 }
 

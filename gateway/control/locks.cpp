@@ -2,6 +2,7 @@
 // The guard's rules and the traffic of the gateway itself, as parts of the running gateway.
 #include "gateway/control/guard.hpp"
 #include "gateway/control/inside.hpp"
+#include "gateway/control/keying_inside.hpp"
 #include "gateway/guard/nftables.hpp"
 #include "gateway/transform/transform.hpp"
 
@@ -25,9 +26,10 @@ Result<Detached> detach(const Settings& settings) {
     return opened;
 }
 
-void Gateway::look_at_locks() { inside_->look_at_locks(); }
-
+/// Policies that a key exchange brings come many a second: the guard and the routes follow them once a second, for the locks of the ports
+/// stand already.
 void Gateway::Inside::look_at_locks() {
+    if (guard_is_late) bring_guard_up();
     for (std::size_t port = 0; !stopped && port < ports->count(); ++port) {
         xdp::Egress& egress = ports->program(port).egress();
         if (told_missing[port] || egress.stands()) continue;
@@ -40,6 +42,17 @@ void Gateway::Inside::look_at_locks() {
     }
 }
 
+void Gateway::Inside::bring_guard_up() {
+    guard_is_late = false;
+    raise_wall();
+    arrange_own_traffic();
+}
+
+/// What is configured, with the policies that a key exchange has brought.
+Desired Gateway::Inside::joined() const {
+    return keying ? keying->joined(desired, keying->policies, nullptr) : desired;
+}
+
 /// Where the guard unit has not run, something stands before the first port is touched.
 void Gateway::Inside::raise_first_wall() {
     if (!guard::table_exists(guard::table)) raise_wall();
@@ -48,7 +61,7 @@ void Gateway::Inside::raise_first_wall() {
 /// In the place of what stands there: at start, that of boot, once all ports have their own locks.
 void Gateway::Inside::raise_wall() {
     static const std::map<std::uint32_t, route::KernelLink> none;
-    std::string rules = guard::raise(standing_wall(desired, mirror ? mirror->picture().kernel_links() : none));
+    std::string rules = guard::raise(standing_wall(joined(), mirror ? mirror->picture().kernel_links() : none));
     if (rules == wall) return;
     const Result<void> raised = guard::carry_out(rules);
     if (raised) {
@@ -62,7 +75,7 @@ void Gateway::Inside::raise_wall() {
 /// What fits into every tunnel of a VPN, so that what the machine itself sends needs no cutting.
 std::map<VpnNumber, unsigned> Gateway::Inside::mtus_of_tunnels() const {
     std::map<VpnNumber, unsigned> result;
-    for (const PolicySpec& policy : desired.policies) {
+    for (const PolicySpec& policy : joined().policies) {
         const store::Sa* sa = policy.action == PolicyAction::protect ? store->find(policy.sa, Direction::outbound) : nullptr;
         if (sa == nullptr || sa->outbound == nullptr) continue;
         unsigned outer = sa->outbound->mtu != 0 ? sa->outbound->mtu : own::largest_mtu;
@@ -78,7 +91,7 @@ std::map<VpnNumber, unsigned> Gateway::Inside::mtus_of_tunnels() const {
 
 void Gateway::Inside::arrange_own_traffic() {
     if (!own) return;
-    OwnNews news = own->arrange(desired, mirror->picture().local_addresses(), mtus_of_tunnels());
+    OwnNews news = own->arrange(joined(), mirror->picture().local_addresses(), mtus_of_tunnels());
     for (Error& error : news.warnings) note(Level::warning, error);
     for (std::string& sentence : news.notes) note(Level::information, std::move(sentence));
 }

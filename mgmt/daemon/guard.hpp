@@ -4,12 +4,10 @@
 
 #include "mgmt/daemon/daemon.hpp"
 
-#include <string>
-
 namespace sallyport::daemon {
 
-/// Raises the guard's rules from the last good configuration: the one that the gateway committed last, else the file. None at all: nothing
-/// is locked, and the journal says so. Only damaged ones: nothing is forwarded by any interface. The end of the process.
-[[nodiscard]] ExitStatus raise_guard(const std::string& configuration);
+/// Raises the guard's rules from the configuration with which the gateway would start (generations.hpp). None at all: nothing is locked, and
+/// the journal says so. None that can be read: nothing is forwarded by any interface. The end of the process.
+[[nodiscard]] ExitStatus raise_guard(const Arguments& arguments);
 
 } // namespace sallyport::daemon
