@@ -35,12 +35,25 @@ struct BypassPrefixes {
 /// What of clear transit from the black side is worth asking the policy about.
 [[nodiscard]] BypassPrefixes bypass_prefixes(const Desired& desired);
 
+struct EgressPrefixes {
+    std::vector<xdp::ProtectedSource> destinations;
+    std::vector<xdp::VpnPrefix> sources;
+};
+
+/// What the machine itself must not send in clear by a black port, never less: to the remote networks of protect entries, whatever the
+/// source, in the outer VPN of their SA; and where an entry protects what goes to a whole address family, from its local networks (but a
+/// whole family of those too would cut the machine itself off from the black side). A bypass entry exempts its remote networks only where
+/// every packet there is one that it lets through: no protect entry before it, and those behind it of its VPN and of no more local
+/// addresses.
+[[nodiscard]] EgressPrefixes egress_prefixes(const Desired& desired);
+
 [[nodiscard]] std::vector<xdp::IkePeer> ike_peers(const Desired& desired);
 
 /// What the maps hold for one set of policies. Of the SAs only name and outer VPN count.
 struct Boundary {
     std::vector<xdp::ProtectedSource> sources;
     BypassPrefixes bypass;
+    EgressPrefixes egress;
     std::vector<xdp::IkePeer> peers;
 };
 

@@ -88,10 +88,10 @@ public:
                 {"socket", "lan0", "ring_full", 0, "the receive ring was full", "look"}};
     }
 
-    Result<void> detach() override {
+    Result<DetachView> detach() override {
         if (broken) return std::unexpected(Error{ErrorCode::system, "the link cannot be removed", "wan0", "do it by hand"});
         detached = true;
-        return {};
+        return DetachView{{"lan0", "wan0"}, {"sp-wan"}, true};
     }
 
     std::expected<std::uint64_t, ReloadError> reload(const std::optional<std::string>& file) override {
