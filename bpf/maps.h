@@ -17,7 +17,6 @@ const volatile struct sp_port port; // set before load: what a port cannot do, t
 volatile __u64 port_macs[SP_MAX_PORT_MACS];
 
 const __u32 zero_key = 0; // of arrays with one entry
-const __u32 one_key = 1;
 
 struct {
     __uint(type, BPF_MAP_TYPE_XSKMAP);
@@ -102,10 +101,10 @@ struct {
     __uint(max_entries, SP_AUDIT_OCTETS);
 } audits SEC(".maps");
 
-// By port: how many records of protected sources (0) and of other transit (1) it may still make.
+// By verdict: how many records the port may still make.
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(max_entries, 2);
+    __uint(max_entries, SP_VERDICT_COUNT);
     __type(key, __u32);
     __type(value, struct sp_bucket);
 } audit_limits SEC(".maps");

@@ -16,8 +16,8 @@ static __always_inline void count(struct frame* f, enum sp_verdict verdict) {
 }
 
 // RFC 4301 5.2: a clear packet that should have been protected, or that no entry lets in, is an auditable event.
-static __always_inline void audit(struct xdp_md* ctx, const struct frame* f, enum sp_verdict verdict) {
-    struct sp_bucket* bucket = bpf_map_lookup_elem(&audit_limits, verdict == SP_TRANSIT ? &one_key : &zero_key);
+static __always_inline void audit(struct xdp_md* ctx, struct frame* f, enum sp_verdict verdict) {
+    struct sp_bucket* bucket = bpf_map_lookup_elem(&audit_limits, &f->key.verdict); // as count() left it
     struct sp_audit* a;
     __be32 upper;
     __be32 first; // of an IPv6 header: version, traffic class, flow label

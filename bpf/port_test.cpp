@@ -351,8 +351,10 @@ TEST(PortProgramAudits, ClearPacketsFromTheBlackSide) {
     };
     ring_buffer* ring = ring_buffer__new(bpf_map__fd(port.skeleton().maps.audits), take, &told, nullptr);
     ASSERT_NE(ring, nullptr);
-    for (int i = 0; i < 30; i++) EXPECT_EQ(port.run(black_frame("eth / ip4 10.2.0.5 192.0.2.1 / udp 1000 53")).verdict, SP_PROTECTED_SOURCE);
-    for (int i = 0; i < 30; i++) EXPECT_EQ(port.run(black_frame("eth / ip6 2001:db8:77::7 2001:db8:78::8 / udp 1000 53")).verdict, SP_TRANSIT);
+    for (int i = 0; i < 30; i++)
+        EXPECT_EQ(port.run(black_frame("eth / ip4 10.2.0.5 192.0.2.1 / udp 1000 53")).verdict, SP_PROTECTED_SOURCE);
+    for (int i = 0; i < 30; i++)
+        EXPECT_EQ(port.run(black_frame("eth / ip6 2001:db8:77::7 2001:db8:78::8 / udp 1000 53")).verdict, SP_TRANSIT);
     EXPECT_EQ(port.run(black_frame("eth / ip4 198.51.100.7 192.0.2.1 / esp")).verdict, SP_ESP);
     EXPECT_GT(ring_buffer__consume(ring), 0);
     ring_buffer__free(ring);

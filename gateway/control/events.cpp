@@ -61,7 +61,8 @@ void Gateway::Inside::take_audits() {
     timespec now{};
     clock_gettime(CLOCK_MONOTONIC, &now);
     const std::uint64_t nanoseconds = static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
-    for (const sp_audit& one : taken) tell(event_of(one), nullptr, (nanoseconds - std::min<std::uint64_t>(nanoseconds, one.time_ns)) / 1000);
+    for (const sp_audit& one : taken)
+        tell(event_of(one), nullptr, (nanoseconds - std::min<std::uint64_t>(nanoseconds, one.time_ns)) / 1000);
 }
 
 Event Gateway::Inside::event_of(const sp_audit& one) const {

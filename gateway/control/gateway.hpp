@@ -99,7 +99,6 @@ public:
     /// Those of the configuration in its order, then those that were negotiated, by connection and child.
     [[nodiscard]] std::vector<SaStatus> sas(std::size_t first = 0, std::size_t count = SIZE_MAX) const;
     [[nodiscard]] std::size_t sa_count() const;
-    /// In the order in which they decide, those of all VPNs together.
     [[nodiscard]] std::vector<PolicyStatus> policies() const;
 
     struct Inside; // for the files of this folder

@@ -142,7 +142,9 @@ Result<void> Keying::Inside::bring_about(record::Changes changes, std::uint64_t 
     std::optional<Boundary> boundary;
     if (other_policies || (plan->ways_changed && !then.empty())) boundary = boundary_of(joined(gateway.desired, then, &*plan));
     std::optional<Gateway::Inside::Rules> rules;
-    if (other_policies || plan->senders_changed) rules.emplace(gateway.desired.policies, then, &*plan);
+    // Where policies overlap, the SPD must know every SA that opens.
+    const bool ordered = gateway.spd->read().any_ordered() && !changes.install.empty();
+    if (other_policies || plan->senders_changed || ordered) rules.emplace(gateway.desired.policies, then, &*plan);
     auto change = gateway.prepare_change({std::move(changes.install), std::move(changes.update), std::move(plan->remove)}, rules,
                                          std::move(boundary));
     if (!change) return std::unexpected(std::move(change.error()));

@@ -53,6 +53,15 @@ void add_numbers(const store::Sa& sa, bool stopped, SaStatus& status) {
     status.number = sa.sequence_number();
     status.marked = sa.series->mark != nullptr && !stopped;
     if (status.marked) status.mark = std::atomic_ref(*sa.series->mark).load(std::memory_order_relaxed);
+    if (sa.outbound == nullptr) return;
+    const transform::Fit fit = transform::fit_of(*sa.outbound);
+    status.path_mtu = fit.outer;
+    status.largest_inner = fit.inner;
+}
+
+/// Why nothing can leave for the peer. The control thread, which swaps the Fib, may read it without more ado.
+DropReason hindrance_of(const route::Fib& fib, const SaSpec& spec) {
+    return spec.direction == Direction::outbound ? fib.hindrance(spec.outer_vpn, Role::black, spec.outer_remote) : DropReason::none;
 }
 
 } // namespace
@@ -183,8 +192,7 @@ std::vector<SaStatus> Gateway::sas(std::size_t first, std::size_t count) const {
         SaStatus status = describe(spec);
         if (const store::Sa* sa = in.store->find(spec.name, spec.direction)) {
             add_numbers(*sa, in.stopped, status);
-            if (spec.direction == Direction::outbound)
-                status.hindrance = in.fib->read().hindrance(spec.outer_vpn, Role::black, spec.outer_remote); // this thread swaps it
+            status.hindrance = hindrance_of(in.fib->read(), spec);
             status.state = ChildState::outbound_switched;
         } else if (const auto why = in.refused.find(store::name_of(spec)); why != in.refused.end()) {
             status.refused = why->second.sentence;
@@ -197,6 +205,7 @@ std::vector<SaStatus> Gateway::sas(std::size_t first, std::size_t count) const {
         if (sa->spec.child == 0 || at++ < first) continue;
         SaStatus status = describe(sa->spec);
         add_numbers(*sa, in.stopped, status);
+        status.hindrance = hindrance_of(in.fib->read(), sa->spec);
         status.state = in.keying->children.state(sa->spec.name, sa->spec.child);
         result.push_back(std::move(status));
         if (result.size() == count) break;
@@ -213,15 +222,15 @@ std::vector<PolicyStatus> Gateway::policies() const {
                             .priority = spec.priority,
                             .action = spec.action,
                             .selectors = spec.selectors,
-                            .sa = spec.sa};
-        status.reach = spec.reach;
+                            .sa = spec.sa,
+                            .sa_usable = false,
+                            .reach = spec.reach};
         const std::uint32_t child = in.keying->children.sender(spec.sa).value_or(0);
         status.sa_usable = spec.action == PolicyAction::protect && in.store->find(spec.sa, Direction::outbound, child) != nullptr;
         result.push_back(std::move(status));
     };
     for (const std::vector<PolicySpec>* list : {&in.desired.policies, &std::as_const(in.keying->policies)}) // numbered in this order
         for (const PolicySpec& spec : *list) add(spec);
-    std::ranges::stable_sort(result, {}, &PolicyStatus::priority);
     return result;
 }
 

@@ -9,7 +9,8 @@
 
 namespace sallyport {
 
-// name, what happened, what the operator can do; `audited` behind it: an event tells of the packet (RFC 4301 5.1.1, 5.2, 7.3, RFC 4303 3.3.3, 3.4)
+// name, what happened, what the operator can do; `audited` behind it: an event tells of the packet (RFC 4301 5.1.1, 5.2, 7.3, RFC
+// 4303 3.3.3, 3.4)
 #define SALLYPORT_DROP_REASONS(X)                                                                                                          \
     X(none, "not dropped", "")                                                                                                             \
     X(malformed_ethernet, "the frame ends inside its Ethernet header or tags", "look for a broken driver or sender")                       \
@@ -76,8 +77,7 @@ namespace sallyport {
       "look for forged ICMP; a path that cannot carry 576 (IPv4) or 1280 octets (IPv6) needs another link", audited)                       \
     X(icmp_other, "another ICMP error about what we sent, as destination unreachable; nothing was changed", "look at the way to the peer") \
     X(icmp_malformed, "an ICMP error with a wrong checksum or cut short", "look at the sender's implementation")                           \
-    X(policy_mismatch, "an opened packet of which a policy before that of its SA speaks", "compare the policies of both gateways",         \
-      audited)
+    X(policy_mismatch, "an opened packet of which a policy before that of its SA speaks", "compare the policies of both gateways", audited)
 
 enum class DropReason : std::uint8_t {
 #define X(name, ...) name,

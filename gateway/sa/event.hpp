@@ -54,7 +54,7 @@ struct Event {
     VpnNumber vpn = wan_vpn;                   // as far as it was known: red or outer, as in Frame::vpn
     Direction direction = Direction::outbound; // of the SA
     bool has_flow = false;
-    bool by_kernel = false; // dropped: by the BPF program, and not counted under the reason
+    bool by_kernel = false;       // dropped: by the BPF program, and not counted under the reason
     Flow flow;                    // dropped: of the outermost header that was read last: the inner one once it was opened
     std::uint32_t flow_label = 0; // with an IPv6 flow
     std::uint32_t spi = 0;        // 0: none

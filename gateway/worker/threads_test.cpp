@@ -93,7 +93,8 @@ TEST(Threads, TablesReplacedUnderTraffic) {
     const std::vector<Selector> other{{*parse_range("10.1.0.0/16"), *parse_range("10.2.200.0/24"), 0, {}, {}}};
     std::vector<Octets> sealed;
     for (unsigned i = 0; i < 2000; ++i)
-        for (Octets& frame : peer.send(red, ethernet(ipv4("10.2.0.5", "10.1.0.5", 17, udp(1, 2, payload(32)))))) sealed.push_back(std::move(frame));
+        for (Octets& frame : peer.send(red, ethernet(ipv4("10.2.0.5", "10.1.0.5", 17, udp(1, 2, payload(32))))))
+            sealed.push_back(std::move(frame));
     std::atomic<bool> stop{false};
     {
         const Running running(gateway, 1);

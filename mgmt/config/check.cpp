@@ -176,7 +176,8 @@ void check_unique(const std::vector<PlacedSa>& sas, Problems& problems) {
             problems.add(one.item->place_of(key), one.item->path(key),
                          std::format("SPI {:#x} is already that of {} in {}", sa.spi, other->item->path(),
                                      problems.text(other->item->place_of(key))),
-                         in ? "every connection of an outer VPN receives on an SPI of its own" : "a peer tells its connections apart by SPI");
+                         in ? "every connection of an outer VPN receives on an SPI of its own"
+                            : "a peer tells its connections apart by SPI");
     }
     // Equal keys: the same counter under the same key is a nonce used twice, and a packet sent back would be accepted.
     std::vector<const PlacedSa*> by_key;

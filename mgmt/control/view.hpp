@@ -92,10 +92,10 @@ struct PolicyView {
     std::string name;
     std::string vpn;
     std::uint64_t priority = 0;
-    std::string action; // "protect", "bypass", "discard"
+    std::string action;             // "protect", "bypass", "discard"
     std::string direction = "both"; // or "outbound", "inbound"
-    std::string sa;     // with protect
-    bool usable = true; // with protect: its outbound SA is in use
+    std::string sa;                 // with protect
+    bool usable = true;             // with protect: its outbound SA is in use
     std::vector<std::string> selectors;
 };
 

@@ -197,10 +197,15 @@ std::vector<SaView> view_of(const std::vector<control::SaStatus>& sas, const Des
 
 std::vector<PolicyView> view_of(const std::vector<control::PolicyStatus>& policies, const Desired& desired) {
     std::vector<PolicyView> result;
-    for (const control::PolicyStatus& policy : policies)
+    std::vector<const control::PolicyStatus*> ordered; // as they decide
+    for (const control::PolicyStatus& policy : policies) ordered.push_back(&policy);
+    std::ranges::stable_sort(ordered, {}, [](const control::PolicyStatus* policy) { return policy->priority; });
+    for (const control::PolicyStatus* at : ordered) {
+        const control::PolicyStatus& policy = *at;
         result.push_back({policy.name, vpn_name(policy.vpn, desired), policy.priority, std::string(name_of(policy.action)),
                           std::string(name_of(policy.reach)), policy.sa, policy.action != PolicyAction::protect || policy.sa_usable,
                           texts(policy.selectors)});
+    }
     result.push_back({"(last)", "(all)", std::uint64_t{1} << 32, "discard", "both", "", true, {"everything else"}});
     return result;
 }

@@ -49,6 +49,7 @@ class Gateway:
         self.notify = None
         self.holder = Holder(self.directory) if holder else None
         self.prefix = []  # a command that starts it
+        self.options = []  # more options of the daemon
         self.configure(config)
 
     def configure(self, config):
@@ -71,7 +72,8 @@ class Gateway:
     def start(self, timeout=START, environment=None):
         """Starts it and waits until it says that it is ready. Refused when it ends before."""
         before = self.log.stat().st_size if self.log.exists() else 0
-        command = self.space.command(*self.prefix, BIN / "sallyport-gateway", "--config", self.file)
+        command = self.space.command(*self.prefix, BIN / "sallyport-gateway", "--config", self.file, "--state", self.state_directory,
+                                     *self.options)
         surroundings = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **(environment or {})}
         ready = self._start_held(command, surroundings) if self.holder else self._start(command, surroundings)
         end = time.monotonic() + timeout
