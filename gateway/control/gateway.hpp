@@ -3,6 +3,7 @@
 // through a descriptor and dispatch(); no packet passes here.
 #pragma once
 
+#include "gateway/control/explanation.hpp"
 #include "gateway/control/status.hpp"
 #include "gateway/sa/desired.hpp"
 #include "gateway/sa/error.hpp"
@@ -83,9 +84,13 @@ public:
     [[nodiscard]] Counters counters() const;
     [[nodiscard]] std::vector<SaStatus> sas() const;
     [[nodiscard]] std::vector<PolicyStatus> policies() const;
+    /// Carries a packet through the port's program and a worker's stages without sending it. Takes some ten milliseconds of this thread.
+    /// Error: no such port, or the packet is too long.
+    [[nodiscard]] Result<Explanation> explain(const Question& question);
+
+    struct Inside;
 
 private:
-    struct Inside;
     explicit Gateway(std::unique_ptr<Inside> inside);
     std::unique_ptr<Inside> inside_;
 };

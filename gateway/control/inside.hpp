@@ -46,6 +46,7 @@ struct Gateway::Inside final : route::MirrorListener {
     Result<void> start_threads();
     std::vector<worker::PortOfWorker> ports_of(unsigned queue);
     void stop_threads();
+    [[nodiscard]] worker::Surroundings surroundings();
 
     // apply.cpp
     void install_one_by_one(const std::vector<SaSpec>& sas);

@@ -163,15 +163,7 @@ Result<void> Gateway::Inside::start_threads() {
     neighbours = std::make_unique<exception::Neighbours>(*fib, *asker);
     stage->serve(Errand::neighbour, *neighbours);
 
-    const worker::Surroundings around{.depot = *depot,
-                                      .sad = *sad,
-                                      .spd = *spd,
-                                      .fib = *fib,
-                                      .dummies = *dummies,
-                                      .audience = audience,
-                                      .exceptions = &stage->inbox(),
-                                      .spin = desired.settings.spin,
-                                      .events = &events};
+    const worker::Surroundings around = surroundings();
     std::vector<worker::Worker*> all;
     std::vector<FrameRing*> inboxes;
     for (unsigned number = 0; number < ports->queues(); ++number) {
@@ -192,6 +184,18 @@ Result<void> Gateway::Inside::start_threads() {
         if (!begun) return begun;
     }
     return {};
+}
+
+worker::Surroundings Gateway::Inside::surroundings() {
+    return {.depot = *depot,
+            .sad = *sad,
+            .spd = *spd,
+            .fib = *fib,
+            .dummies = *dummies,
+            .audience = audience,
+            .exceptions = &stage->inbox(),
+            .spin = desired.settings.spin,
+            .events = &events};
 }
 
 void Gateway::Inside::stop_threads() { threads.stop(); }

@@ -44,5 +44,6 @@ private:
 [[nodiscard]] Json json_of(const PolicyView& policy);
 [[nodiscard]] Json json_of(const CounterView& counter);
 [[nodiscard]] Json json_of(const EventView& event);
+[[nodiscard]] Json json_of(const ExplanationView& explanation);
 
 } // namespace sallyport::varlink

@@ -46,6 +46,7 @@ public:
     [[nodiscard]] std::vector<varlink::SaView> sas() override;
     [[nodiscard]] std::vector<varlink::PolicyView> policies() override;
     [[nodiscard]] std::vector<varlink::CounterView> counters() override;
+    [[nodiscard]] Result<std::vector<varlink::ExplanationView>> explain(const varlink::QuestionView& question) override;
     [[nodiscard]] Result<void> detach() override;
     [[nodiscard]] std::expected<std::uint64_t, varlink::ReloadError> reload(const std::optional<std::string>& file) override;
 
