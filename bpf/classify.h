@@ -30,7 +30,8 @@ static __always_inline enum sp_verdict find_vpn(struct frame* f) {
     f->vlan.ifindex = port.ifindex;
     vpn = bpf_map_lookup_elem(&vlans, &f->vlan);
     if (!vpn) return SP_UNKNOWN_VLAN;
-    f->vpn = *vpn;
+    f->vpn = *vpn & ~SP_VLAN_OWN;
+    f->own_vlan = (*vpn & SP_VLAN_OWN) != 0;
     return SP_VERDICT_COUNT;
 }
 

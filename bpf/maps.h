@@ -53,7 +53,7 @@ struct {
     __uint(max_entries, SP_MAX_VLANS);
     __uint(map_flags, BPF_F_NO_PREALLOC);
     __type(key, struct sp_vlan_key);
-    __type(value, __u32); // VPN
+    __type(value, __u32); // VPN, SP_VLAN_OWN
 } vlans SEC(".maps");
 
 #define SP_TRIE(name)                                                                                                                      \

@@ -107,6 +107,7 @@ struct frame {
     bool fragment;       // any fragment of a datagram
     bool later_fragment; // one that does not hold the datagram's first octet
     bool other_node;     // a routing header names further nodes to visit
+    bool own_vlan;       // the kernel has no interface for its VLAN
     bool tag_beside;     // the driver took the first VLAN tag out of the frame:
     __be16 beside_type;
     __u16 beside_tci;

@@ -26,6 +26,10 @@ static __always_inline int receive(struct xdp_md* ctx, bool beside) {
     __builtin_memset(f, 0, sizeof(*f));
     verdict = beside && !read_tag_beside(ctx, f) ? SP_UNKNOWN_VLAN : classify(ctx, f, beside);
     action = (int)action_of(verdict);
+    if (action == SP_KERNEL && f->own_vlan) { // whose stack would not know it
+        verdict = SP_OWN_VLAN;
+        action = SP_SOCKET;
+    }
     if (beside && action == SP_SOCKET && f->tag_beside && !put_tag_into_frame(ctx, f)) {
         verdict = SP_BAD_LINK; // never: every driver leaves more room before the frame
         action = SP_DROP;

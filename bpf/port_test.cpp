@@ -195,6 +195,7 @@ std::unique_ptr<Port> make_port(const std::string& name) {
     if (name == "trunk") {
         port->add_vlan(7, SP_NO_TAG, 7);
         port->add_vlan(8, 9, 89);
+        port->add_vlan(10, SP_NO_TAG, 7 | SP_VLAN_OWN);
     }
     return port;
 }

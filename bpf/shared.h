@@ -57,7 +57,8 @@ enum sp_action {
     X(SP_IKE_MACHINE_LIMIT, "ike_machine_limit", SP_DROP, "first IKE request over the rate of the machine")                                \
     X(SP_IKE_OTHER_LIMIT, "ike_other_limit", SP_DROP, "other IKE message over the rate of its source prefix")                              \
     X(SP_PROTECTED_SOURCE, "protected_source", SP_DROP, "clear packet from the black side with a source in a protected network")           \
-    X(SP_TRANSIT, "transit", SP_DROP, "clear transit from the black side that no bypass entry allows")
+    X(SP_TRANSIT, "transit", SP_DROP, "clear transit from the black side that no bypass entry allows")                                     \
+    X(SP_OWN_VLAN, "own_vlan", SP_SOCKET, "for the gateway itself on a VLAN that has no interface of the kernel")
 
 enum sp_verdict {
 
@@ -113,7 +114,8 @@ enum { SP_PREFIX_KEY_BITS = 64 }; // those before the address
 // Value of protected_sources; the longest prefix counts, so that a network inside a protected one can be exempted.
 enum sp_protection { SP_PROTECTION_EXEMPT = 0, SP_PROTECTION_PROTECTED = 1 };
 
-// Key of vlans; its value is the number of the VPN. A frame with one tag has inner = SP_NO_TAG. A priority tag (VID 0) is no tag.
+// Key of vlans; its value is the number of the VPN, with SP_VLAN_OWN where the kernel has no interface for the VLAN. A frame with one tag
+// has inner = SP_NO_TAG. A priority tag (VID 0) is no tag.
 struct sp_vlan_key {
     __u32 ifindex;
     __u16 outer;
@@ -121,6 +123,8 @@ struct sp_vlan_key {
 };
 
 enum { SP_NO_TAG = 0xffff };
+
+#define SP_VLAN_OWN 0x80000000u
 
 // Whose token bucket: a key of ike_peers (whole address) and of the two LRU tables (source prefix: /24 or /48, the rest zero).
 struct sp_source_key {

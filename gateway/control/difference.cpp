@@ -22,8 +22,7 @@ auto rates(const IkeLimits& l) {
 }
 
 bool same_place(const PortSpec& a, const PortSpec& b) {
-    return a.interface == b.interface && a.role == b.role && a.tags_beside_frame == b.tags_beside_frame &&
-           std::ranges::equal(a.vlans, b.vlans, [](const VlanSpec& x, const VlanSpec& y) { return x.id == y.id && x.vpn == y.vpn; });
+    return a.interface == b.interface && a.role == b.role && a.tags_beside_frame == b.tags_beside_frame && a.vlans == b.vlans;
 }
 
 } // namespace

@@ -91,6 +91,7 @@ public:
     struct Inside;
 
 private:
+    [[nodiscard]] ChunkStatus count_chunks() const;
     explicit Gateway(std::unique_ptr<Inside> inside);
     std::unique_ptr<Inside> inside_;
 };

@@ -6,6 +6,7 @@
 #include "gateway/control/gateway.hpp"
 #include "gateway/control/threads.hpp"
 #include "gateway/exception/neighbours.hpp"
+#include "gateway/exception/own_vlans.hpp"
 #include "gateway/exception/stage.hpp"
 #include "gateway/port/chunks.hpp"
 #include "gateway/port/ring.hpp"
@@ -106,6 +107,7 @@ struct Gateway::Inside final : route::MirrorListener {
     std::unique_ptr<tables::Published<tables::Spd>> spd;
     std::unique_ptr<tables::Published<tables::Dummies>> dummies;
     std::unique_ptr<route::NeighbourAsker> neighbour_asker;
+    std::unique_ptr<exception::OwnVlans> own_vlans;
     std::unique_ptr<exception::Asker> asker;
     std::unique_ptr<exception::Neighbours> neighbours;
     std::unique_ptr<exception::Stage> stage;

@@ -30,9 +30,15 @@ struct StageJob final : Job {
 };
 
 struct KernelAsker final : exception::Asker {
-    explicit KernelAsker(route::NeighbourAsker& its) : asker(its) {}
-    void ask(const exception::Neighbour& neighbour) override { asker.ask(neighbour.interface, neighbour.address); }
+    KernelAsker(route::NeighbourAsker& kernel, exception::OwnVlans& own) : asker(kernel), vlans(own) {}
+    void ask(const exception::Neighbour& neighbour) override {
+        if (neighbour.interface < route::first_own_vlan)
+            asker.ask(neighbour.interface, neighbour.address);
+        else
+            vlans.ask(neighbour);
+    }
     route::NeighbourAsker& asker;
+    exception::OwnVlans& vlans;
 };
 
 } // namespace
@@ -92,13 +98,14 @@ Result<void> Gateway::Inside::start(Desired wanted) {
     mirror = std::move(*opened);
     if (auto done = open_loop(); !done) return done;
     if (auto done = open_maps(); !done) return done;
-    auto up = xdp::Ports::start(desired, std::move(*maps), {.ike_served = options.ike_served, .generic = options.generic});
+    auto up = xdp::Ports::start(desired, std::move(*maps),
+                                {.ike_served = options.ike_served, .generic = options.generic, .keeper = &keeper});
     maps.reset();
     if (!up) return std::unexpected(std::move(up.error()));
     ports = std::move(*up);
     for (std::string& sentence : ports->notes()) note(Level::information, std::move(sentence));
 
-    depot = std::make_unique<Depot>(ports->memory());
+    depot = std::make_unique<Depot>(ports->memory(), ports->free_chunks());
     store = std::make_unique<store::Store>(*units, marks.get(), ports->queues());
     sad = std::make_unique<tables::Sad>(audience);
     spd = std::make_unique<tables::Published<tables::Spd>>(std::make_unique<const tables::Spd>());
@@ -158,10 +165,12 @@ Result<void> Gateway::Inside::start_threads() {
     auto opened = route::NeighbourAsker::open();
     if (!opened) return std::unexpected(std::move(opened.error()));
     neighbour_asker = std::move(*opened);
-    asker = std::make_unique<KernelAsker>(*neighbour_asker);
+    own_vlans = std::make_unique<exception::OwnVlans>(desired.ports, *fib, *mirror);
+    asker = std::make_unique<KernelAsker>(*neighbour_asker, *own_vlans);
     stage = std::make_unique<exception::Stage>(*depot, &events);
     neighbours = std::make_unique<exception::Neighbours>(*fib, *asker);
     stage->serve(Errand::neighbour, *neighbours);
+    stage->serve(Errand::own_vlan, *own_vlans);
 
     const worker::Surroundings around = surroundings();
     std::vector<worker::Worker*> all;

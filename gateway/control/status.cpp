@@ -4,6 +4,7 @@
 #include "gateway/control/inside.hpp"
 #include "gateway/xdp/verdict.hpp"
 
+#include <algorithm>
 #include <atomic>
 
 namespace sallyport::control {
@@ -37,6 +38,22 @@ SaStatus describe(const SaSpec& spec) {
 
 } // namespace
 
+ChunkStatus Gateway::count_chunks() const {
+    const Inside& in = *inside_;
+    ChunkStatus chunks{.all = in.depot->memory().count, .free = static_cast<std::uint32_t>(in.depot->size())};
+    for (const auto& worker : in.workers) chunks.free += static_cast<std::uint32_t>(worker->counters().chunks);
+    const xdp::Sockets& sockets = in.ports->sockets();
+    for (std::size_t i = 0; i < sockets.count(); ++i) {
+        chunks.receiving += sockets.queue(i).receive_held();
+        chunks.transmitting += sockets.queue(i).transmit_held();
+    }
+    chunks.waiting = static_cast<std::uint32_t>(in.stage->counters().held);
+    chunks.kept = sockets.kept();
+    const std::uint32_t placed = chunks.free + chunks.receiving + chunks.transmitting + chunks.waiting + chunks.kept;
+    chunks.in_hand = chunks.all - std::min(placed, chunks.all);
+    return chunks;
+}
+
 Status Gateway::status() const {
     const Inside& in = *inside_;
     Status result;
@@ -46,8 +63,7 @@ Status Gateway::status() const {
     result.crypto = crypto::describe(transform::engine_in_use());
     result.zero_copy = in.ports->zero_copy();
     result.huge_pages = in.ports->huge_pages();
-    result.chunks = in.depot->memory().count;
-    result.chunks_free = static_cast<std::uint32_t>(in.depot->size());
+    result.chunks = count_chunks();
     for (std::size_t i = 0; i < in.desired.ports.size(); ++i) {
         const xdp::PortProgram& program = in.ports->program(i);
         PortStatus port{.interface = in.desired.ports[i].interface, .role = in.desired.ports[i].role};

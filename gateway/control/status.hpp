@@ -33,6 +33,17 @@ struct WorkerStatus {
     std::uint64_t handed_over = 0;                      // frames given to the owner of their SA
 };
 
+/// Where the chunks of the packet memory are. The numbers are not of one instant: they add up only while no frame comes in.
+struct ChunkStatus {
+    std::uint32_t all = 0;
+    std::uint32_t free = 0;         // in the depot and the workers' stacks
+    std::uint32_t receiving = 0;    // with the ports, to receive into
+    std::uint32_t transmitting = 0; // with the ports, to be sent or just sent
+    std::uint32_t waiting = 0;      // with the exception stage
+    std::uint32_t kept = 0;         // kept back until completions have caught up with what a gateway before this one transmitted
+    std::uint32_t in_hand = 0;      // the rest: frames that the workers have; if it stays while nothing comes in, chunks are lost
+};
+
 struct Status {
     std::string configuration;    // the file
     std::uint64_t generation = 0; // of the configuration: 1 after start, one more with every apply()
@@ -40,8 +51,7 @@ struct Status {
     std::string crypto;           // engine in use
     bool zero_copy = false;
     bool huge_pages = false;
-    std::uint32_t chunks = 0;      // of packet memory
-    std::uint32_t chunks_free = 0; // in the depot; workers and rings hold others
+    ChunkStatus chunks;
     std::vector<PortStatus> ports;
     std::vector<WorkerStatus> workers;
     unsigned sas = 0, sas_refused = 0, policies = 0; // single SAs, both directions counted

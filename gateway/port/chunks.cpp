@@ -2,12 +2,17 @@
 #include "gateway/port/chunks.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace sallyport {
 
 Depot::Depot(PacketMemory memory) : memory_(memory) {
     free_.reserve(memory.count);
     for (std::uint32_t index = memory.count; index-- > 0;) free_.push_back(index); // the first chunks go first
+}
+
+Depot::Depot(PacketMemory memory, std::vector<std::uint32_t> chunks) : memory_(memory), free_(std::move(chunks)) {
+    free_.reserve(memory.count);
 }
 
 unsigned Depot::take(std::uint32_t* out, unsigned wanted) {
@@ -28,9 +33,18 @@ std::size_t Depot::size() {
     return free_.size();
 }
 
+void Depot::audit(ChunkPlaces& places) {
+    const std::lock_guard lock(mutex_);
+    for (const std::uint32_t chunk : free_) places.put(chunk, ChunkPlace::free);
+}
+
 Chunks::Chunks(Depot& depot, unsigned most) : depot_(depot), most_(std::max(most, 2U)) { free_.reserve(most_); }
 
 Chunks::~Chunks() { depot_.give(free_.data(), static_cast<unsigned>(free_.size())); }
+
+void Chunks::audit(ChunkPlaces& places) const {
+    for (const std::uint32_t chunk : free_) places.put(chunk, ChunkPlace::free);
+}
 
 bool Chunks::fetch() {
     free_.resize(most_ / 2);

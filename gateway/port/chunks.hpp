@@ -4,6 +4,7 @@
 #pragma once
 
 #include "gateway/port/frame.hpp"
+#include "gateway/port/places.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -22,12 +23,14 @@ struct PacketMemory {
 /// Where workers leave chunks they have too many of and fetch when they run short, a batch at a time. Threads: any.
 class Depot {
 public:
-    explicit Depot(PacketMemory memory); // all chunks of the memory lie in it
+    explicit Depot(PacketMemory memory);                           // all chunks of the memory lie in it
+    Depot(PacketMemory memory, std::vector<std::uint32_t> chunks); // these do
     [[nodiscard]] PacketMemory memory() const { return memory_; }
     /// Moves up to `wanted` chunk numbers to `out`; returns how many.
     unsigned take(std::uint32_t* out, unsigned wanted);
     void give(const std::uint32_t* chunks, unsigned count);
     [[nodiscard]] std::size_t size();
+    void audit(ChunkPlaces& places);
 
 private:
     PacketMemory memory_;
@@ -58,6 +61,7 @@ public:
     void give(const Frame& frame) { give(frame.index); }
     [[nodiscard]] PacketMemory memory() const { return depot_.memory(); }
     [[nodiscard]] std::size_t size() const { return free_.size(); }
+    void audit(ChunkPlaces& places) const;
 
 private:
     bool fetch();

@@ -26,8 +26,9 @@ inline constexpr unsigned largest_frame = chunk_size - frame_headroom - 2 * tail
 enum class Errand : std::uint8_t {
     none,
     neighbour, // find the link-layer address of its next hop; the flow hash is in `spi`
+    own_vlan,  // for the gateway itself on a VLAN that has no interface of the kernel: the whole frame as it came
 };
-inline constexpr std::size_t errand_count = 2;
+inline constexpr std::size_t errand_count = 3;
 
 /// Offsets count octets from the begin of the chunk, so that they stay true when the frame grows at either end.
 struct Frame {
@@ -72,6 +73,7 @@ enum FrameFlag : std::uint16_t {
     frame_bypassed = 32,  // neither sealed nor opened: a policy says bypass
     frame_unclear = 64,   // more VLAN tags than the one in `vlan`
     frame_from_red = 128, // looked up again as from the red side of `vpn`, whatever its port: made or mended by the exception stage
+    frame_raw = 256,      // a whole frame with its Ethernet header, to be sent out of `port` as it is
 };
 
 } // namespace sallyport

@@ -28,9 +28,15 @@ struct NextHop {
     Address gateway;                          // whose link-layer address is wanted; only with neighbour_unresolved
 };
 
-/// One of our interfaces: a port, or a VLAN device of the kernel on top of one.
+/// Numbers of links that are VLANs without an interface of the kernel begin here; the kernel's own numbers lie below.
+inline constexpr std::uint32_t first_own_vlan = 0x80000000;
+[[nodiscard]] constexpr std::uint32_t own_vlan_number(std::size_t port, std::uint16_t vlan) {
+    return first_own_vlan | static_cast<std::uint32_t>(port) << 12 | vlan;
+}
+
+/// One of our interfaces: a port, a VLAN device of the kernel on top of one, or a VLAN on it for which the gateway stands itself.
 struct Link {
-    std::uint32_t interface = 0; // kernel's number (ifindex), 0: the place of all interfaces that are not ours
+    std::uint32_t interface = 0; // kernel's number (ifindex) or own_vlan_number(), 0: the place of all interfaces that are not ours
     std::uint8_t port = 0;       // index in Desired::ports
     Role role = Role::black;
     bool up = false;

@@ -14,6 +14,7 @@
 #include <netlink/socket.h>
 #include <string>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -60,6 +61,7 @@ void set_timer(int timer, std::uint64_t first_ns, std::uint64_t every_ns) {
     timerfd_settime(timer, 0, &spec, nullptr);
 }
 
+// Of a timer or a bell.
 bool take_expiry(int timer) {
     std::uint64_t count = 0;
     return read(timer, &count, sizeof count) == sizeof count;
@@ -106,7 +108,7 @@ Result<std::unique_ptr<Mirror>> Mirror::open(const std::vector<VpnSpec>& vpns, c
 Mirror::~Mirror() {
     nl_socket_free(events_);
     nl_socket_free(query_);
-    for (const int descriptor : {epoll_, flush_timer_, tick_timer_})
+    for (const int descriptor : {epoll_, flush_timer_, tick_timer_, learned_bell_})
         if (descriptor >= 0) close(descriptor);
 }
 
@@ -135,7 +137,8 @@ Result<void> Mirror::open_sockets() {
     epoll_ = epoll_create1(EPOLL_CLOEXEC);
     flush_timer_ = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     tick_timer_ = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    for (const int descriptor : {nl_socket_get_fd(events_), flush_timer_, tick_timer_}) {
+    learned_bell_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    for (const int descriptor : {nl_socket_get_fd(events_), flush_timer_, tick_timer_, learned_bell_}) {
         epoll_event event{.events = EPOLLIN, .data = {.fd = descriptor}};
         if (epoll_ctl(epoll_, EPOLL_CTL_ADD, descriptor, &event) != 0)
             return std::unexpected(system_error(errno, "cannot wait for netlink", "rtnetlink"));
@@ -277,8 +280,29 @@ void Mirror::handle_neighbour(nlmsghdr* message, bool dumped) {
     neighbours_changed_ |= changed && !dumped;
 }
 
+void Mirror::learn(const KernelNeighbour& neighbour) {
+    {
+        const std::lock_guard lock(learned_mutex_);
+        learned_.push_back(neighbour);
+    }
+    const std::uint64_t one = 1;
+    (void)!write(learned_bell_, &one, sizeof one); // full: it rings already
+}
+
+void Mirror::take_learned() {
+    if (!take_expiry(learned_bell_)) return;
+    std::vector<KernelNeighbour> learned;
+    {
+        const std::lock_guard lock(learned_mutex_);
+        learned.swap(learned_);
+    }
+    for (const KernelNeighbour& neighbour : learned)
+        neighbours_changed_ |= neighbour.has_mac ? picture_.neighbour(neighbour) : picture_.neighbour_gone(neighbour);
+}
+
 void Mirror::dispatch() {
     read_notifications();
+    take_learned();
     if (take_expiry(tick_timer_)) reask();
     if (take_expiry(flush_timer_)) {
         armed_ = false;

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 struct nl_sock;
@@ -53,16 +54,26 @@ private:
     nl_sock* socket_;
 };
 
+/// Takes what is found out of neighbours on VLANs for which the gateway stands itself. Threads: any. Never blocks for long.
+class Learner {
+public:
+    virtual ~Learner() = default;
+    Learner() = default;
+    Learner(const Learner&) = delete;
+    Learner& operator=(const Learner&) = delete;
+    /// Without a MAC: it is gone.
+    virtual void learn(const KernelNeighbour& neighbour) = 0;
+};
+
 /// A change is published within some 5 ms, and a burst of changes as one; where a Fib takes long to make, the pauses grow with it. A change
 /// of a neighbour is visible at once. Threads: one.
-class Mirror {
+class Mirror final : public Learner {
 public:
     /// Dumps everything and publishes the first Fib before it returns.
     [[nodiscard]] static Result<std::unique_ptr<Mirror>> open(const std::vector<VpnSpec>& vpns, const std::vector<PortSpec>& ports,
                                                               MirrorListener& listener);
-    ~Mirror();
-    Mirror(const Mirror&) = delete;
-    Mirror& operator=(const Mirror&) = delete;
+    ~Mirror() override;
+    void learn(const KernelNeighbour& neighbour) override;
 
     /// Other VPNs or ports. Dumps again and publishes.
     Result<void> arrange(const std::vector<VpnSpec>& vpns, const std::vector<PortSpec>& ports);
@@ -87,6 +98,7 @@ private:
     void handle_route(nlmsghdr* message, bool dumped);
     void handle_neighbour(nlmsghdr* message, bool dumped);
     void read_notifications();
+    void take_learned();
     bool catch_up();
     void flush();
     void arm();
@@ -102,6 +114,9 @@ private:
     int epoll_ = -1;
     int flush_timer_ = -1;
     int tick_timer_ = -1;
+    int learned_bell_ = -1;
+    std::mutex learned_mutex_;
+    std::vector<KernelNeighbour> learned_;
     bool armed_ = false;
     bool lost_ = false;         // notifications: everything has to be dumped
     bool routes_stale_ = false; // the kernel drops IPv4 routes of a link or an address without a word

@@ -41,7 +41,8 @@ DropReason reason_of(const KernelRoute& route) {
 /// Turns candidates of one VPN into a Table.
 class Picture::TableBuilder {
 public:
-    TableBuilder(const Picture& picture, NeighbourTable& neighbours) : picture_(picture), neighbours_(neighbours) {
+    TableBuilder(const Picture& picture, VpnNumber vpn, NeighbourTable& neighbours)
+        : picture_(picture), vpn_(vpn), neighbours_(neighbours) {
         table_->groups.emplace_back();
     }
 
@@ -78,8 +79,8 @@ private:
         const bool all_dead = std::ranges::all_of(candidate.route->hops, &KernelHop::dead);
         for (const KernelHop& hop : candidate.route->hops)
             if ((!hop.dead || all_dead) && key.size() < 65535)
-                key.emplace_back(picture_.link_index(hop.interface), hop.gateway.has_value(), hop.gateway.value_or(Address{}), hop.weight,
-                                 candidate.route->mtu);
+                key.emplace_back(picture_.link_of(hop.interface, vpn_), hop.gateway.has_value(), hop.gateway.value_or(Address{}),
+                                 hop.weight, candidate.route->mtu);
         const auto [at, fresh] = known_.try_emplace(std::move(key), static_cast<std::uint32_t>(table_->groups.size()));
         if (fresh) add_hops(at->first);
         last_ = &route;
@@ -107,6 +108,7 @@ private:
     }
 
     const Picture& picture_;
+    VpnNumber vpn_;
     NeighbourTable& neighbours_;
     std::shared_ptr<Table> table_ = std::make_shared<Table>();
     std::map<DropReason, std::uint32_t> refused_;
@@ -150,6 +152,7 @@ void Picture::arrange_links() {
             break;
         }
     }
+    add_own_vlans(links);
     if (links == links_) return;
     const bool same_places = std::ranges::equal(
         links, links_, {}, [](const Link& l) { return std::tuple(l.interface, l.vpn); },
@@ -166,6 +169,52 @@ void Picture::arrange_links() {
         return true;
     });
     rebuild_all();
+}
+
+/// VLANs with addresses of the configuration, unless the kernel has an interface for them after all.
+void Picture::add_own_vlans(std::vector<Link>& links) {
+    own_vlan_of_.clear();
+    own_addresses_.clear();
+    own_routes_.clear();
+    for (const auto& [number, kernel] : kernel_links_)
+        for (std::size_t port = 0; port < ports_.size(); ++port) {
+            if (kernel.name != ports_[port].interface) continue;
+            for (const VlanSpec& vlan : ports_[port].vlans) {
+                const auto same = [&](const Link& link) { return link.interface != 0 && link.port == port && link.vlan == vlan.id; };
+                if (vlan.id == 0 || vlan.addresses.empty() || std::ranges::any_of(links, same)) continue;
+                const std::uint32_t own = own_vlan_number(port, vlan.id);
+                own_vlan_of_[{number, vlan.vpn}] = own;
+                links.push_back({.interface = own,
+                                 .port = static_cast<std::uint8_t>(port),
+                                 .role = ports_[port].role,
+                                 .up = kernel.up,
+                                 .vlan = vlan.id,
+                                 .mtu = static_cast<std::uint16_t>(std::min<std::uint32_t>(kernel.mtu, 65535)),
+                                 .vpn = vlan.vpn,
+                                 .mac = kernel.mac});
+                for (const InterfaceAddress& address : vlan.addresses) add_own_address(own, address);
+            }
+        }
+}
+
+void Picture::add_own_address(std::uint32_t interface, const InterfaceAddress& own) {
+    KernelAddress address{.interface = interface, .address = own.address, .length = own.length, .broadcast = {}};
+    const auto route = [&](std::uint32_t table, const Prefix& destination, std::uint8_t type) {
+        own_routes_.push_back({.table = table, .destination = destination, .type = type, .protocol = RTPROT_KERNEL, .hops = {{interface}}});
+    };
+    const auto bits = static_cast<std::uint8_t>(own.address.bits());
+    route(local_table, {own.address, bits}, RTN_LOCAL);
+    if (own.length < bits) route(main_table, own.network(), RTN_UNICAST);
+    if (own.address.family == Family::ipv4 && own.length < 31) { // RFC 3021: a network of two has no broadcast address
+        address.broadcast = range_of(own.network()).last;
+        route(local_table, {*address.broadcast, bits}, RTN_BROADCAST);
+    }
+    own_addresses_.push_back(address);
+}
+
+std::uint32_t Picture::link_of(std::uint32_t interface, VpnNumber vpn) const {
+    const auto own = own_vlan_of_.find({interface, vpn});
+    return link_index(own == own_vlan_of_.end() ? interface : own->second);
 }
 
 std::uint32_t Picture::link_index(std::uint32_t interface) const {
@@ -204,10 +253,11 @@ void Picture::address_gone(const KernelAddress& address) {
 
 std::vector<LocalAddress> Picture::local_addresses() const {
     std::vector<LocalAddress> result;
-    for (const KernelAddress& address : addresses_) {
-        const std::uint32_t link = link_index(address.interface);
-        result.push_back({address, link == 0 ? nullptr : &links_[link]});
-    }
+    for (const auto* list : {&addresses_, &own_addresses_})
+        for (const KernelAddress& address : *list) {
+            const std::uint32_t link = link_index(address.interface);
+            result.push_back({address, link == 0 ? nullptr : &links_[link]});
+        }
     return result;
 }
 
@@ -318,7 +368,7 @@ bool Picture::neighbour_gone(const KernelNeighbour& neighbour) {
 }
 
 void Picture::begin_neighbours() {
-    for (auto& [key, state] : neighbours_) state.seen = false;
+    for (auto& [key, state] : neighbours_) state.seen = key.interface >= first_own_vlan; // the kernel knows nothing of these
 }
 
 void Picture::end_neighbours() {
@@ -388,6 +438,9 @@ void Picture::collect(const VpnSpec& vpn, Family family, std::vector<Candidate>&
             if (connected(route) && !link_local(route) && belongs(route, vpn.number))
                 out.push_back({route.destination, ++rank, DropReason::none, &route});
         });
+    for (const KernelRoute& route : own_routes_)
+        if (route.destination.address.family == family && belongs(route, vpn.number))
+            out.push_back({route.destination, route.table == local_table ? 0 : ++rank, DropReason::none, &route});
     const auto refuse = [&](const auto& prefixes) {
         for (const std::string_view prefix : prefixes) out.push_back({*parse_prefix(prefix), ++rank, DropReason::route_refused, nullptr});
     };
@@ -406,7 +459,7 @@ std::unique_ptr<const Fib> Picture::build() {
         if (all_dirty_) tables_.assign(size, nullptr);
         for (const VpnSpec& vpn : vpns_) {
             if (!all_dirty_ && !dirty_tables_.contains(vpn.table)) continue;
-            TableBuilder builder(*this, *neighbour_table_);
+            TableBuilder builder(*this, vpn.number, *neighbour_table_);
             for (const Family family : {Family::ipv4, Family::ipv6}) {
                 std::vector<Candidate> candidates;
                 collect(vpn, family, candidates);

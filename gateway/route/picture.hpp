@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <utility>
 #include <vector>
 
 namespace sallyport::route {
@@ -94,7 +95,12 @@ private:
     void rebuild_all();
     void mark(std::uint32_t table, std::uint8_t protocol);
     [[nodiscard]] bool matters(std::uint32_t table) const;
+    void add_own_vlans(std::vector<Link>& links);
+    void add_own_address(std::uint32_t interface, const InterfaceAddress& own);
     [[nodiscard]] std::uint32_t link_index(std::uint32_t interface) const; // 0: not ours
+    /// The link by which a route of this VPN leaves that names this interface of the kernel: its VLAN of that VPN, where the gateway stands
+    /// for it itself. 0: not ours.
+    [[nodiscard]] std::uint32_t link_of(std::uint32_t interface, VpnNumber vpn) const;
     [[nodiscard]] bool belongs(const KernelRoute& route, VpnNumber vpn) const;
     void collect(const VpnSpec& vpn, Family family, std::vector<Candidate>& out) const;
     void set_slot(NeighbourState& state);
@@ -108,7 +114,10 @@ private:
     std::map<NeighbourKey, NeighbourState> neighbours_; // on our links only
     std::vector<Link> links_{1};
     std::map<std::uint32_t, std::uint32_t> link_of_interface_;
-    std::vector<std::shared_ptr<const Table>> tables_; // by number of the VPN
+    std::map<std::pair<std::uint32_t, VpnNumber>, std::uint32_t> own_vlan_of_; // by the port's interface: number of the link
+    std::vector<KernelAddress> own_addresses_;                                 // on VLANs without an interface of the kernel,
+    std::vector<KernelRoute> own_routes_;                                      // and what the kernel would make of them
+    std::vector<std::shared_ptr<const Table>> tables_;                         // by number of the VPN
     std::shared_ptr<NeighbourTable> neighbour_table_ = std::make_shared<NeighbourTable>(10U);
     unsigned neighbour_bits_ = 10;
     bool neighbour_table_full_ = false;

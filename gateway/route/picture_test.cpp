@@ -84,6 +84,43 @@ TEST_F(PictureTest, EqualConnectedNetworksOfTwoVpns) {
     EXPECT_EQ(reason(0, Role::black, "10.0.0.2"), DropReason::no_route) << "networks of VPNs are none of wan's";
 }
 
+// A trunk whose VLAN 7 has no interface of the kernel.
+TEST_F(PictureTest, AVlanWithoutAnInterfaceOfTheKernel) {
+    PortSpec trunk = port("red1", Role::red, 1);
+    trunk.vlans.push_back({.id = 7, .vpn = 2, .addresses = {{*parse_address("10.7.0.1"), 24}, {*parse_address("2001:db8:7::1"), 64}}});
+    picture.arrange({{"wan", 0, 254}, {"one", 1, 101}, {"two", 2, 102}}, {port("wan0", Role::black, 0), trunk});
+    picture.route(make(102, "10.9.0.0/16", {via(red1, "10.7.0.254")}), 0);
+    picture.route(make(101, "10.9.0.0/16", {via(red1, "10.1.0.254")}), 0);
+    const std::uint32_t own = own_vlan_number(1, 7);
+    EXPECT_EQ(reason(2, Role::red, "10.7.0.1"), DropReason::for_gateway);
+    EXPECT_EQ(reason(2, Role::red, "10.7.0.255"), DropReason::for_gateway);
+    EXPECT_EQ(reason(2, Role::red, "2001:db8:7::1"), DropReason::for_gateway);
+    EXPECT_EQ(reason(1, Role::red, "10.7.0.2"), DropReason::no_route) << "another VPN's";
+    const NextHop asked = find(2, Role::red, "10.7.0.2");
+    EXPECT_EQ(asked.reason, DropReason::neighbour_unresolved);
+    EXPECT_EQ(asked.interface, own);
+    EXPECT_EQ(find(2, Role::red, "10.9.0.1").interface, own) << "a route of this VPN by the port leaves by its VLAN";
+    EXPECT_EQ(to_string(find(2, Role::red, "10.9.0.1").gateway), "10.7.0.254");
+    EXPECT_EQ(find(1, Role::red, "10.9.0.1").interface, red1);
+    neighbour(own, "10.7.0.254", 9);
+    const NextHop hop = find(2, Role::red, "10.9.0.1");
+    EXPECT_EQ(hop.reason, DropReason::none);
+    EXPECT_EQ(hop.port, 1);
+    EXPECT_EQ(hop.vlan, 7);
+    EXPECT_EQ(hop.destination[5], 9);
+    // The kernel's dumps do not name it.
+    picture.begin_neighbours();
+    picture.end_neighbours();
+    EXPECT_EQ(reason(2, Role::red, "10.9.0.1"), DropReason::none);
+    unsigned named = 0;
+    for (const LocalAddress& local : picture.local_addresses())
+        if (local.link != nullptr && local.link->interface == own) ++named;
+    EXPECT_EQ(named, 2U);
+    // Where the kernel has one after all, it stands.
+    picture.link({.interface = 77, .name = "red1.7", .mac = {2}, .mtu = 1500, .up = true, .parent = red1, .vlan = 7});
+    EXPECT_EQ(reason(2, Role::red, "10.7.0.1"), DropReason::no_route);
+}
+
 TEST_F(PictureTest, TableOfTheVpnBeforeConnected) {
     picture.route(make(254, "10.0.0.0/24", {via(red1)}, RTN_UNICAST, RTPROT_KERNEL), 0);
     picture.route(make(101, "10.0.0.0/24", {}, RTN_BLACKHOLE), 0);

@@ -58,7 +58,11 @@ std::optional<Address> parse_address(std::string_view text) {
     return std::nullopt;
 }
 
-std::optional<Prefix> parse_prefix(std::string_view text) {
+Prefix InterfaceAddress::network() const {
+    return {address_of(number_of(address) & ~host_bits(address.bits(), length), address.family), length};
+}
+
+std::optional<InterfaceAddress> parse_interface_address(std::string_view text) {
     const std::size_t slash = text.find('/');
     const auto address = parse_address(text.substr(0, slash));
     if (!address) return std::nullopt;
@@ -70,8 +74,13 @@ std::optional<Prefix> parse_prefix(std::string_view text) {
         const bool padded = digits.size() > 1 && digits.front() == '0';
         if (error != std::errc{} || stop != end || padded || length > address->bits()) return std::nullopt;
     }
-    if ((number_of(*address) & host_bits(address->bits(), length)) != 0) return std::nullopt;
-    return Prefix{*address, static_cast<std::uint8_t>(length)};
+    return InterfaceAddress{*address, static_cast<std::uint8_t>(length)};
+}
+
+std::optional<Prefix> parse_prefix(std::string_view text) {
+    const auto both = parse_interface_address(text);
+    if (!both || both->network().address != both->address) return std::nullopt;
+    return both->network();
 }
 
 std::optional<AddressRange> parse_range(std::string_view text) {

@@ -31,6 +31,14 @@ struct Prefix {
     bool operator==(const Prefix&) const = default;
 };
 
+/// An address and the length of the prefix of its network.
+struct InterfaceAddress {
+    Address address;
+    std::uint8_t length = 0; // 0 to address.bits()
+    [[nodiscard]] Prefix network() const;
+    bool operator==(const InterfaceAddress&) const = default;
+};
+
 /// first <= last, both of one family, both belong to it (RFC 7296 3.13.1).
 struct AddressRange {
     Address first;
@@ -42,7 +50,8 @@ struct AddressRange {
 [[nodiscard]] std::optional<Address> parse_address(std::string_view text); // "192.0.2.1", "2001:db8::1"
 [[nodiscard]] std::optional<Prefix> parse_prefix(
     std::string_view text); // "192.0.2.0/24"; a plain address is a host prefix; host bits set: nothing
-[[nodiscard]] std::optional<AddressRange> parse_range(std::string_view text); // "a-b", a prefix or an address
+[[nodiscard]] std::optional<InterfaceAddress> parse_interface_address(std::string_view text); // "192.0.2.1/24"
+[[nodiscard]] std::optional<AddressRange> parse_range(std::string_view text);                 // "a-b", a prefix or an address
 [[nodiscard]] std::string to_string(const Address& address);
 [[nodiscard]] std::string to_string(const Prefix& prefix);
 [[nodiscard]] std::string to_string(const AddressRange& range); // as a prefix where it is one

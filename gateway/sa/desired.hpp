@@ -22,6 +22,8 @@ struct VpnSpec {
 struct VlanSpec {
     std::uint16_t id = 0; // 1 to 4094, 0: frames without a tag
     VpnNumber vpn = wan_vpn;
+    std::vector<InterfaceAddress> addresses{}; // ours on a VLAN that has no interface of the kernel: the gateway answers for them itself
+    bool operator==(const VlanSpec&) const = default;
 };
 
 struct PortSpec {

@@ -61,6 +61,7 @@ namespace sallyport {
     X(link_down, "the way out is down", "look at the link")                                                                                \
     X(transmit_full, "the transmit ring is full", "the link or the receiver is slower than the traffic")                                   \
     X(crypto_failed, "the cryptographic library failed, or gave no random octets", "look at the journal of the machine; report it")        \
+    X(own_vlan, "for the gateway itself on a VLAN without an interface of the kernel, where it answers ARP, discovery and echo only", "")  \
     X(no_chunk, "no free chunk in the packet memory", "enlarge frames in the configuration")
 
 enum class DropReason : std::uint8_t {

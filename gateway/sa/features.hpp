@@ -38,6 +38,8 @@ inline constexpr std::array features{
             "addresses, protocol and ports; no ICMP types, no names"},
     Feature{"Keys given by hand with durable marks", "RFC 4301 section 4.5.1", FeatureState::complete, "gateway/state", ""},
     Feature{"VPNs: a routing table of the kernel each, by port or VLAN", "", FeatureState::complete, "gateway/route", ""},
+    Feature{"VLANs without an interface of the kernel: ARP and neighbour discovery by the gateway", "RFC 826, RFC 4861",
+            FeatureState::partial, "gateway/exception", "addresses by the configuration; no router advertisements"},
     Feature{"AF_XDP ports, native and generic", "", FeatureState::complete, "gateway/xdp", ""},
 };
 

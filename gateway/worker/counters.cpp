@@ -27,6 +27,7 @@ Counters LiveCounters::read() const {
     copy.dummies = load(now_.dummies);
     copy.rounds = load(now_.rounds);
     copy.sleeps = load(now_.sleeps);
+    copy.chunks = load(now_.chunks);
     return copy;
 }
 

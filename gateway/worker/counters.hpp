@@ -24,6 +24,7 @@ struct Counters {
     std::uint64_t to_exceptions = 0;                      // frames given to the exception stage
     std::uint64_t dummies = 0;                            // dummy packets made
     std::uint64_t rounds = 0, sleeps = 0;
+    std::uint64_t chunks = 0;          // free ones in the worker's stack at the end of the last round
     std::uint64_t events_left_out = 0; // audited drops that made no event
     [[nodiscard]] std::uint64_t dropped(DropReason reason) const { return drops[static_cast<std::size_t>(reason)]; }
 };
@@ -36,6 +37,10 @@ public:
     static void add(std::uint64_t& counter, std::uint64_t amount = 1) {
         const std::atomic_ref<std::uint64_t> live(counter);
         live.store(live.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
+    }
+    /// Sets one of now(), by its only writer.
+    static void set(std::uint64_t& counter, std::uint64_t value) {
+        std::atomic_ref<std::uint64_t>(counter).store(value, std::memory_order_relaxed);
     }
     [[nodiscard]] Counters& now() { return now_; }
     void drop(DropReason reason) { add(now_.drops[static_cast<std::size_t>(reason)]); }

@@ -116,6 +116,17 @@ void Worker::send_on(Frame& frame, Errand errand, DropReason otherwise) {
     drop(frame);
 }
 
+/// Made by the exception stage, Ethernet header and all.
+void Worker::leave_raw(Frame& frame) {
+    if (frame.port >= ports_.size()) {
+        frame.reason = DropReason::route_not_ours;
+        return drop(frame);
+    }
+    Leaving& leaving = leaving_[frame.port];
+    leaving.frames[leaving.count++] = frame;
+    if (leaving.count == batch_size) transmit(frame.port);
+}
+
 void Worker::transmit(unsigned port) {
     Leaving& leaving = leaving_[port];
     PortQueue* queue = ports_[port].queue;

@@ -3,6 +3,7 @@
 #include "gateway/mode/tunnel.hpp"
 #include "gateway/transform/transform.hpp"
 #include "gateway/wire/esp.hpp"
+#include "gateway/wire/ethernet.hpp"
 #include "gateway/wire/parse.hpp"
 #include "gateway/wire/udp.hpp"
 #include "gateway/worker/rehearsal.hpp"
@@ -100,7 +101,7 @@ void Worker::inbound(Batch& batch) {
     for (Frame* frame : esp.span()) {
         const transform::InboundSa* sa = frame->inbound;
         if (sa == nullptr || !outer_addresses_match(*sa, *frame)) [[unlikely]] {
-            if (for_us(*frame)) {
+            if (for_us(*frame, Role::black)) {
                 frame->reason = sa != nullptr                       ? DropReason::wrong_outer_address
                                 : frame->spi < wire::first_free_spi ? DropReason::reserved_spi
                                                                     : DropReason::unknown_spi;
@@ -170,7 +171,7 @@ void Worker::bypass_outwards(Batch& batch) {
 /// What comes from the black side and is no ESP packet of ours.
 void Worker::clear_from_black(Batch& batch) {
     for (Frame* frame : batch.span()) {
-        if (for_us(*frame)) {
+        if (for_us(*frame, Role::black)) {
             frame->reason = not_taken(*frame);
             continue;
         }
@@ -185,10 +186,28 @@ void Worker::clear_from_black(Batch& batch) {
     route(batch);
 }
 
-bool Worker::for_us(const Frame& frame) const {
+bool Worker::for_us(const Frame& frame, Role side) const {
     const bool ipv4 = frame.family == 4;
     const std::uint8_t* destination = frame.at(frame.network + (ipv4 ? wire::ipv4_destination : wire::ipv6_destination));
-    return fib_->lookup(frame.vpn, Role::black, ipv4 ? Family::ipv4 : Family::ipv6, destination, 0).reason == DropReason::for_gateway;
+    return fib_->lookup(frame.vpn, side, ipv4 ? Family::ipv4 : Family::ipv6, destination, 0).reason == DropReason::for_gateway;
+}
+
+/// A frame of a VLAN on which no kernel stands for us: is it ARP, neighbour discovery, or for the gateway itself and no matter of IPsec? An
+/// unspecified source is that of duplicate address detection (RFC 4862 5.4.2).
+bool Worker::is_housekeeping(const Frame& frame) const {
+    if (frame.reason == DropReason::not_ip) return wire::load16(frame.at(frame.network - 2U)) == wire::ethertype_arp;
+    if (frame.reason == DropReason::martian_source) return frame.family == 6;
+    if (frame.reason != DropReason::none) return false;
+    const std::uint8_t* header = frame.at(frame.network);
+    const bool ipv4 = frame.family == 4;
+    const std::uint8_t* to = header + (ipv4 ? wire::ipv4_destination : wire::ipv6_destination);
+    const bool icmp = frame.protocol == (ipv4 ? wire::protocol_icmp : wire::protocol_icmpv6);
+    const Role side = ports_[frame.port].role;
+    // 224.0.0.0/24 (RFC 5771 4), the limited broadcast, ff01::/16 and ff02::/16 (RFC 4291 2.7)
+    const bool link_scope = ipv4 ? (wire::load32(to) >> 8) == 0xe00000 || wire::load32(to) == 0xffffffff
+                                 : to[0] == 0xff && ((to[1] & 0xfU) == 1 || (to[1] & 0xfU) == 2);
+    if (link_scope) return true;
+    return (side == Role::red || icmp) && for_us(frame, side);
 }
 
 void Worker::hand_over(Frame& frame, std::uint8_t owner) {

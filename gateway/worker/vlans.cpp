@@ -10,7 +10,7 @@ VlanMap::VlanMap(std::span<const VlanSpec> vlans) {
             continue;
         }
         if (tagged_.empty()) tagged_.resize(4096, none);
-        if (vlan.id < tagged_.size()) tagged_[vlan.id] = vlan.vpn;
+        if (vlan.id < tagged_.size()) tagged_[vlan.id] = vlan.vpn | (vlan.addresses.empty() ? 0U : own);
     }
 }
 

@@ -14,11 +14,12 @@ namespace sallyport::worker {
 class VlanMap {
 public:
     static constexpr std::uint32_t none = 0x10000; // no VPN: no VpnNumber has this value
+    static constexpr std::uint32_t own = 0x20000;  // added where the VLAN has no interface of the kernel
 
     VlanMap() = default;
     explicit VlanMap(std::span<const VlanSpec> vlans);
 
-    /// VPN of a VLAN id (0: frames without a tag), or `none`.
+    /// VPN of a VLAN id (0: frames without a tag), perhaps with `own`, or `none`.
     [[nodiscard]] std::uint32_t vpn_of(std::uint16_t vlan) const {
         if (vlan == 0) return untagged_;
         return vlan < tagged_.size() ? tagged_[vlan] : none;

@@ -149,7 +149,10 @@ unsigned Worker::receive(unsigned port, Batch& batch) {
         const std::uint32_t vpn = (frame.flags & frame_unclear) != 0 ? VlanMap::none : vlans.vpn_of(frame.vlan);
         if (vpn == VlanMap::none && frame.reason == DropReason::none) frame.reason = DropReason::unknown_vlan;
         frame.vpn = static_cast<VpnNumber>(vpn);
-        batch.add(&frame);
+        if ((vpn & VlanMap::own) != 0 && is_housekeeping(frame)) [[unlikely]]
+            send_on(frame, Errand::own_vlan, DropReason::own_vlan);
+        else
+            batch.add(&frame);
     }
     LiveCounters::add(counters_.now().ports[port].received, count);
     LiveCounters::add(counters_.now().ports[port].received_octets, octets);
@@ -166,6 +169,10 @@ bool Worker::take_inbox() {
     const unsigned count = inbox_.pop(frames_);
     Batch red, black, waited;
     for (Frame& frame : std::span(frames_).first(count)) {
+        if ((frame.flags & frame_raw) != 0) {
+            leave_raw(frame);
+            continue;
+        }
         const bool red_port = frame.port < ports_.size() && ports_[frame.port].role == Role::red;
         const bool from_red = red_port || (frame.flags & frame_from_red) != 0;
         ((frame.flags & frame_waited) != 0 ? waited : from_red ? red : black).add(&frame);
@@ -190,6 +197,7 @@ void Worker::finish() {
     }
     if (exceptions_rung_) around_.exceptions->wake();
     exceptions_rung_ = false;
+    LiveCounters::set(counters_.now().chunks, chunks_.size());
     events_.flush();
     LiveCounters::add(counters_.now().rounds);
 }

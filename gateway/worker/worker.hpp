@@ -128,7 +128,8 @@ private:
     void inbound(Batch& batch);
     void bypass_outwards(Batch& batch);
     void clear_from_black(Batch& batch);
-    [[nodiscard]] bool for_us(const Frame& frame) const;
+    [[nodiscard]] bool for_us(const Frame& frame, Role side) const;
+    [[nodiscard]] bool is_housekeeping(const Frame& frame) const;
     void hand_over(Frame& frame, std::uint8_t owner);
     void seal(Batch& batch);
     void open(Batch& batch);
@@ -141,6 +142,7 @@ private:
     void leave(Frame& frame, const route::NextHop& hop);
     void wait_for_neighbour(Frame& frame);
     void send_on(Frame& frame, Errand errand, DropReason otherwise);
+    void leave_raw(Frame& frame);
     void transmit(unsigned port);
 
     // tick.cpp

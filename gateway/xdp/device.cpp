@@ -11,6 +11,7 @@
 #include <cstring>
 #include <linux/ethtool.h>
 #include <linux/if_arp.h>
+#include <linux/if_packet.h>
 #include <linux/sockios.h>
 #include <memory>
 #include <optional>
@@ -181,6 +182,22 @@ Result<std::vector<std::string>> prepare_device(Device& device, bool generic) {
     for (const char* parsing : {"rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"})
         if (!switch_off(parsing)) device.tags_beside = true;
     return notes;
+}
+
+Result<Descriptor> open_filter(const Device& device, std::span<const std::array<std::uint8_t, 6>> groups) {
+    if (auto features = Features::read(device.name); features && features->on("rx-vlan-filter")) (void)features->off("rx-vlan-filter");
+    Descriptor socket(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0)); // of no protocol: it receives nothing
+    if (!socket) return std::unexpected(system_error(errno, "The filter of the device cannot be opened", device.name));
+    for (const auto& group : groups) {
+        packet_mreq membership{};
+        membership.mr_ifindex = static_cast<int>(device.ifindex);
+        membership.mr_type = PACKET_MR_MULTICAST;
+        membership.mr_alen = static_cast<unsigned short>(group.size());
+        std::ranges::copy(group, membership.mr_address);
+        if (setsockopt(socket.get(), SOL_PACKET, PACKET_ADD_MEMBERSHIP, &membership, sizeof(membership)) != 0)
+            return std::unexpected(system_error(errno, "The device takes no multicast group", device.name));
+    }
+    return socket;
 }
 
 Result<void> set_receive_queues(const Device& device, unsigned queues) {

@@ -3,9 +3,11 @@
 #pragma once
 
 #include "gateway/sa/error.hpp"
+#include "gateway/state/descriptor.hpp"
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -36,6 +38,10 @@ struct Device {
 [[nodiscard]] Error tags_beside_error(const Device& device, const std::string& why);
 /// For the journal, where the port has no VLANs: what can come in.
 [[nodiscard]] std::string tags_beside_warning(const Device& device, const std::string& why);
+
+/// Lets frames of every VLAN, and those sent to these multicast groups, through the filter of the device: for the groups as long as the
+/// descriptor is open.
+[[nodiscard]] Result<Descriptor> open_filter(const Device& device, std::span<const std::array<std::uint8_t, 6>> groups);
 
 /// Makes the device have exactly so many receive queues: frames of a queue without a worker would be lost. Nothing happens if it has.
 [[nodiscard]] Result<void> set_receive_queues(const Device& device, unsigned queues);

@@ -156,7 +156,8 @@ Result<void> SharedMaps::set_ike_peers(const std::vector<IkePeer>& peers) {
 Result<void> SharedMaps::set_vlans(const std::vector<PortVlan>& all) {
     std::vector<std::pair<sp_vlan_key, std::uint32_t>> entries;
     for (const auto& one : all)
-        entries.emplace_back(sp_vlan_key{.ifindex = one.ifindex, .outer = one.id, .inner = SP_NO_TAG}, std::uint32_t{one.vpn});
+        entries.emplace_back(sp_vlan_key{.ifindex = one.ifindex, .outer = one.id, .inner = SP_NO_TAG},
+                             one.own ? one.vpn | SP_VLAN_OWN : std::uint32_t{one.vpn});
     return replace(vlans, entries);
 }
 

@@ -48,6 +48,7 @@ struct PortVlan {
     std::uint32_t ifindex = 0;
     std::uint16_t id = 0;
     VpnNumber vpn = wan_vpn;
+    bool own = false; // the kernel has no interface for it: what is for the gateway itself comes to the socket too
 };
 
 /// Each set_ call makes the map hold exactly what is given: first what is new is added, then the rest removed, so that no moment lacks what

@@ -23,12 +23,24 @@ unsigned queues_of(const Settings& settings, const std::vector<Device>& devices)
     return queues;
 }
 
+// Where neighbours look for our IPv6 addresses on VLANs that the kernel does not know: 33:33:ff and the last three octets (RFC 2464 7, RFC
+// 4291 2.7.1).
+std::vector<MacAddress> solicited_groups(const PortSpec& port) {
+    std::vector<MacAddress> groups;
+    for (const VlanSpec& vlan : port.vlans)
+        for (const InterfaceAddress& own : vlan.addresses)
+            if (const auto& octets = own.address.octets; own.address.family == Family::ipv6)
+                groups.push_back({0x33, 0x33, 0xff, octets[13], octets[14], octets[15]});
+    return groups;
+}
+
 } // namespace
 
 std::string pin_directory(const Settings& settings) { return settings.run_directory + "/bpf"; }
 
-Ports::Ports(SharedMaps maps, std::vector<PortProgram> programs, Umem umem, Sockets sockets)
-    : maps_(std::move(maps)), programs_(std::move(programs)), umem_(std::move(umem)), sockets_(std::move(sockets)) {}
+Ports::Ports(SharedMaps maps, std::vector<PortProgram> programs, Taken taken)
+    : maps_(std::move(maps)), programs_(std::move(programs)), umem_(std::move(taken.umem)), sockets_(std::move(taken.sockets)),
+      notes_(std::move(taken.notes)) {}
 
 Result<std::unique_ptr<Ports>> Ports::start(const Desired& desired, SharedMaps maps, const PortsOptions& options) {
     std::vector<Device> devices;
@@ -37,7 +49,7 @@ Result<std::unique_ptr<Ports>> Ports::start(const Desired& desired, SharedMaps m
         auto device = find_device(port.interface);
         if (!device) return std::unexpected(device.error());
         for (const auto& vlan : port.vlans)
-            if (vlan.id != 0) vlans.push_back({.ifindex = device->ifindex, .id = vlan.id, .vpn = vlan.vpn});
+            if (vlan.id != 0) vlans.push_back({.ifindex = device->ifindex, .id = vlan.id, .vpn = vlan.vpn, .own = !vlan.addresses.empty()});
         if (auto checked = PortProgram::check(pin_directory(desired.settings), port, *device); !checked)
             return std::unexpected(checked.error()); // before anything is attached anywhere
         devices.push_back(std::move(*device));
@@ -53,11 +65,17 @@ Result<std::unique_ptr<Ports>> Ports::start(const Desired& desired, SharedMaps m
         if (!program) return std::unexpected(program.error());
         programs.push_back(std::move(*program));
     }
-    auto umem = Umem::create(desired.settings.frames);
-    if (!umem) return std::unexpected(umem.error());
-    auto sockets = Sockets::open(*umem, programs, queues);
-    if (!sockets) return std::unexpected(sockets.error());
-    return std::unique_ptr<Ports>(new Ports(std::move(maps), std::move(programs), std::move(*umem), std::move(*sockets)));
+    state::NoKeeper nobody;
+    auto taken = adopt_or_open(options.keeper ? *options.keeper : nobody, programs, queues, desired.settings.frames);
+    if (!taken) return std::unexpected(taken.error());
+    std::unique_ptr<Ports> ports(new Ports(std::move(maps), std::move(programs), std::move(*taken)));
+    for (std::size_t i = 0; i < devices.size(); i++) {
+        if (std::ranges::all_of(desired.ports[i].vlans, [](const VlanSpec& vlan) { return vlan.addresses.empty(); })) continue;
+        auto filter = open_filter(devices[i], solicited_groups(desired.ports[i]));
+        if (!filter) return std::unexpected(filter.error());
+        ports->filters_.push_back(std::move(*filter));
+    }
+    return ports;
 }
 
 Result<void> Ports::close_anew(const Desired& desired, std::size_t port, const SharedMaps& maps, const PortsOptions& options) {
@@ -71,7 +89,7 @@ Result<void> Ports::close_anew(const Desired& desired, std::size_t port, const S
 }
 
 std::vector<std::string> Ports::notes() const {
-    std::vector<std::string> all;
+    std::vector<std::string> all = notes_;
     for (const auto& program : programs_) all.insert(all.end(), program.notes().begin(), program.notes().end());
     return all;
 }

@@ -3,13 +3,15 @@
 //
 //     auto maps = SharedMaps::open(pin_directory(settings) + "/" + shared_pins);   // then fill them, so that no moment is open
 //     auto ports = Ports::start(desired, std::move(*maps), {.ike_served = false});
-//     Depot depot(ports->memory());
+//     Depot depot(ports->memory(), ports->free_chunks());
 //     worker k reads ports->queue(port, k) for every port of desired.ports
 #pragma once
 
 #include "gateway/port/port.hpp"
 #include "gateway/sa/desired.hpp"
 #include "gateway/sa/error.hpp"
+#include "gateway/state/keeper.hpp"
+#include "gateway/xdp/adoption.hpp"
 #include "gateway/xdp/program.hpp"
 #include "gateway/xdp/sockets.hpp"
 #include "gateway/xdp/umem.hpp"
@@ -22,7 +24,8 @@ namespace sallyport::xdp {
 
 struct PortsOptions {
     bool ike_served = false;
-    bool generic = false; // no native mode
+    bool generic = false;            // no native mode
+    state::Keeper* keeper = nullptr; // null: nobody keeps anything
 };
 
 /// Where the pins lie: a bpffs.
@@ -32,6 +35,8 @@ class Ports {
 public:
     /// Ports in the order of desired.ports. A port that is refused is found before any is touched; if something fails after that, the ports
     /// that have their program keep it, and drop what is not allowed.
+    /// Packet memory and sockets that a dead process left with the keeper are taken over, with the frames that wait in them, if they are
+    /// what is wanted; else they are forgotten and made anew. Either way the keeper has them for the next process.
     [[nodiscard]] static Result<std::unique_ptr<Ports>> start(const Desired& desired, SharedMaps maps, const PortsOptions& options);
     Ports(const Ports&) = delete;
     Ports& operator=(const Ports&) = delete;
@@ -49,15 +54,21 @@ public:
     [[nodiscard]] SharedMaps& maps() { return maps_; }
     [[nodiscard]] bool zero_copy() const { return sockets_.zero_copy(); }
     [[nodiscard]] bool huge_pages() const { return umem_.huge_pages(); }
+    /// Chunks that nobody had at the start, for the depot.
+    [[nodiscard]] const std::vector<std::uint32_t>& free_chunks() const { return sockets_.free_chunks(); }
+    [[nodiscard]] Sockets& sockets() { return sockets_; }
+    [[nodiscard]] const Sockets& sockets() const { return sockets_; }
     /// For the journal, one sentence each.
     [[nodiscard]] std::vector<std::string> notes() const;
 
 private:
-    Ports(SharedMaps maps, std::vector<PortProgram> programs, Umem umem, Sockets sockets);
+    Ports(SharedMaps maps, std::vector<PortProgram> programs, Taken taken);
     SharedMaps maps_;
     std::vector<PortProgram> programs_;
     Umem umem_;
-    Sockets sockets_; // goes first: it stands on the memory
+    std::vector<Descriptor> filters_; // of devices with VLANs that the kernel does not know
+    Sockets sockets_;                 // goes first: it stands on the memory
+    std::vector<std::string> notes_;
 };
 
 } // namespace sallyport::xdp

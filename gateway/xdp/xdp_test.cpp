@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ports on real veth pairs, in namespaces of this process's own: black0 - wan0 and red0 - lan0; the test is the stations at wan0 and lan0.
-#include "bpf/fixture.hpp"
+// Ports on real veth pairs, in namespaces of this process's own.
 #include "gateway/xdp/pins.hpp"
-#include "gateway/xdp/ports.hpp"
-#include "gateway/xdp/rig.hpp"
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
+#include "gateway/xdp/ports_fixture.hpp"
 
 #include <algorithm>
 #include <bpf/bpf.h>
@@ -21,126 +16,12 @@
 namespace sallyport::xdp {
 namespace {
 
-using rig::Octets;
-using rig::shell;
-using rig::Wire;
-using testing::HasSubstr;
-
 class Namespaces : public testing::Environment {
 public:
     void SetUp() override { ASSERT_TRUE(rig::enter()); }
 };
 
 [[maybe_unused]] const auto* const namespaces = testing::AddGlobalTestEnvironment(new Namespaces);
-
-const std::string pins = rig::run_directory() + "/bpf";
-
-template <class T>
-T must(Result<T> result) {
-    if (!result) throw std::runtime_error(to_string(result.error()));
-    if constexpr (!std::is_void_v<T>) return std::move(*result);
-}
-
-std::string mac_of(const std::string& device) {
-    std::string text;
-    for (std::uint8_t octet : must(find_device(device)).mac) {
-        char two[4];
-        std::snprintf(two, sizeof(two), "%02x:", octet);
-        text += two;
-    }
-    text.pop_back();
-    return text;
-}
-
-Octets to_black(const std::string& layers) { return fixture::make_frame("eth / " + layers, mac_of("black0")); }
-
-Octets to_red(const std::string& layers) { return fixture::make_frame("eth / " + layers, mac_of("red0")); }
-
-Octets octets_of(const Frame& frame) { return {frame.data(), frame.data() + frame.length()}; }
-
-Desired two_ports(unsigned queues = 1) {
-    Desired desired;
-    desired.settings.queues = queues;
-    desired.settings.frames = 4096;
-    desired.settings.run_directory = rig::run_directory();
-    // The first entry of the program, which every kernel has; the second is bound_test.cpp's.
-    desired.ports = {{.interface = "black0", .role = Role::black, .vlans = {{.id = 0, .vpn = 0}}, .tags_beside_frame = false},
-                     {.interface = "red0", .role = Role::red, .vlans = {{.id = 0, .vpn = 1}}, .tags_beside_frame = false}};
-    return desired;
-}
-
-SharedMaps filled_maps() {
-    SharedMaps maps = must(SharedMaps::open(pins + "/" + shared_pins));
-    must(maps.set_local_addresses({{.ifindex = if_nametoindex("black0"), .vpn = 0, .address = *parse_address("192.0.2.1"), .ipsec = true},
-                                   {.ifindex = if_nametoindex("red0"), .vpn = 1, .address = *parse_address("10.1.0.1"), .ipsec = false}}));
-    return maps;
-}
-
-const std::string esp = "ip4 198.51.100.7 192.0.2.1 / esp";
-const std::string transit = "ip4 10.1.0.5 10.2.0.5 / udp 1000 2000 / octets 30 value=7";
-
-class XdpPorts : public testing::Test {
-protected:
-    void SetUp() override { make_wires(1); }
-    void TearDown() override {
-        ports_.reset();
-        auto detached = detach(pins);
-        EXPECT_TRUE(detached) << to_string(detached.error());
-        shell("for device in black0 red0 bridge0; do /bin/ip link del $device 2>/dev/null; done; true");
-    }
-
-    static void make_wires(unsigned queues) {
-        make_wire("black0", "wan0", queues);
-        make_wire("red0", "lan0", queues);
-    }
-
-    static void make_wire(const std::string& near, const std::string& far, unsigned queues) {
-        const std::string count = std::to_string(queues);
-        const std::string many = " numrxqueues " + count + " numtxqueues " + count;
-        ASSERT_TRUE(shell("/bin/ip link del " + near + " 2>/dev/null; /bin/ip link add " + near + many + " type veth peer name " + far +
-                          many + " && /bin/ip link set " + near + " up && /bin/ip link set " + far + " up"));
-    }
-
-    void start(const Desired& desired = two_ports()) {
-        ports_ = must(Ports::start(desired, filled_maps(), {}));
-        depot_ = std::make_unique<Depot>(ports_->memory());
-        chunks_ = std::make_unique<Chunks>(*depot_, 256);
-        refill();
-    }
-
-    void refill() {
-        for (std::size_t port = 0; port < ports_->count(); port++)
-            for (unsigned k = 0; k < ports_->queues(); k++) {
-                ports_->queue(port, k).refill(*chunks_);
-                ports_->queue(port, k).flush();
-            }
-    }
-
-    // One burst from this queue, waiting as a worker does.
-    static std::vector<Frame> receive(XskQueue& queue, std::size_t most = 64) {
-        std::vector<Frame> frames(most);
-        pollfd wait{.fd = queue.descriptor(), .events = POLLIN, .revents = 0};
-        poll(&wait, 1, 1000);
-        frames.resize(queue.receive(frames));
-        return frames;
-    }
-
-    [[nodiscard]] std::uint64_t counted(std::size_t port, sp_verdict verdict) {
-        return must(ports_->program(port).counters())[verdict].packets;
-    }
-
-    // Every chunk is somewhere, once.
-    void expect_no_chunk_lost(std::size_t in_hand = 0) {
-        std::size_t sum = in_hand + chunks_->size() + depot_->size();
-        for (std::size_t port = 0; port < ports_->count(); port++)
-            for (unsigned k = 0; k < ports_->queues(); k++) sum += ports_->queue(port, k).held();
-        EXPECT_EQ(sum, ports_->memory().count);
-    }
-
-    std::unique_ptr<Ports> ports_;
-    std::unique_ptr<Depot> depot_;
-    std::unique_ptr<Chunks> chunks_;
-};
 
 TEST_F(XdpPorts, StartNativePinnedAndSayWhatCanComeIn) {
     start();
@@ -484,10 +365,7 @@ TEST_F(XdpPorts, GenericWhereTheDriverHasNoNativeMode) {
 }
 
 TEST_F(XdpPorts, GenericModeCarriesFramesToo) {
-    ports_ = must(Ports::start(two_ports(), filled_maps(), {.generic = true}));
-    depot_ = std::make_unique<Depot>(ports_->memory());
-    chunks_ = std::make_unique<Chunks>(*depot_, 256);
-    refill();
+    start(two_ports(), true);
     EXPECT_FALSE(ports_->program(0).native());
     Wire wan("wan0");
     ASSERT_TRUE(wan.send(to_black(esp)));

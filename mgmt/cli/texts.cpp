@@ -66,7 +66,10 @@ std::string status_text(const Json& status, std::uint64_t now) {
     if (started != 0 && now >= started) text += std::format(", running for {}", duration(now - started));
     text += std::format("\nConfiguration  {}, generation {}\n", status["configuration"].text(), status["generation"].number());
     text += std::format("Cryptography   {}\n", status["engine"].text());
-    text += std::format("Packet memory  {} of {} chunks free{}{}\n", status["chunksFree"].number(), status["chunks"].number(),
+    const Json chunks = status["chunks"];
+    text += std::format("Packet memory  {} of {} chunks free, {} to receive into, {} being sent, {} wait, {} kept back, {} in hand{}{}\n",
+                        chunks["free"].number(), chunks["all"].number(), chunks["receiving"].number(), chunks["transmitting"].number(),
+                        chunks["waiting"].number(), chunks["kept"].number(), chunks["inHand"].number(),
                         status["hugePages"].flag() ? ", huge pages" : "", status["zeroCopy"].flag() ? ", zero-copy" : "");
     text += std::format("Tables         {} SAs ({} refused), {} policies, {} routes, {} neighbours\n", status["sas"].number(),
                         status["sasRefused"].number(), status["policies"].number(), status["routes"].number(),

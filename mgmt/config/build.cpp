@@ -197,7 +197,8 @@ private:
             if (const auto vpn = vpn_of(item, port_vpn)) port.vlans.push_back({0, *vpn});
         if (vlans == nullptr) return;
         for (const Vlan& vlan : *vlans)
-            if (const auto vpn = vpn_number_of(vlan.vpn, vlan.place, item.path(port_vlans))) port.vlans.push_back({vlan.id, *vpn});
+            if (const auto vpn = vpn_number_of(vlan.vpn, vlan.place, item.path(port_vlans)))
+                port.vlans.push_back({vlan.id, *vpn, vlan.addresses});
     }
 
     void connections() {

@@ -100,7 +100,7 @@ tags-beside-frame = false
 interface = "eth1"
 role = "red"
 vpn = "wan"
-vlans = { 7 = "office", 8 = "lab" }
+vlans = { 7 = "office", 8 = { vpn = "lab", addresses = ["10.8.0.1/24", "2001:db8:8::1/64"] } }
 [connection.a]
 local = "2001:db8::1"
 remote = "2001:db8::2"
@@ -166,6 +166,11 @@ machine-burst = 6
     EXPECT_EQ(desired.ports[1].vlans[1].vpn, 7);
     EXPECT_EQ(desired.ports[1].vlans[2].id, 8);
     EXPECT_EQ(desired.ports[1].vlans[2].vpn, 1);
+    EXPECT_TRUE(desired.ports[1].vlans[1].addresses.empty());
+    ASSERT_EQ(desired.ports[1].vlans[2].addresses.size(), 2U);
+    EXPECT_EQ(to_string(desired.ports[1].vlans[2].addresses[0].address), "10.8.0.1");
+    EXPECT_EQ(desired.ports[1].vlans[2].addresses[0].length, 24);
+    EXPECT_EQ(to_string(desired.ports[1].vlans[2].addresses[1].network()), "2001:db8:8::/64");
     ASSERT_EQ(desired.sas.size(), 2U);
     const SaSpec& out = desired.sas[0];
     EXPECT_EQ(out.outer_local.family, Family::ipv6);

@@ -290,6 +290,14 @@ TEST(Errors, PortsOfTheMachine) {
                     "test.toml:9:22: port.x.vlans: expected a VLAN id from 1 to 4094, found \"4095\"",
                     "test.toml:9:51: port.x.vlans: expected a VLAN id from 1 to 4094, found \"07\"",
                     "test.toml:9:67: port.x.vlans: expected the name of a VPN in quotes for VLAN 8, found 8"));
+    EXPECT_THAT(
+        errors(
+            ports_text +
+            "[port.x]\nrole = \"red\"\nvlans = { 1 = { vpn = \"wan\", adresses = [] }, 2 = { addresses = [\"10.0.0.1/24\"] }, 3 = { vpn = "
+            "\"wan\", addresses = [\"10.0.0.1/33\"] }, 4 = { vpn = \"wan\", addresses = [] } }\n"),
+        ElementsAre(HasSubstr("expected vpn or addresses for VLAN 1, found \"adresses\""),
+                    HasSubstr("expected the name of a VPN in quotes for VLAN 2, found none"),
+                    HasSubstr("for VLAN 3, such as [\"192.0.2.1/24\"], found \"10.0.0.1/33\""), HasSubstr("for VLAN 4, such as")));
     EXPECT_THAT(errors(ports_text + "[port.x]\nrole = \"red\"\nvlans = { 7 = \"nowhere\" }\n"),
                 ElementsAre("test.toml:9:15: port.x.vlans: there is no VPN \"nowhere\"; define [vpn.nowhere]"));
     EXPECT_THAT(errors(ports_text + "[port.x]\nrole = \"red\"\ninterface = \"a/b\"\n")[0],

@@ -21,7 +21,8 @@ namespace sallyport::config {
 struct Vlan {
     std::uint16_t id = 0;
     std::string vpn;
-    Place place;
+    Place place; // of the VPN's name
+    std::vector<InterfaceAddress> addresses{};
 };
 
 /// Key material as it was given: its length is compared with the algorithm's later.

@@ -67,7 +67,11 @@ constexpr std::array key_table{
     KeyInfo{port_vpn, port, "vpn", name, false, "", 0, 0, "",
             "The VPN of frames without a VLAN tag. Without it \"wan\", or, where the port has vlans, such frames are dropped."},
     KeyInfo{port_vlans, port, "vlans", vlans, false, "", 1, 4094, "",
-            "VLANs on this port and the VPN of each, such as { 7 = \"office\", 8 = \"lab\" }. Frames of other VLANs are dropped."},
+            "VLANs on this port and the VPN of each, such as { 7 = \"office\", 8 = \"lab\" }. Frames of other VLANs are dropped. A VLAN "
+            "without an interface of the kernel is written { vpn = \"lab\", addresses = [\"192.0.2.1/24\"] }: the gateway then answers "
+            "ARP, neighbour discovery and echo requests for these addresses itself and looks for next hops itself; routes by way of them "
+            "lie in the VPN's table and name the port's own interface (ip route add 198.51.100.0/24 via 192.0.2.254 dev PORT onlink "
+            "table N)."},
     KeyInfo{port_listen, port, "listen", addresses, false, "", 0, 0, "",
             "Black port: the local addresses at which ESP and IKE are taken. Without it every address of the port."},
     KeyInfo{

@@ -227,19 +227,59 @@ private:
                 problems_.add(entry.place, path_,
                               std::format("expected a VLAN id from {} to {}, found \"{}\"", key_.least, key_.greatest, shown(entry.key)));
                 good = false;
-            } else if (entry.value.kind != NodeKind::text || !good_name(entry.value.text)) {
-                problems_.add(entry.value.place, path_,
-                              std::format("expected the name of a VPN in quotes for VLAN {}, {}", id, found(entry.value)));
-                good = false;
+            } else if (auto one = vlan(id, entry.value)) {
+                result.push_back(std::move(*one));
             } else {
-                result.push_back({id, entry.value.text, entry.value.place});
+                good = false;
             }
         }
         value.data = std::move(result);
         return good;
     }
 
+    /// "office", or { vpn = "office", addresses = ["192.0.2.1/24"] }.
+    std::optional<Vlan> vlan(std::uint16_t id, const Node& node) {
+        const bool table = node.kind == NodeKind::table;
+        const Node* name = table ? nullptr : &node;
+        const Node* list = nullptr;
+        if (table)
+            for (const Entry& entry : node.entries) {
+                if (entry.key == "vpn" || entry.key == "addresses") {
+                    (entry.key == "vpn" ? name : list) = &entry.value;
+                    continue;
+                }
+                problems_.add(entry.place, path_, std::format("expected vpn or addresses for VLAN {}, found \"{}\"", id, shown(entry.key)));
+                return std::nullopt;
+            }
+        if (name == nullptr || name->kind != NodeKind::text || !good_name(name->text)) {
+            problems_.add(
+                name == nullptr ? node.place : name->place, path_,
+                std::format("expected the name of a VPN in quotes for VLAN {}, {}", id, name == nullptr ? "found none" : found(*name)));
+            return std::nullopt;
+        }
+        Vlan result{id, name->text, name->place};
+        if (list != nullptr && !interface_addresses(id, *list, result.addresses)) return std::nullopt;
+        return result;
+    }
+
+    bool interface_addresses(std::uint16_t id, const Node& node, std::vector<InterfaceAddress>& result) {
+        const auto refuse = [&](const Node& wrong) {
+            problems_.add(wrong.place, path_,
+                          std::format("expected a list of addresses with prefix lengths for VLAN {}, such as [\"192.0.2.1/24\"], {}", id,
+                                      found(wrong)));
+            return false;
+        };
+        if (node.kind != NodeKind::array || node.items.empty() || node.items.size() > most_addresses) return refuse(node);
+        for (const Node& item : node.items) {
+            const auto address = item.kind == NodeKind::text ? parse_interface_address(item.text) : std::nullopt;
+            if (!address || address->length == 0) return refuse(item);
+            result.push_back(*address);
+        }
+        return true;
+    }
+
     static constexpr std::size_t longest_list = 1024;
+    static constexpr std::size_t most_addresses = 16; // of one VLAN
     const KeyInfo& key_;
     const std::string& path_;
     Problems& problems_;

@@ -38,6 +38,19 @@ static SD_VARLINK_DEFINE_STRUCT_TYPE(
     SD_VARLINK_FIELD_COMMENT("VLANs and their VPNs"), SD_VARLINK_DEFINE_FIELD_BY_TYPE(vlans, Vlan, SD_VARLINK_ARRAY));
 
 static SD_VARLINK_DEFINE_STRUCT_TYPE(
+    Chunks,
+    SD_VARLINK_FIELD_COMMENT("Of packet memory; the others add up to it while no frame comes in"),
+    SD_VARLINK_DEFINE_FIELD(all, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("In the depot and with the workers"), SD_VARLINK_DEFINE_FIELD(free, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("With the ports, to receive into"), SD_VARLINK_DEFINE_FIELD(receiving, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("With the ports, to be sent or just sent"), SD_VARLINK_DEFINE_FIELD(transmitting, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("With the exception stage"), SD_VARLINK_DEFINE_FIELD(waiting, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("Kept back until all has left that a gateway before this one transmitted"),
+    SD_VARLINK_DEFINE_FIELD(kept, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("The rest: frames that workers have in hand. Chunks are lost if some stay here while no frame comes in"),
+    SD_VARLINK_DEFINE_FIELD(inHand, SD_VARLINK_INT, NONE));
+
+static SD_VARLINK_DEFINE_STRUCT_TYPE(
     Connection,
     SD_VARLINK_FIELD_COMMENT("Name in the configuration"), SD_VARLINK_DEFINE_FIELD(name, SD_VARLINK_STRING, NONE),
     SD_VARLINK_FIELD_COMMENT("Outer address of the peer"), SD_VARLINK_DEFINE_FIELD(peer, SD_VARLINK_STRING, NONE),
@@ -97,8 +110,7 @@ static SD_VARLINK_DEFINE_METHOD(
     SD_VARLINK_FIELD_COMMENT("The library of cryptography"), SD_VARLINK_DEFINE_OUTPUT(engine, SD_VARLINK_STRING, NONE),
     SD_VARLINK_FIELD_COMMENT("Frames are not copied between device and gateway"), SD_VARLINK_DEFINE_OUTPUT(zeroCopy, SD_VARLINK_BOOL, NONE),
     SD_VARLINK_DEFINE_OUTPUT(hugePages, SD_VARLINK_BOOL, NONE),
-    SD_VARLINK_FIELD_COMMENT("Of packet memory"), SD_VARLINK_DEFINE_OUTPUT(chunks, SD_VARLINK_INT, NONE),
-    SD_VARLINK_FIELD_COMMENT("In the depot; workers and rings hold others"), SD_VARLINK_DEFINE_OUTPUT(chunksFree, SD_VARLINK_INT, NONE),
+    SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(chunks, Chunks, NONE),
     SD_VARLINK_FIELD_COMMENT("Both directions counted"), SD_VARLINK_DEFINE_OUTPUT(sas, SD_VARLINK_INT, NONE),
     SD_VARLINK_DEFINE_OUTPUT(sasRefused, SD_VARLINK_INT, NONE),
     SD_VARLINK_DEFINE_OUTPUT(policies, SD_VARLINK_INT, NONE),
@@ -214,8 +226,8 @@ static SD_VARLINK_DEFINE_ERROR(
 SD_VARLINK_DEFINE_INTERFACE(
     sallyport_gateway, "io.sallyport.Gateway",
     SD_VARLINK_INTERFACE_COMMENT("The data plane of Sallyport: what it does, and the few things it can be told."),
-    &vl_type_Worker, &vl_type_Vlan, &vl_type_Port, &vl_type_Connection, &vl_type_Sa, &vl_type_Policy, &vl_type_Counter, &vl_type_Decision,
-    &vl_type_Explanation,
+    &vl_type_Worker, &vl_type_Vlan, &vl_type_Port, &vl_type_Chunks, &vl_type_Connection, &vl_type_Sa, &vl_type_Policy, &vl_type_Counter,
+    &vl_type_Decision, &vl_type_Explanation,
     SD_VARLINK_SYMBOL_COMMENT("The gateway, its ports, workers and connections"), &vl_method_Status,
     SD_VARLINK_SYMBOL_COMMENT("Security associations, never their keys"), &vl_method_Sas,
     SD_VARLINK_SYMBOL_COMMENT("The security policy database; behind the last entry everything is discarded"), &vl_method_Policies,

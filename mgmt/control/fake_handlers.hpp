@@ -28,8 +28,7 @@ public:
         view.configuration = "/etc/sallyport/sallyport.toml";
         view.generation = generation;
         view.engine = "ipsec-mb";
-        view.chunks = 16384;
-        view.chunks_free = 12000;
+        view.chunks = {.all = 16384, .free = 12000, .receiving = 4096, .transmitting = 250, .waiting = 6, .kept = 30, .in_hand = 2};
         view.sas = sa_count;
         view.workers = {{0, 2, 10, 20, 3, 4, 100, 50}, {1, std::nullopt, 0, 0, 0, 0, 0, 0}};
         view.ports = {{"wan0", "black", true, true, "native", "veth", "02:00:00:00:00:01", 1500, {{0, "wan"}}},

@@ -235,6 +235,16 @@ Json json_of(const ConnectionView& one) {
     return Json::object({{"name", one.name}, {"peer", one.peer}, {"vpn", one.vpn}, {"up", one.up}, {"reason", one.reason}});
 }
 
+Json json_of(const ChunksView& chunks) {
+    return Json::object({{"all", chunks.all},
+                         {"free", chunks.free},
+                         {"receiving", chunks.receiving},
+                         {"transmitting", chunks.transmitting},
+                         {"waiting", chunks.waiting},
+                         {"kept", chunks.kept},
+                         {"inHand", chunks.in_hand}});
+}
+
 } // namespace
 
 Json json_of(const StatusView& status) {
@@ -246,8 +256,7 @@ Json json_of(const StatusView& status) {
                          {"engine", status.engine},
                          {"zeroCopy", status.zero_copy},
                          {"hugePages", status.huge_pages},
-                         {"chunks", status.chunks},
-                         {"chunksFree", status.chunks_free},
+                         {"chunks", json_of(status.chunks)},
                          {"sas", status.sas},
                          {"sasRefused", status.sas_refused},
                          {"policies", status.policies},

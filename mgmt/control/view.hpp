@@ -44,6 +44,11 @@ struct ConnectionView {
     std::string reason; // why it is down and what to do; empty: it is up
 };
 
+/// Of packet memory.
+struct ChunksView {
+    std::uint64_t all = 0, free = 0, receiving = 0, transmitting = 0, waiting = 0, kept = 0, in_hand = 0;
+};
+
 struct StatusView {
     std::string version;
     std::uint64_t pid = 0;
@@ -52,7 +57,7 @@ struct StatusView {
     std::uint64_t generation = 0; // 1 after start, one more with each reload
     std::string engine;           // of cryptography
     bool zero_copy = false, huge_pages = false;
-    std::uint64_t chunks = 0, chunks_free = 0; // of packet memory
+    ChunksView chunks;
     std::uint64_t sas = 0, sas_refused = 0, policies = 0;
     std::uint64_t routes = 0, neighbours = 0, resyncs = 0;
     std::string trouble; // what the operator must know now; empty: nothing

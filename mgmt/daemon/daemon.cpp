@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mgmt/daemon/daemon.hpp"
 
+#include "gateway/xdp/adoption.hpp"
 #include "mgmt/control/client.hpp"
 #include "mgmt/daemon/questions.hpp"
 #include "mgmt/daemon/views.hpp"
@@ -232,6 +233,7 @@ Result<void> Daemon::detach() {
         if (const Result<void> stopped = gateway_->stop(); !stopped) say(Event::gateway_error, stopped.error());
         gateway_.reset();
     }
+    xdp::forget_sockets(store_);
     const auto opened = control::detach(desired_.settings);
     if (!opened) return std::unexpected(opened.error());
     std::string names;

@@ -125,8 +125,8 @@ StatusView view_of(const control::Status& status, const std::vector<control::SaS
     view.engine = status.crypto;
     view.zero_copy = status.zero_copy;
     view.huge_pages = status.huge_pages;
-    view.chunks = status.chunks;
-    view.chunks_free = status.chunks_free;
+    const control::ChunkStatus& chunks = status.chunks;
+    view.chunks = {chunks.all, chunks.free, chunks.receiving, chunks.transmitting, chunks.waiting, chunks.kept, chunks.in_hand};
     view.sas = status.sas;
     view.sas_refused = status.sas_refused;
     view.policies = status.policies;

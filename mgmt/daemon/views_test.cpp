@@ -47,8 +47,13 @@ TEST_F(Views, Status) {
     status.workers = {{.number = 0, .core = -1, .sealed = 5}, {.number = 1, .core = 3}};
     status.crypto = "engine";
     status.marks_trouble = "disk full";
+    status.chunks = {.all = 28, .free = 7, .receiving = 6, .transmitting = 5, .waiting = 4, .kept = 3, .in_hand = 2};
     const varlink::StatusView view = view_of(status, sas, desired);
     EXPECT_EQ(view.engine, "engine");
+    EXPECT_EQ(view.chunks.all, 28U);
+    EXPECT_EQ(view.chunks.free, 7U);
+    EXPECT_EQ(view.chunks.transmitting, 5U);
+    EXPECT_EQ(view.chunks.in_hand, 2U);
     EXPECT_EQ(view.trouble, "disk full");
     EXPECT_EQ(view.workers[0].core, std::nullopt);
     EXPECT_EQ(view.workers[0].sealed, 5U);

@@ -13,6 +13,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from .holder import Holder
 from .net import RigError, run, until
 
 TOP = Path(__file__).resolve().parents[2]
@@ -32,8 +33,9 @@ class Refused(Exception):
 class Gateway:
     """One gateway in one namespace. The folders live until remove(): a restart finds pins and marks as a real one would."""
 
-    def __init__(self, space, directory, config, run_directory=None, state_directory=None):
-        """`config`: the text of the configuration, or what makes it from this object (its `run_directory`, `state_directory`)."""
+    def __init__(self, space, directory, config, run_directory=None, state_directory=None, holder=False):
+        """`config`: the text of the configuration, or what makes it from this object (its `run_directory`, `state_directory`).
+        `holder`: a process in place of systemd's descriptor store keeps what a daemon leaves for the next (else it goes with the daemon)."""
         self.space = space
         self.directory = Path(directory)
         self.run_directory = Path(run_directory or self.directory / "run")
@@ -45,6 +47,7 @@ class Gateway:
         run("mount", "-t", "bpf", "-o", "mode=0700", "bpf", self.run_directory / "bpf")
         self.process = None
         self.notify = None
+        self.holder = Holder(self.directory) if holder else None
         self.prefix = []  # a command that starts it
         self.configure(config)
 
@@ -67,6 +70,22 @@ class Gateway:
 
     def start(self, timeout=START, environment=None):
         """Starts it and waits until it says that it is ready. Refused when it ends before."""
+        before = self.log.stat().st_size if self.log.exists() else 0
+        command = self.space.command(*self.prefix, BIN / "sallyport-gateway", "--config", self.file)
+        surroundings = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **(environment or {})}
+        ready = self._start_held(command, surroundings) if self.holder else self._start(command, surroundings)
+        end = time.monotonic() + timeout
+        while not ready():
+            if self.process.poll() is not None:
+                status, self.process = self.process.returncode, None
+                raise Refused(status, self.said(before))
+            if time.monotonic() > end:
+                self.kill()
+                raise RigError(f"sallyport-gateway is not ready after {timeout} s: {self.said(before)}")
+        return self
+
+    def _start(self, command, environment):
+        """As a service manager without a descriptor store would. Gives what to ask, again and again, whether it is ready."""
         path = self.directory / "notify"
         path.unlink(missing_ok=True)
         if self.notify:
@@ -74,22 +93,25 @@ class Gateway:
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.bind(str(path))
         path.chmod(0o777)
-        before = self.log.stat().st_size if self.log.exists() else 0
-        surroundings = {"PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(path), "LANG": "C.UTF-8", **(environment or {})}
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(self.space.command(*self.prefix, BIN / "sallyport-gateway", "--config", self.file), stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log, env=surroundings, process_group=0)
-        end = time.monotonic() + timeout
-        while True:
-            ready, _, _ = select.select([self.notify], [], [], 0.05)
-            if ready and b"READY=1" in self.notify.recv(4096).split(b"\n"):
-                return self
-            if self.process.poll() is not None:
-                status, self.process = self.process.returncode, None
-                raise Refused(status, self.said(before))
-            if time.monotonic() > end:
-                self.kill()
-                raise RigError(f"sallyport-gateway is not ready after {timeout} s: {self.said(before)}")
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            env={**environment, "NOTIFY_SOCKET": str(path)}, process_group=0)
+
+        def ready():
+            told, _, _ = select.select([self.notify], [], [], 0.05)
+            return told and b"READY=1" in self.notify.recv(4096).split(b"\n")
+
+        return ready
+
+    def _start_held(self, command, environment):
+        self.process = self.holder.start(command, environment, self.log)
+
+        def ready():
+            if not self.process.ready:
+                self.holder.listen(0.05)
+            return self.process.ready
+
+        return ready
 
     def first_start(self, **options):
         self.create_marks()
@@ -126,7 +148,10 @@ class Gateway:
         return self._end(signal.SIGKILL)
 
     def unpin(self):
-        """Unlinks what is pinned, as a reboot does; the kernel's own entries stay. Then no program is left on the interfaces."""
+        """Unlinks what is pinned and forgets what is kept, as a reboot does; the kernel's own entries stay. Then no program is left on the
+        interfaces."""
+        if self.holder:
+            self.holder.forget()
         for path in sorted((self.run_directory / "bpf").rglob("*"), reverse=True):
             if path.suffix != ".debug":
                 path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -149,6 +174,9 @@ class Gateway:
             self.notify.close()
             self.notify = None
         self.unpin()
+        if self.holder:
+            self.holder.close()
+            self.holder = None
         run("umount", self.run_directory / "bpf")
         for folder in (self.run_directory, self.state_directory, self.directory):
             shutil.rmtree(folder, ignore_errors=True)

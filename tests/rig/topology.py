@@ -34,8 +34,8 @@ class Rig:
         self.spaces.append(made)
         return made
 
-    def gateway(self, space, name, text, **folders):
-        made = Gateway(space, self.directory / name, text, **folders)
+    def gateway(self, space, name, text, **options):
+        made = Gateway(space, self.directory / name, text, **options)
         self.gateways.append(made)
         return made
 
@@ -145,8 +145,8 @@ class Single(Rig):
                   "spi_in": 0x1000 + number, "spi_out": 0x2000 + number, **options}
         return config.Connection(name, **values)
 
-    def start(self, connections, *, start=True, ports=None, settings=None, vpns=None, policies=None, **more):
-        """Makes the gateway and starts it. `ports` adds keys to the ports by name."""
+    def start(self, connections, *, start=True, ports=None, settings=None, vpns=None, policies=None, holder=False, **more):
+        """Makes the gateway and starts it. `ports` adds keys to the ports by name; `holder` as in Gateway."""
         ports = ports or {}
         table = {"black": {"role": "black", **ports.get("black", {})}}
         vpns = dict(vpns or {})
@@ -161,7 +161,7 @@ class Single(Rig):
             return config.render(gateway.settings(queues=self.queues, **(settings or {})), table, connections, vpns=vpns, policies=policies,
                                  **more)
 
-        self.daemon = self.gateway(self.gw, "gw", text)
+        self.daemon = self.gateway(self.gw, "gw", text, holder=holder)
         if start:
             self.daemon.first_start()
         return self.daemon
@@ -236,8 +236,8 @@ class Pair(Rig):
                                           0x1000 + number, 0x2000 + number, **options))
         return made
 
-    def start(self, connections=None, *, start=True, settings=None, changes=None, **more):
-        """Makes both gateways and starts them; `connections` is A's view, `changes` are fields that B has otherwise."""
+    def start(self, connections=None, *, start=True, settings=None, changes=None, holder=False, **more):
+        """Makes both gateways and starts them; `connections` is A's view, `changes` are fields that B has otherwise; `holder` as in Gateway."""
         connections = self.connections() if connections is None else connections
         for side in "AB":
             seen = connections if side == "A" else [replace(connection.mirrored(), **(changes or {})) for connection in connections]
@@ -246,7 +246,7 @@ class Pair(Rig):
                 return config.render(gateway.settings(queues=self.queues, **(settings or {})),
                                      {"black": {"role": "black"}, "red": {"role": "red"}}, seen, **more)
 
-            self.daemon[side] = self.gateway(self.gw[side], f"gw{side}", text)
+            self.daemon[side] = self.gateway(self.gw[side], f"gw{side}", text, holder=holder)
             if start:
                 self.daemon[side].first_start()
 
