@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every test of the default run, or those named; called by ./dev test inside the development root.
 
-Names: unit, structure, asan, system, threads, kernels, the name of a test binary, a file of tests/system.
+Names: unit, structure, asan, system, threads, kernels, booted, the name of a test binary, a file of tests/system.
 """
 
 import os
@@ -215,9 +215,9 @@ def system(score, files=()):
     score.add(passed, [f"system: {name}" for name in failed])
 
 
-def kernels(score):
-    """Counts what tests/kernels/run.py counts in its last line."""
-    process = subprocess.Popen([sys.executable, str(TOP / "tests/kernels/run.py")], cwd=TOP, stdout=subprocess.PIPE, text=True, errors="replace")
+def counted_elsewhere(score, name):
+    """Runs tests/NAME/run.py and counts what it counts in its last line."""
+    process = subprocess.Popen([sys.executable, str(TOP / "tests" / name / "run.py")], cwd=TOP, stdout=subprocess.PIPE, text=True, errors="replace")
     failed, passed = [], 0
     for line in process.stdout:
         match = re.fullmatch(r"(\d+) passed, (\d+) failed\n?", line)
@@ -230,10 +230,19 @@ def kernels(score):
             print(line, end="", flush=True)
     if process.wait() != 0 and not failed:
         failed = [f"exit status {process.returncode}"]
-    score.add(passed, [f"kernels: {name}" for name in failed])
+    score.add(passed, [f"{name}: {one}" for one in failed])
 
 
-STEPS = {"structure": structure, "unit": unit, "asan": asan, "threads": threads, "system": system, "kernels": kernels}
+def kernels(score):
+    counted_elsewhere(score, "kernels")
+
+
+def booted(score):
+    if built("test", score, ["sallyport-programs"]):
+        counted_elsewhere(score, "booted")
+
+
+STEPS = {"structure": structure, "unit": unit, "asan": asan, "threads": threads, "system": system, "kernels": kernels, "booted": booted}
 
 
 def is_file(name):

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/control/boundary.hpp"
 #include "gateway/control/inside.hpp"
+#include "gateway/control/keying_inside.hpp"
 
 #include <algorithm>
-#include <map>
+#include <ctime>
 #include <set>
+#include <string_view>
 #include <tuple>
 #include <unordered_map>
 #include <utility>
@@ -13,33 +15,54 @@ namespace sallyport::control {
 
 namespace {
 
-using PrefixKey = std::tuple<VpnNumber, Address, std::uint8_t>;
-
-template <class Entry>
-PrefixKey key_of(const Entry& entry) {
-    return {entry.vpn, entry.prefix.address, entry.prefix.length};
-}
-
-void join(std::vector<xdp::VpnPrefix>& list, const std::vector<xdp::VpnPrefix>& more) {
-    std::set<PrefixKey> known;
-    for (const xdp::VpnPrefix& entry : list) known.insert(key_of(entry));
-    for (const xdp::VpnPrefix& entry : more)
-        if (known.insert(key_of(entry)).second) list.push_back(entry);
-}
-
 bool same_table(const VpnSpec& a, const VpnSpec& b) { return a.number == b.number && a.table == b.table; }
+
+/// Outbound SAs as they will be when a transaction is committed.
+class Senders {
+public:
+    Senders(const store::Store& store, const store::Prepared* prepared) : store_(store) {
+        if (prepared == nullptr) return;
+        for (const store::SaName& name : prepared->leave)
+            if (name.direction == Direction::outbound) next_.emplace(std::pair(std::string_view(name.name), name.child), nullptr);
+        for (const auto& sa : prepared->made)
+            if (sa->outbound != nullptr) next_[{sa->spec.name, sa->spec.child}] = sa.get();
+    }
+    /// Null: there is none.
+    [[nodiscard]] const transform::OutboundSa* find(const std::string& name, std::uint32_t child) const {
+        const auto at = next_.find({name, child});
+        const store::Sa* sa = at != next_.end() ? at->second : store_.find(name, Direction::outbound, child);
+        return sa != nullptr ? sa->outbound : nullptr;
+    }
+
+private:
+    const store::Store& store_;
+    std::map<std::pair<std::string_view, std::uint32_t>, const store::Sa*> next_;
+};
 
 } // namespace
 
-Result<void> Gateway::apply(Desired desired) { return inside_->apply(std::move(desired)); }
+Result<void> Gateway::apply(Desired desired) {
+    if (auto prepared = inside_->prepare(std::move(desired)); !prepared) return prepared;
+    inside_->commit_configuration();
+    return {};
+}
+
+Result<void> Gateway::prepare(Desired desired) { return inside_->prepare(std::move(desired)); }
+
+std::uint64_t Gateway::commit() {
+    inside_->commit_configuration();
+    return inside_->generation;
+}
+
+void Gateway::abandon() { inside_->abandon_configuration(); }
 
 /// Each for itself, so that one that is refused does not hinder the others.
 void Gateway::Inside::install_one_by_one(const std::vector<SaSpec>& sas) {
     for (const SaSpec& sa : sas) {
-        const SaName name{sa.name, sa.direction};
+        const SaName name = store::name_of(sa);
         store::Transaction transaction;
         transaction.install.push_back(sa);
-        auto applied = store->apply(std::move(transaction));
+        auto applied = store->apply(transaction);
         if (applied) {
             refused.erase(name);
             into_tables(*applied);
@@ -56,131 +79,181 @@ void Gateway::Inside::install_one_by_one(const std::vector<SaSpec>& sas) {
 /// What is gone leaves the SAD, what is new enters it. An update has the same key there, so it must leave first; frames that come between
 /// are dropped with unknown_spi, for less than a microsecond.
 void Gateway::Inside::into_tables(const store::Applied& applied) {
-    std::unordered_map<std::uint32_t, const transform::InboundSa*> next; // by number, which an update keeps
+    sad->make_room(applied.added.size());
+    std::unordered_map<std::uint32_t, const store::Sa*> next; // by number, which an update keeps
     for (const store::Sa* sa : applied.added)
-        if (sa->inbound != nullptr) next.emplace(sa->number, sa->inbound);
+        if (sa->inbound != nullptr) next.emplace(sa->number, sa);
     for (const store::Sa* sa : applied.gone) {
         if (sa->inbound == nullptr) continue;
         sad->remove(*sa->inbound);
         const auto at = next.find(sa->number);
+        if (at == next.end() || at->second->spec.spi != sa->spec.spi) spis->closed(sa->spec.spi, milliseconds());
         if (at == next.end()) continue;
-        (void)sad->add(*at->second);
+        (void)sad->add(*at->second->inbound);
+        spis->installed(at->second->spec.spi);
         next.erase(at);
     }
-    for (const auto& [number, sa] : next) (void)sad->add(*sa);
+    for (const auto& [number, sa] : next) {
+        (void)sad->add(*sa->inbound);
+        spis->installed(sa->spec.spi);
+    }
     tell(EventKind::sa_removed, applied.gone);
     tell(EventKind::sa_installed, applied.added);
 }
 
-Result<std::unique_ptr<const tables::Spd>> Gateway::Inside::build_spd(const std::vector<PolicySpec>& policies) const {
-    std::vector<const PolicySpec*> ordered;
-    for (const PolicySpec& policy : policies) ordered.push_back(&policy);
-    std::ranges::stable_sort(ordered, {}, [](const PolicySpec* p) { return p->priority; });
-    std::vector<tables::Policy> rules;
-    for (const PolicySpec* policy : ordered) {
-        const store::Sa* sa = policy->action == PolicyAction::protect ? store->find(policy->sa, Direction::outbound) : nullptr;
-        rules.push_back({.vpn = policy->vpn,
-                         .action = policy->action,
-                         .selectors = policy->selectors,
-                         .sa = sa != nullptr ? sa->outbound : nullptr,
-                         .number = static_cast<std::uint32_t>(policy - policies.data())});
+/// Policies of the configuration first, then those of the door; a policy's number is its place in this order.
+Result<std::unique_ptr<const tables::Spd>> Gateway::Inside::build_spd(const Rules& rules, const store::Prepared* prepared) const {
+    const Senders senders(*store, prepared);
+    std::vector<std::pair<const PolicySpec*, std::uint32_t>> ordered;
+    for (const auto* list : {&rules.configured, &rules.keyed})
+        for (const PolicySpec& policy : *list) ordered.emplace_back(&policy, static_cast<std::uint32_t>(ordered.size()));
+    std::ranges::stable_sort(ordered, {}, [](const auto& entry) { return entry.first->priority; });
+    std::vector<tables::Policy> policies;
+    policies.reserve(ordered.size());
+    for (const auto& [policy, number] : ordered) {
+        const bool protect = policy->action == PolicyAction::protect;
+        // A connection without children has its keys from the configuration.
+        const std::uint32_t child = protect ? keying->children.sender(policy->sa, rules.plan).value_or(0) : 0;
+        policies.push_back({.vpn = policy->vpn,
+                            .action = policy->action,
+                            .selectors = policy->selectors,
+                            .sa = protect ? senders.find(policy->sa, child) : nullptr,
+                            .number = number});
     }
-    return tables::Spd::build(rules);
+    return tables::Spd::build(policies);
+}
+
+/// Which SAs send dummies: of each connection only the one by which policies send. Null: those of before.
+std::unique_ptr<const tables::Dummies> Gateway::Inside::build_dummies(const store::Applied* applied) const {
+    const auto sends = [](const store::Sa* sa) { return sa->outbound != nullptr && sa->spec.dummies_per_second != 0; };
+    if (applied != nullptr && dummies->read().list.empty() && std::ranges::none_of(applied->added, sends)) return nullptr;
+    auto next = std::make_unique<tables::Dummies>();
+    for (const store::Sa* sa : store->all())
+        if (sends(sa) && keying->children.sender(sa->spec.name).value_or(0) == sa->spec.child)
+            next->list.push_back({sa->outbound, sa->spec.dummies_per_second});
+    return next;
 }
 
 /// Returns when no worker reads what was before.
-void Gateway::Inside::publish_policies(std::unique_ptr<const tables::Spd> next) {
-    auto sending = std::make_unique<tables::Dummies>();
-    for (const store::Sa* sa : store->all())
-        if (sa->outbound != nullptr && sa->spec.dummies_per_second != 0)
-            sending->list.push_back({sa->outbound, sa->spec.dummies_per_second});
-    const auto old_policies = spd->swap(std::move(next));
-    const auto old_dummies = dummies->swap(std::move(sending));
+void Gateway::Inside::publish(std::unique_ptr<const tables::Spd> policies, std::unique_ptr<const tables::Dummies> sending) {
+    std::unique_ptr<const tables::Spd> old_policies;
+    std::unique_ptr<const tables::Dummies> old_dummies;
+    if (policies) old_policies = spd->swap(std::move(policies));
+    if (sending) old_dummies = dummies->swap(std::move(sending));
     audience.settle();
     store->drain();
 }
 
-Result<void> Gateway::Inside::apply(Desired wanted) {
+Result<Gateway::Inside::Change> Gateway::Inside::prepare_change(const store::Transaction& transaction, const std::optional<Rules>& rules,
+                                                                std::optional<Boundary> next_boundary) {
+    Change change{.sas = {}, .spd = nullptr, .boundary = std::move(next_boundary)};
+    const auto failed = [&](Error error) {
+        abandon_change(std::move(change));
+        return std::unexpected(std::move(error));
+    };
+    if (change.boundary)
+        if (auto written = write_boundary(both(boundary, *change.boundary)); !written) return failed(std::move(written.error()));
+    auto prepared = store->prepare(transaction);
+    if (!prepared) return failed(std::move(prepared.error()));
+    change.sas = std::move(*prepared);
+    if (!rules) return change;
+    auto built = build_spd(*rules, &change.sas);
+    if (!built) return failed(std::move(built.error()));
+    change.spd = std::move(*built);
+    return change;
+}
+
+/// The workers go from the old to the new at one moment; what only one of both protects stays protected until then.
+void Gateway::Inside::commit_change(Change change) {
+    const store::Applied applied = store->commit(std::move(change.sas));
+    into_tables(applied);
+    publish(std::move(change.spd), build_dummies(&applied));
+    if (!change.boundary) return;
+    boundary = std::move(*change.boundary);
+    settle_boundary();
+}
+
+void Gateway::Inside::abandon_change(Change change) {
+    store->abandon(std::move(change.sas));
+    if (change.boundary) settle_boundary();
+}
+
+Result<void> Gateway::Inside::prepare(Desired wanted) {
+    if (pending) return std::unexpected(Error{ErrorCode::conflict, "Another configuration is being brought about", wanted.source, {}});
     if (const auto what = needs_restart(desired, wanted))
         return std::unexpected(Error{ErrorCode::unsupported, "A change of the " + *what + " needs a restart of the gateway", wanted.source,
                                      "restart it, or take this change back"});
+    if (auto good = keying->check_configuration(wanted); !good) return good;
     // What was refused before is not in the store: it is installed, or tried again, on its own.
     std::vector<SaSpec> in_use;
     for (const SaSpec& sa : desired.sas)
-        if (!refused.contains({sa.name, sa.direction})) in_use.push_back(sa);
+        if (!refused.contains(store::name_of(sa))) in_use.push_back(sa);
     SaDifference changes = difference(in_use, prints, wanted.sas);
-    std::vector<SaSpec> again;
+    Pending next{.wanted = {}, .prints = {}, .again = {}, .change = {}, .other_tables = false};
     std::erase_if(changes.install, [&](SaSpec& sa) {
-        if (!refused.contains({sa.name, sa.direction})) return false;
-        again.push_back(std::move(sa));
+        if (!refused.contains(store::name_of(sa))) return false;
+        next.again.push_back(std::move(sa));
         return true;
     });
-    if (auto done = change(wanted, std::move(changes)); !done) return done;
+    next.other_tables = !std::ranges::equal(desired.vpns, wanted.vpns, same_table);
+    if (next.other_tables)
+        if (auto arranged = mirror->arrange(wanted.vpns, wanted.ports); !arranged) return arranged;
+    auto change = prepare_change({std::move(changes.install), std::move(changes.update), std::move(changes.remove)},
+                                 Rules{.configured = wanted.policies, .keyed = keying->policies, .plan = nullptr},
+                                 boundary_of(keying->joined(wanted, keying->policies, nullptr)));
+    if (!change) {
+        if (next.other_tables) arrange_back();
+        return std::unexpected(std::move(change.error()));
+    }
+    next.change = std::move(*change);
+    next.prints = take_keys(wanted.sas);
+    next.wanted = std::move(wanted);
+    pending = std::move(next);
+    return {};
+}
 
-    std::erase_if(refused, [&](const auto& entry) {
-        return std::ranges::none_of(wanted.sas, [&](const SaSpec& sa) { return entry.first == SaName{sa.name, sa.direction}; });
-    });
-    prints = take_keys(wanted.sas);
-    desired = std::move(wanted);
+void Gateway::Inside::commit_configuration() {
+    Pending next = std::move(*std::exchange(pending, std::nullopt));
+    prints = std::move(next.prints);
+    desired = std::move(next.wanted);
     ++generation;
+    commit_change(std::move(next.change));
     tell({.kind = EventKind::committed, .generation = generation});
-    if (!again.empty()) {
-        install_one_by_one(again);
-        if (auto policies = build_spd(desired.policies)) publish_policies(std::move(*policies));
-    }
-    settle_boundary();
-    return {};
+    std::set<SaName> names;
+    for (const SaSpec& sa : desired.sas) names.insert(store::name_of(sa));
+    std::erase_if(refused, [&](const auto& entry) { return !names.contains(entry.first); });
+    if (next.again.empty()) return;
+    install_one_by_one(next.again);
+    if (auto policies = build_spd({.configured = desired.policies, .keyed = keying->policies, .plan = nullptr}, nullptr))
+        publish(std::move(*policies), build_dummies(nullptr));
 }
 
-/// All or nothing. The workers go from the old to the new at one moment; what only one of both protects stays protected until then.
-Result<void> Gateway::Inside::change(const Desired& wanted, SaDifference difference) {
-    if (auto done = prepare_boundary(wanted); !done) {
-        settle_boundary();
-        return done;
-    }
-    // A rule too many is found before anything has changed: the SAs do not count for that.
-    auto trial = build_spd(wanted.policies);
-    Result<void> arranged = trial ? Result<void>() : std::unexpected(std::move(trial.error()));
-    const bool other_tables = !std::ranges::equal(desired.vpns, wanted.vpns, same_table);
-    if (arranged && other_tables) arranged = mirror->arrange(wanted.vpns, wanted.ports);
-    auto applied = arranged ? store->apply({std::move(difference.install), std::move(difference.update), std::move(difference.remove)})
-                            : Result<store::Applied>(std::unexpected(std::move(arranged.error())));
-    if (!applied) {
-        if (other_tables)
-            if (auto back = mirror->arrange(desired.vpns, desired.ports); !back) note(Level::error, back.error());
-        settle_boundary();
-        return std::unexpected(std::move(applied.error()));
-    }
-    into_tables(*applied);
-    auto policies = build_spd(wanted.policies);
-    publish_policies(policies ? std::move(*policies) : std::make_unique<const tables::Spd>());
-    return {};
+void Gateway::Inside::abandon_configuration() {
+    if (!pending) return;
+    Pending next = std::move(*std::exchange(pending, std::nullopt));
+    abandon_change(std::move(next.change));
+    if (next.other_tables) arrange_back();
 }
 
-/// While both configurations are about: the sources that either protects, the bypasses of both.
-Result<void> Gateway::Inside::prepare_boundary(const Desired& wanted) {
-    std::map<PrefixKey, xdp::ProtectedSource> sources;
-    for (const Desired* one : {&wanted, &std::as_const(desired)})
-        for (const xdp::ProtectedSource& source : protected_sources(*one)) {
-            if (source.exempt && one == &desired) continue;
-            const auto [at, fresh] = sources.try_emplace(key_of(source), source);
-            if (!fresh) at->second.exempt = false;
-        }
-    BypassPrefixes bypass = bypass_prefixes(wanted);
-    const BypassPrefixes before = bypass_prefixes(desired);
-    join(bypass.sources, before.sources);
-    join(bypass.destinations, before.destinations);
+void Gateway::Inside::arrange_back() {
+    if (auto back = mirror->arrange(desired.vpns, desired.ports); !back) note(Level::error, back.error());
+}
 
-    std::vector<xdp::ProtectedSource> list;
-    for (const auto& [key, source] : sources) list.push_back(source);
+Result<void> Gateway::Inside::write_boundary(const Boundary& wanted) {
     xdp::SharedMaps& all = shared_maps();
-    if (auto set = all.set_protected_sources(list); !set) return set;
-    if (auto set = all.set_bypass(bypass.sources, bypass.destinations); !set) return set;
-    return all.set_ike_peers(ike_peers(wanted));
+    if (auto set = all.set_protected_sources(wanted.sources); !set) return set;
+    if (auto set = all.set_bypass(wanted.bypass.sources, wanted.bypass.destinations); !set) return set;
+    return all.set_ike_peers(wanted.peers);
 }
 
 void Gateway::Inside::settle_boundary() {
-    if (auto set = fill_maps(desired); !set) note(Level::error, set.error());
+    if (auto set = write_boundary(boundary); !set) note(Level::error, set.error());
+}
+
+std::uint64_t milliseconds() {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return static_cast<std::uint64_t>(now.tv_sec) * 1000 + static_cast<std::uint64_t>(now.tv_nsec) / 1'000'000;
 }
 
 } // namespace sallyport::control

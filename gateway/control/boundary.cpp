@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <string_view>
 #include <tuple>
 
 namespace sallyport::control {
@@ -22,12 +23,18 @@ std::set<VpnNumber> black_vpns(const Desired& desired) {
     return result;
 }
 
-// In which outer VPNs a policy's remote networks must not appear in clear: those of its SA; an SA that is not there could be in any.
-std::set<VpnNumber> outer_vpns(const Desired& desired, const PolicySpec& policy) {
-    std::set<VpnNumber> result;
-    for (const SaSpec& sa : desired.sas)
-        if (sa.name == policy.sa) result.insert(sa.outer_vpn);
-    return result.empty() ? black_vpns(desired) : result;
+/// In which outer VPNs the remote networks of a connection must not appear in clear: those of its SAs.
+std::map<std::string_view, std::set<VpnNumber>> outer_vpns(const Desired& desired) {
+    std::map<std::string_view, std::set<VpnNumber>> result;
+    for (const SaSpec& sa : desired.sas) result[sa.name].insert(sa.outer_vpn);
+    return result;
+}
+
+void join(std::vector<xdp::VpnPrefix>& list, const std::vector<xdp::VpnPrefix>& more) {
+    std::set<Key> known;
+    for (const xdp::VpnPrefix& entry : list) known.insert(key_of(entry.vpn, entry.prefix));
+    for (const xdp::VpnPrefix& entry : more)
+        if (known.insert(key_of(entry.vpn, entry.prefix)).second) list.push_back(entry);
 }
 
 std::vector<const PolicySpec*> by_priority(const Desired& desired) {
@@ -65,10 +72,13 @@ std::vector<xdp::ProtectedSource> protected_sources(const Desired& desired) {
     std::map<Key, bool> entries; // value: exempt
     std::vector<std::pair<VpnNumber, Prefix>> protected_before;
     const std::set<VpnNumber> everywhere = black_vpns(desired);
+    const auto of_connections = outer_vpns(desired);
     for (const PolicySpec* policy : by_priority(desired)) {
         if (policy->action == PolicyAction::discard) continue;
         const bool bypass = policy->action == PolicyAction::bypass;
-        for (const VpnNumber vpn : bypass ? everywhere : outer_vpns(desired, *policy))
+        const auto found = bypass ? of_connections.end() : of_connections.find(policy->sa);
+        // A connection that is not there could come in any of them.
+        for (const VpnNumber vpn : found == of_connections.end() ? everywhere : found->second)
             for (const Selector& selector : policy->selectors) {
                 // What lets only some protocol through lets the source itself through no more than the policy says: not here.
                 if (bypass && (selector.protocol != 0 || !selector.local_ports.any() || !selector.remote_ports.any())) continue;
@@ -108,6 +118,22 @@ std::vector<xdp::IkePeer> ike_peers(const Desired& desired) {
     std::vector<xdp::IkePeer> result;
     for (const VpnNumber vpn : black_vpns(desired))
         for (const Address& address : desired.ike.peers) result.push_back({vpn, address});
+    return result;
+}
+
+Boundary boundary_of(const Desired& desired) {
+    return {.sources = protected_sources(desired), .bypass = bypass_prefixes(desired), .peers = ike_peers(desired)};
+}
+
+Boundary both(const Boundary& now, const Boundary& next) {
+    Boundary result{.sources = {}, .bypass = next.bypass, .peers = next.peers};
+    std::map<Key, bool> sources; // value: exempt, which needs both to say so
+    for (const xdp::ProtectedSource& source : next.sources) sources.emplace(key_of(source.vpn, source.prefix), source.exempt);
+    for (const xdp::ProtectedSource& source : now.sources)
+        if (!source.exempt) sources[key_of(source.vpn, source.prefix)] = false;
+    for (const auto& [key, exempt] : sources) result.sources.push_back({std::get<0>(key), {std::get<1>(key), std::get<2>(key)}, exempt});
+    join(result.bypass.sources, now.bypass.sources);
+    join(result.bypass.destinations, now.bypass.destinations);
     return result;
 }
 

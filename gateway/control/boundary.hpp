@@ -32,4 +32,15 @@ struct BypassPrefixes {
 
 [[nodiscard]] std::vector<xdp::IkePeer> ike_peers(const Desired& desired);
 
+/// What the maps hold for one set of policies. Of the SAs only name and outer VPN count.
+struct Boundary {
+    std::vector<xdp::ProtectedSource> sources;
+    BypassPrefixes bypass;
+    std::vector<xdp::IkePeer> peers;
+};
+
+[[nodiscard]] Boundary boundary_of(const Desired& desired);
+/// While one follows the other: the sources that either protects, the bypasses of both, the peers of the next.
+[[nodiscard]] Boundary both(const Boundary& now, const Boundary& next);
+
 } // namespace sallyport::control

@@ -121,7 +121,7 @@ TEST(Difference, OnlyWhatDiffers) {
     ASSERT_EQ(some.install.size(), 1U);
     EXPECT_EQ(some.install[0].name, "farther");
     ASSERT_EQ(some.remove.size(), 1U);
-    EXPECT_EQ(some.remove[0].first, "far");
+    EXPECT_EQ(some.remove[0].name, "far");
     wanted = now;
     wanted.sas[0].selectors.push_back(selector("10.1.0.0/16", "10.2.0.0/16"));
     for (std::size_t i = 0; i < 2; ++i) {

@@ -4,16 +4,16 @@
 
 #include "gateway/sa/desired.hpp"
 #include "gateway/state/marks_file.hpp"
+#include "gateway/store/store.hpp"
 
 #include <map>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace sallyport::control {
 
-using SaName = std::pair<std::string, Direction>;
+using store::SaName;
 using KeyPrints = std::map<SaName, state::Fingerprint>; // of the keys in use, which themselves are not kept
 
 struct SaDifference {

@@ -62,8 +62,8 @@ void Gateway::Inside::tell(EventKind kind, const std::vector<const store::Sa*>& 
     for (const store::Sa* sa : sas) tell(kind, *sa);
 }
 
-void Gateway::tell_near_end(const std::string& name, Direction direction) {
-    if (const store::Sa* sa = inside_->store->find(name, direction)) inside_->tell(EventKind::sa_near_end, *sa);
+void Gateway::tell_near_end(const std::string& name, Direction direction, std::uint32_t child) {
+    if (const store::Sa* sa = inside_->store->find(name, direction, child)) inside_->tell(EventKind::sa_near_end, *sa);
 }
 
 void Gateway::Inside::tell(EventKind kind, const store::Sa& sa) {

@@ -39,6 +39,7 @@ private:
     void tell_exception(const worker::Step& step);
     void tell_dropped(const worker::Step& step);
     [[nodiscard]] std::string vpn(VpnNumber number) const;
+    [[nodiscard]] const PolicySpec* policy_of(std::uint32_t number) const;
     [[nodiscard]] std::string place_of(const store::Sa& sa) const;
     [[nodiscard]] const std::string& port_name(std::size_t port) const;
 

@@ -2,6 +2,8 @@
 // The steps of a rehearsal in words, with the names and places of the rules.
 #include "gateway/control/explain.hpp"
 
+#include "gateway/control/keying_inside.hpp"
+
 #include <format>
 
 namespace sallyport::control {
@@ -51,8 +53,9 @@ void Explainer::add_rule(std::string stage, std::string text, const store::Sa* s
     explanation_.decisions.back().place = place_of(*sa);
 }
 
-/// A reload may have moved the lines of an SA that it left alone.
+/// A reload may have moved the lines of an SA that it left alone; one that was negotiated stands in no file.
 std::string Explainer::place_of(const store::Sa& sa) const {
+    if (sa.spec.generation != 0) return std::format("negotiated, generation {}", sa.spec.generation);
     for (const SaSpec& spec : in_.desired.sas)
         if (spec.direction == sa.spec.direction && spec.name == sa.spec.name && spec.spi == sa.spec.spi) return spec.place;
     return sa.spec.place;
@@ -99,19 +102,25 @@ void Explainer::tell(const Step& step) {
     }
 }
 
+/// Those of the configuration are numbered first, then those of who negotiates keys.
+const PolicySpec* Explainer::policy_of(std::uint32_t number) const {
+    const auto &configured = in_.desired.policies, &keyed = in_.keying->policies;
+    if (number < configured.size()) return &configured[number];
+    return number - configured.size() < keyed.size() ? &keyed[number - configured.size()] : nullptr;
+}
+
 void Explainer::tell_policy(const Step& step) {
-    const auto& policies = in_.desired.policies;
-    if (step.policy >= policies.size())
+    const PolicySpec* policy = policy_of(step.policy);
+    if (policy == nullptr)
         return add("policy", step.reason == DropReason::no_policy || step.reason == DropReason::transit_from_black
                                  ? std::format("VPN {}: none matches, the last entry discards", vpn(step.vpn))
                                  : text_of(step.reason));
-    const PolicySpec& policy = policies[step.policy];
-    std::string text = std::format("VPN {}, priority {}: {}", vpn(policy.vpn), policy.priority, name_of(policy.action));
-    if (policy.action == PolicyAction::protect) text += std::format(" by connection {}", policy.sa);
+    std::string text = std::format("VPN {}, priority {}: {}", vpn(policy->vpn), policy->priority, name_of(policy->action));
+    if (policy->action == PolicyAction::protect) text += std::format(" by connection {}", policy->sa);
     if (step.spi != 0) text += std::format(", SPI {:#010x}, worker {}", step.spi, step.worker);
     add("policy", std::move(text));
-    explanation_.decisions.back().rule = policy.name;
-    explanation_.decisions.back().place = policy.place;
+    explanation_.decisions.back().rule = policy->name;
+    explanation_.decisions.back().place = policy->place.empty() ? "negotiated" : policy->place;
 }
 
 void Explainer::tell_found(const Step& step) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "gateway/control/explanation.hpp"
+#include "gateway/control/keying.hpp"
 #include "gateway/control/status.hpp"
 #include "gateway/sa/desired.hpp"
 #include "gateway/sa/error.hpp"
@@ -66,9 +67,22 @@ public:
     Gateway(const Gateway&) = delete;
     Gateway& operator=(const Gateway&) = delete;
 
-    /// Brings about the difference. SAs and policies that are the same go on untouched. Error unsupported: ports or settings differ, which
-    /// needs a restart; after any error all is as it was before.
+    /// Everything of a new configuration that can fail. SAs and policies that are the same go on untouched. Error unsupported: ports or
+    /// settings differ, which needs a restart; after any error all is as it was before. Ends with commit() or abandon(); before that no
+    /// other is prepared, and nothing that keying brings.
+    [[nodiscard]] Result<void> prepare(Desired desired);
+    /// Brings about what was prepared; gives its generation.
+    std::uint64_t commit();
+    void abandon(); // nothing where nothing was prepared
+    /// prepare() and commit().
     [[nodiscard]] Result<void> apply(Desired desired);
+
+    /// The door of those who negotiate keys.
+    [[nodiscard]] Keying& keying();
+    [[nodiscard]] const Keying& keying() const;
+    /// About once a second: what ends by time ends.
+    void tick();
+
     /// Ends the workers and writes exact marks. The ports drop everything of ours from now on; detach() opens them.
     [[nodiscard]] Result<void> stop();
 
@@ -77,18 +91,21 @@ public:
     void dispatch();
 
     /// Makes an event of an SA whose numbers come to their end.
-    void tell_near_end(const std::string& name, Direction direction);
+    void tell_near_end(const std::string& name, Direction direction, std::uint32_t child);
 
     [[nodiscard]] const Desired& desired() const;
     [[nodiscard]] Status status() const;
     [[nodiscard]] Counters counters() const;
-    [[nodiscard]] std::vector<SaStatus> sas() const;
+    /// Those of the configuration in its order, then those that were negotiated, by connection and child.
+    [[nodiscard]] std::vector<SaStatus> sas(std::size_t first = 0, std::size_t count = SIZE_MAX) const;
+    [[nodiscard]] std::size_t sa_count() const;
     [[nodiscard]] std::vector<PolicyStatus> policies() const;
     /// Carries a packet through the port's program and a worker's stages without sending it. Takes some ten milliseconds of this thread.
     /// Error: no such port, or the packet is too long.
     [[nodiscard]] Result<Explanation> explain(const Question& question);
 
-    struct Inside;
+    struct Inside; // for the files of this folder
+    [[nodiscard]] const Inside& inside() const { return *inside_; }
 
 private:
     [[nodiscard]] ChunkStatus count_chunks() const;

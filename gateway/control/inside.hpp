@@ -2,8 +2,11 @@
 // What a running gateway consists of. Only the files of this folder include it.
 #pragma once
 
+#include "gateway/control/boundary.hpp"
+#include "gateway/control/children.hpp"
 #include "gateway/control/difference.hpp"
 #include "gateway/control/gateway.hpp"
+#include "gateway/control/keying.hpp"
 #include "gateway/control/threads.hpp"
 #include "gateway/exception/neighbours.hpp"
 #include "gateway/exception/own_vlans.hpp"
@@ -14,6 +17,7 @@
 #include "gateway/state/descriptor.hpp"
 #include "gateway/state/marks.hpp"
 #include "gateway/state/units.hpp"
+#include "gateway/store/spi_space.hpp"
 #include "gateway/store/store.hpp"
 #include "gateway/tables/dummies.hpp"
 #include "gateway/tables/published.hpp"
@@ -31,7 +35,7 @@
 namespace sallyport::control {
 
 struct Gateway::Inside final : route::MirrorListener {
-    Inside(Observer& told, const Options& given) : observer(told), options(given), keeper(given.keeper ? *given.keeper : no_keeper) {}
+    Inside(Observer& told, const Options& given);
     ~Inside() override;
 
     // The mirror's news.
@@ -43,21 +47,48 @@ struct Gateway::Inside final : route::MirrorListener {
     Result<void> start(Desired wanted);
     Result<void> open_state();
     Result<void> open_maps();
-    Result<void> fill_maps(const Desired& wanted);
     Result<void> start_threads();
     std::vector<worker::PortOfWorker> ports_of(unsigned queue);
     void stop_threads();
     [[nodiscard]] worker::Surroundings surroundings();
 
     // apply.cpp
+    /// Which policies there are, and by which SAs those that protect send.
+    struct Rules {
+        const std::vector<PolicySpec>& configured;
+        const std::vector<PolicySpec>& keyed;
+        const Children::Plan* plan; // null: children as they are
+    };
+    /// A change of SAs and policies that cannot fail any more.
+    struct Change {
+        store::Prepared sas;
+        std::unique_ptr<const tables::Spd> spd; // null: it stays as it is
+        std::optional<Boundary> boundary;       // nothing: it stays as it is
+    };
+    /// A configuration that cannot fail any more.
+    struct Pending {
+        Desired wanted; // without keys
+        KeyPrints prints;
+        std::vector<SaSpec> again; // SAs that were refused before
+        Change change;
+        bool other_tables;
+    };
     void install_one_by_one(const std::vector<SaSpec>& sas);
-    Result<void> apply(Desired wanted);
-    Result<void> change(const Desired& wanted, SaDifference difference);
-    Result<void> prepare_boundary(const Desired& wanted);
+    Result<void> prepare(Desired wanted);
+    void commit_configuration();
+    void abandon_configuration();
+    void arrange_back();
+    /// Without rules the policies stay as they are.
+    Result<Change> prepare_change(const store::Transaction& transaction, const std::optional<Rules>& rules,
+                                  std::optional<Boundary> next_boundary);
+    void commit_change(Change change);
+    void abandon_change(Change change);
+    Result<void> write_boundary(const Boundary& wanted);
     void settle_boundary();
     void into_tables(const store::Applied& applied);
-    Result<std::unique_ptr<const tables::Spd>> build_spd(const std::vector<PolicySpec>& policies) const;
-    void publish_policies(std::unique_ptr<const tables::Spd> next);
+    Result<std::unique_ptr<const tables::Spd>> build_spd(const Rules& rules, const store::Prepared* prepared) const;
+    std::unique_ptr<const tables::Dummies> build_dummies(const store::Applied* applied) const;
+    void publish(std::unique_ptr<const tables::Spd> policies, std::unique_ptr<const tables::Dummies> sending);
 
     [[nodiscard]] std::vector<std::uint32_t> interfaces() const; // kernel's numbers of the ports, 0: not there
     void look_at_ports();
@@ -79,6 +110,8 @@ struct Gateway::Inside final : route::MirrorListener {
     state::Keeper& keeper;
     Desired desired; // without keys
     KeyPrints prints;
+    Boundary boundary;               // in the maps
+    std::optional<Pending> pending;  // between prepare() and commit()
     std::map<SaName, Error> refused; // SAs that are wanted and not in use; apply() tries them again
     std::uint64_t generation = 0;
     std::uint64_t started = 0; // seconds since 1970
@@ -104,8 +137,11 @@ struct Gateway::Inside final : route::MirrorListener {
     std::unique_ptr<Depot> depot;
     std::unique_ptr<store::Store> store;
     std::unique_ptr<tables::Sad> sad;
+    std::unique_ptr<store::SpiSpace> spis;
     std::unique_ptr<tables::Published<tables::Spd>> spd;
     std::unique_ptr<tables::Published<tables::Dummies>> dummies;
+    std::unique_ptr<Keying::Inside> keying;
+    std::unique_ptr<Keying> keying_door;
     std::unique_ptr<route::NeighbourAsker> neighbour_asker;
     std::unique_ptr<exception::OwnVlans> own_vlans;
     std::unique_ptr<exception::Asker> asker;
@@ -116,5 +152,8 @@ struct Gateway::Inside final : route::MirrorListener {
 
     [[nodiscard]] xdp::SharedMaps& shared_maps() { return ports ? ports->maps() : *maps; }
 };
+
+/// Since some moment, never going back.
+[[nodiscard]] std::uint64_t milliseconds();
 
 } // namespace sallyport::control

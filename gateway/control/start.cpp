@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/control/boundary.hpp"
-#include "gateway/control/inside.hpp"
+#include "gateway/control/keying_inside.hpp"
 #include "gateway/tables/rcu.hpp"
 #include "gateway/xdp/pins.hpp"
 
@@ -57,6 +57,12 @@ int Gateway::descriptor() const { return inside_->loop.get(); }
 
 const Desired& Gateway::desired() const { return inside_->desired; }
 
+Keying& Gateway::keying() { return *inside_->keying_door; }
+
+const Keying& Gateway::keying() const { return *inside_->keying_door; }
+
+void Gateway::tick() { inside_->keying->tick(milliseconds()); }
+
 void Gateway::dispatch() {
     inside_->mirror->dispatch();
     inside_->take_events();
@@ -72,6 +78,9 @@ Result<void> Gateway::stop() {
 }
 
 Result<std::vector<std::string>> detach(const Settings& settings) { return xdp::detach(xdp::pin_directory(settings)); }
+
+Gateway::Inside::Inside(Observer& told, const Options& given)
+    : observer(told), options(given), keeper(given.keeper ? *given.keeper : no_keeper) {}
 
 Gateway::Inside::~Inside() { stop_threads(); }
 
@@ -108,13 +117,16 @@ Result<void> Gateway::Inside::start(Desired wanted) {
     depot = std::make_unique<Depot>(ports->memory(), ports->free_chunks());
     store = std::make_unique<store::Store>(*units, marks.get(), ports->queues());
     sad = std::make_unique<tables::Sad>(audience);
+    spis = std::make_unique<store::SpiSpace>(*store, sad->reserved());
+    keying = std::make_unique<Keying::Inside>(*this);
+    keying_door = std::make_unique<Keying>(*keying);
     spd = std::make_unique<tables::Published<tables::Spd>>(std::make_unique<const tables::Spd>());
     dummies = std::make_unique<tables::Published<tables::Dummies>>(std::make_unique<const tables::Dummies>());
     install_one_by_one(sas);
     units->forget_survivors();
-    auto policies = build_spd(desired.policies);
+    auto policies = build_spd({.configured = desired.policies, .keyed = keying->policies, .plan = nullptr}, nullptr);
     if (!policies) return std::unexpected(std::move(policies.error()));
-    publish_policies(std::move(*policies));
+    publish(std::move(*policies), build_dummies(nullptr));
     if (!marks->settle(first_marks_ms)) look_at_marks();
     addresses_changed(mirror->picture());
     if (auto done = start_threads(); !done) return done;
@@ -141,16 +153,9 @@ Result<void> Gateway::Inside::open_maps() {
     auto opened = xdp::SharedMaps::open(xdp::pin_directory(desired.settings) + "/" + xdp::shared_pins);
     if (!opened) return std::unexpected(std::move(opened.error()));
     maps = std::move(*opened);
-    return fill_maps(desired);
-}
-
-Result<void> Gateway::Inside::fill_maps(const Desired& wanted) {
-    xdp::SharedMaps& all = shared_maps();
-    if (auto set = all.set_protected_sources(protected_sources(wanted)); !set) return set;
-    const BypassPrefixes bypass = bypass_prefixes(wanted);
-    if (auto set = all.set_bypass(bypass.sources, bypass.destinations); !set) return set;
-    if (auto set = all.set_ike_peers(ike_peers(wanted)); !set) return set;
-    return all.set_local_addresses(local_addresses(wanted.ports, interfaces(), mirror->picture().local_addresses()));
+    boundary = boundary_of(desired);
+    if (auto set = write_boundary(boundary); !set) return set;
+    return maps->set_local_addresses(local_addresses(desired.ports, interfaces(), mirror->picture().local_addresses()));
 }
 
 std::vector<worker::PortOfWorker> Gateway::Inside::ports_of(unsigned queue) {

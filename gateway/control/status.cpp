@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/control/status.hpp"
 
-#include "gateway/control/inside.hpp"
+#include "gateway/control/keying_inside.hpp"
 #include "gateway/xdp/verdict.hpp"
 
 #include <algorithm>
 #include <atomic>
+#include <utility>
 
 namespace sallyport::control {
 
@@ -24,6 +25,8 @@ SaStatus describe(const SaSpec& spec) {
     SaStatus result;
     result.name = spec.name;
     result.direction = spec.direction;
+    result.child = spec.child;
+    result.generation = spec.generation;
     result.spi = spec.spi;
     result.outer_local = spec.outer_local;
     result.outer_remote = spec.outer_remote;
@@ -34,6 +37,17 @@ SaStatus describe(const SaSpec& spec) {
     result.window = spec.direction == Direction::inbound ? spec.window : 0;
     result.selectors = spec.selectors;
     return result;
+}
+
+void add_numbers(const store::Sa& sa, bool stopped, SaStatus& status) {
+    const transform::SaCounters counters = sa.counters();
+    status.worker = sa.worker;
+    status.packets = counters.packets;
+    status.octets = counters.octets;
+    status.errors = counters.errors;
+    status.number = sa.sequence_number();
+    status.marked = sa.series->mark != nullptr && !stopped;
+    if (status.marked) status.mark = std::atomic_ref(*sa.series->mark).load(std::memory_order_relaxed);
 }
 
 } // namespace
@@ -59,6 +73,7 @@ Status Gateway::status() const {
     Status result;
     result.configuration = in.desired.source;
     result.generation = in.generation;
+    result.key_generation = in.keying->generation;
     result.started = in.started;
     result.crypto = crypto::describe(transform::engine_in_use());
     result.zero_copy = in.ports->zero_copy();
@@ -92,7 +107,7 @@ Status Gateway::status() const {
     }
     result.sas = static_cast<unsigned>(in.store->size());
     result.sas_refused = static_cast<unsigned>(in.refused.size());
-    result.policies = static_cast<unsigned>(in.desired.policies.size());
+    result.policies = static_cast<unsigned>(in.desired.policies.size() + in.keying->policies.size());
     const route::MirrorCounters mirrored = in.mirror->counters();
     result.routes = mirrored.routes;
     result.neighbours = mirrored.neighbours;
@@ -144,25 +159,36 @@ Counters Gateway::counters() const {
     return result;
 }
 
-std::vector<SaStatus> Gateway::sas() const {
+std::size_t Gateway::sa_count() const {
+    // Of the configuration's SAs those that were refused are not in the store.
+    return inside_->store->size() + inside_->refused.size();
+}
+
+std::vector<SaStatus> Gateway::sas(std::size_t first, std::size_t count) const {
     const Inside& in = *inside_;
     std::vector<SaStatus> result;
-    for (const SaSpec& spec : in.desired.sas) {
+    std::size_t at = 0;
+    for (; at < in.desired.sas.size() && result.size() < count; ++at) {
+        if (at < first) continue;
+        const SaSpec& spec = in.desired.sas[at];
         SaStatus status = describe(spec);
         if (const store::Sa* sa = in.store->find(spec.name, spec.direction)) {
-            const transform::SaCounters counters = sa->counters();
-            status.worker = sa->worker;
-            status.packets = counters.packets;
-            status.octets = counters.octets;
-            status.errors = counters.errors;
-            status.number = sa->sequence_number();
-            status.marked = sa->series->mark != nullptr && !in.stopped;
-            if (status.marked) status.mark = std::atomic_ref(*sa->series->mark).load(std::memory_order_relaxed);
-        } else if (const auto at = in.refused.find({spec.name, spec.direction}); at != in.refused.end()) {
-            status.refused = at->second.sentence;
-            status.remedy = at->second.remedy;
+            add_numbers(*sa, in.stopped, status);
+            status.state = ChildState::outbound_switched;
+        } else if (const auto why = in.refused.find(store::name_of(spec)); why != in.refused.end()) {
+            status.refused = why->second.sentence;
+            status.remedy = why->second.remedy;
         }
         result.push_back(std::move(status));
+    }
+    if (result.size() == count) return result;
+    for (const store::Sa* sa : in.store->all()) {
+        if (sa->spec.child == 0 || at++ < first) continue;
+        SaStatus status = describe(sa->spec);
+        add_numbers(*sa, in.stopped, status);
+        status.state = in.keying->children.state(sa->spec.name, sa->spec.child);
+        result.push_back(std::move(status));
+        if (result.size() == count) break;
     }
     return result;
 }
@@ -170,16 +196,19 @@ std::vector<SaStatus> Gateway::sas() const {
 std::vector<PolicyStatus> Gateway::policies() const {
     const Inside& in = *inside_;
     std::vector<PolicyStatus> result;
-    for (const PolicySpec& spec : in.desired.policies) {
+    const auto add = [&](const PolicySpec& spec) {
         PolicyStatus status{.name = spec.name,
                             .vpn = spec.vpn,
                             .priority = spec.priority,
                             .action = spec.action,
                             .selectors = spec.selectors,
                             .sa = spec.sa};
-        status.sa_usable = spec.action == PolicyAction::protect && in.store->find(spec.sa, Direction::outbound) != nullptr;
+        const std::uint32_t child = in.keying->children.sender(spec.sa).value_or(0);
+        status.sa_usable = spec.action == PolicyAction::protect && in.store->find(spec.sa, Direction::outbound, child) != nullptr;
         result.push_back(std::move(status));
-    }
+    };
+    for (const std::vector<PolicySpec>* list : {&in.desired.policies, &std::as_const(in.keying->policies)}) // numbered in this order
+        for (const PolicySpec& spec : *list) add(spec);
     return result;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "gateway/sa/algorithm.hpp"
+#include "gateway/sa/child.hpp"
 #include "gateway/sa/desired.hpp"
 #include "gateway/sa/drop_reason.hpp"
 #include "gateway/sa/sa.hpp"
@@ -45,10 +46,11 @@ struct ChunkStatus {
 };
 
 struct Status {
-    std::string configuration;    // the file
-    std::uint64_t generation = 0; // of the configuration: 1 after start, one more with every apply()
-    std::uint64_t started = 0;    // seconds since 1970
-    std::string crypto;           // engine in use
+    std::string configuration;        // the file
+    std::uint64_t generation = 0;     // of the configuration: 1 after start, one more with every apply()
+    std::uint64_t key_generation = 0; // of the keying calls: the last that was committed
+    std::uint64_t started = 0;        // seconds since 1970
+    std::string crypto;               // engine in use
     bool zero_copy = false;
     bool huge_pages = false;
     ChunkStatus chunks;
@@ -88,6 +90,9 @@ struct Counters {
 struct SaStatus {
     std::string name;
     Direction direction = Direction::outbound;
+    std::uint32_t child = 0;      // of the connection, 0: of the configuration
+    std::uint64_t generation = 0; // of the keying call that brought it
+    ChildState state = ChildState::created;
     std::uint32_t spi = 0;
     Address outer_local, outer_remote;
     VpnNumber outer_vpn = wan_vpn, red_vpn = wan_vpn;

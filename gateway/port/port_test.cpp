@@ -40,6 +40,29 @@ TEST(Chunks, EveryChunkIsInOnePlace) {
     EXPECT_EQ(*seen.rbegin(), 99U);
 }
 
+TEST(Chunks, TheAuditNamesTheFirstFault) {
+    Memory memory(8);
+    Depot depot(memory.memory, {1, 2, 3, 4, 5});
+    Chunks chunks(depot, 4);
+    std::uint32_t index = 0;
+    ASSERT_TRUE(chunks.take(index)); // one in hand, another in the stack, three in the depot
+    ChunkPlaces places(8);
+    depot.audit(places);
+    chunks.audit(places);
+    EXPECT_EQ(places.count(ChunkPlace::free), 4U);
+    EXPECT_EQ(places[index], ChunkPlace::unknown);
+    EXPECT_TRUE(places.put(index, ChunkPlace::transmit));
+    EXPECT_EQ(places.chunks_at(ChunkPlace::unknown), (std::vector<std::uint32_t>{0, 6, 7}));
+    EXPECT_EQ(places.fault(), "");
+    EXPECT_FALSE(places.put(index, ChunkPlace::receive));
+    EXPECT_FALSE(places.put(8, ChunkPlace::receive));
+    EXPECT_EQ(places.fault(), "Chunk " + std::to_string(index) + " is being transmitted and with a receive side.");
+    EXPECT_EQ(places[index], ChunkPlace::transmit);
+    ChunkPlaces others(8);
+    EXPECT_FALSE(others.put(8, ChunkPlace::free));
+    EXPECT_EQ(others.fault(), "Chunk 8 is not one of 8.");
+}
+
 TEST(MemoryPort, ReceivesAndSends) {
     Memory memory(16);
     Depot depot(memory.memory);

@@ -30,13 +30,15 @@ enum class SequenceKind : std::uint8_t { short_32, extended_64 }; // RFC 4303 2.
 enum class DscpRule : std::uint8_t { copy, set };                 // RFC 4301 5.1.2.1; ECN always follows RFC 6040
 enum class DfRule : std::uint8_t { copy, set, clear };            // RFC 4301 8.1, IPv4 outside
 
-/// One direction of a child SA (RFC 4301 4.1: an SA is simplex).
+/// One direction of a child SA (RFC 4301 4.1: an SA is simplex). Name, direction and child together are its own.
 struct SaSpec {
-    std::string name; // unique in its direction: "connection" of the configuration; also the key of its durable marks
+    std::string name; // "connection" of the configuration; also the key of its durable marks
     Direction direction = Direction::outbound;
-    std::uint32_t spi = 0; // at least 256; inbound: chosen by us, unique among inbound SAs
-    Address outer_local;   // our address on the black side
-    Address outer_remote;  // the peer's, of the same family
+    std::uint32_t child = 0;      // which child SA of the connection: 0 one with keys given by hand, else counted by who negotiates
+    std::uint64_t generation = 0; // of the keying call that installed it; 0: the configuration did
+    std::uint32_t spi = 0;        // at least 256; inbound: chosen by us, unique among inbound SAs
+    Address outer_local;          // our address on the black side
+    Address outer_remote;         // the peer's, of the same family
     VpnNumber outer_vpn = wan_vpn;
     VpnNumber red_vpn = wan_vpn;
     Algorithm algorithm = Algorithm::aes_256_cbc_hmac_sha2_256_128;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "gateway/sa/child.hpp"
 #include "gateway/sa/desired.hpp"
 #include "gateway/sa/drop_reason.hpp"
 #include "gateway/sa/error.hpp"
@@ -35,10 +36,30 @@ TEST(Algorithm, RowsLieAtTheirNumberAndFitTheMaterial) {
     EXPECT_FALSE(parse_algorithm("aes-128-ecb"));
 }
 
-TEST(DropReason, EachHasAMeaningAndAllButTwoARemedy) {
+TEST(ChildState, ReceivesBeforeItSendsAndAfterItSent) {
+    using enum ChildEvent;
+    ChildState state = ChildState::created;
+    for (const ChildEvent event : {install_inbound, switch_outbound, retire_outbound, drain_inbound, close}) {
+        for (const ChildEvent other : {install_inbound, switch_outbound, retire_outbound, drain_inbound, close}) {
+            // What leaves out a step, but for the ways back and out.
+            const bool way_back = state == ChildState::outbound_retired && other == switch_outbound;
+            const bool way_out = other == close && (state == ChildState::inbound_installed || state == ChildState::outbound_retired);
+            const bool unused = state == ChildState::inbound_installed && other == drain_inbound;
+            EXPECT_EQ(after(state, other).has_value(), other == event || way_back || way_out || unused)
+                << name_of(state) << " " << static_cast<int>(other);
+        }
+        state = after(state, event).value();
+    }
+    EXPECT_EQ(state, ChildState::gone);
+    EXPECT_EQ(name_of(state), "gone");
+    EXPECT_EQ(after(ChildState::outbound_retired, switch_outbound), ChildState::outbound_switched);
+}
+
+TEST(DropReason, EachHasAMeaningAndAllButTheHarmlessARemedy) {
     for (std::size_t i = 0; i < drop_reason_count; ++i) {
         EXPECT_FALSE(drop_reasons[i].meaning.empty()) << drop_reasons[i].name;
-        const bool harmless = i == 0 || static_cast<DropReason>(i) == DropReason::dummy;
+        const auto reason = static_cast<DropReason>(i);
+        const bool harmless = i == 0 || reason == DropReason::dummy || reason == DropReason::own_vlan;
         EXPECT_EQ(drop_reasons[i].remedy.empty(), harmless) << drop_reasons[i].name;
     }
     EXPECT_EQ(info(DropReason::no_chunk).name, "no_chunk");

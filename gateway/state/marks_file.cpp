@@ -45,12 +45,6 @@ bool from_hexadecimal(std::string_view text, std::span<std::uint8_t> octets) {
     return true;
 }
 
-std::string checksum(std::string_view text) {
-    std::array<std::uint8_t, SHA256_DIGEST_LENGTH> digest{};
-    EVP_Digest(text.data(), text.size(), digest.data(), nullptr, EVP_sha256(), nullptr);
-    return hexadecimal(digest);
-}
-
 bool good_name(std::string_view name) {
     return !name.empty() && name.size() <= longest_name &&
            std::ranges::none_of(name, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
@@ -101,6 +95,12 @@ bool parse_record(std::string_view line, MarkRecord& record) {
 
 } // namespace
 
+std::string sha256(std::string_view text) {
+    std::array<std::uint8_t, SHA256_DIGEST_LENGTH> digest{};
+    EVP_Digest(text.data(), text.size(), digest.data(), nullptr, EVP_sha256(), nullptr);
+    return hexadecimal(digest);
+}
+
 Fingerprint fingerprint_of(const SaSpec& sa) {
     std::string message = "sallyport marks 1 ";
     message += sa.direction == Direction::outbound ? "outbound " : "inbound ";
@@ -120,7 +120,7 @@ std::string format_marks(const MarksFile& marks) {
         text += record.direction == Direction::outbound ? "outbound " : "inbound ";
         text += std::to_string(record.mark) + " " + hexadecimal(record.key) + " " + record.name + "\n";
     }
-    const std::string sum = checksum(text);
+    const std::string sum = sha256(text);
     text += checksum_word;
     text += sum + "\n";
     return text;
@@ -145,7 +145,7 @@ Result<MarksFile> parse_marks(std::string_view text) {
     }
     if (!line || !reader.finished()) return std::unexpected(reader.error("the file is cut short or goes on behind its checksum"));
     const std::string_view covered = text.substr(0, text.size() - line->size() - 1);
-    if (line->substr(checksum_word.size()) != checksum(covered))
+    if (line->substr(checksum_word.size()) != sha256(covered))
         return std::unexpected(reader.error("the checksum does not fit: the file is damaged"));
     return marks;
 }

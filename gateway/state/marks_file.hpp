@@ -43,6 +43,9 @@ struct MarksFile {
     std::vector<MarkRecord> records; // no two with one key and direction
 };
 
+/// Lower-case hexadecimal digits, as in the last line of the files of the state directory.
+[[nodiscard]] std::string sha256(std::string_view text);
+
 [[nodiscard]] std::string format_marks(const MarksFile& marks);
 /// Takes what format_marks() makes and nothing else: any other octet is an error, its place the line.
 [[nodiscard]] Result<MarksFile> parse_marks(std::string_view text);

@@ -19,13 +19,10 @@ Error wrong(const char* field, std::string sentence, std::string remedy = {}) {
     return {ErrorCode::invalid, std::move(sentence), field, std::move(remedy)};
 }
 
-std::string label(const std::string& name, Direction direction) {
-    return name + (direction == Direction::outbound ? " outbound" : " inbound");
-}
-
 /// Puts the entry in front of the field that an error names.
 Error placed(Error error, const char* list, std::size_t index, const std::string& name, Direction direction) {
-    std::string place = std::string(list) + "[" + std::to_string(index) + "] " + label(name, direction);
+    std::string place = std::string(list) + "[" + std::to_string(index) + "] " + name +
+                        (direction == Direction::outbound ? " outbound" : " inbound");
     if (!error.place.empty()) place += " " + error.place;
     error.place = std::move(place);
     return error;
@@ -97,7 +94,7 @@ transform::SaCounters Sa::counters() const {
 }
 
 struct Store::Change {
-    SaSpec* spec;
+    const SaSpec* spec;
     const char* list;
     std::size_t index;
     const Sa* before = nullptr; // what it updates
@@ -122,8 +119,8 @@ std::uint32_t Store::units_for(std::span<const SaSpec> sas) {
     return static_cast<std::uint32_t>(std::max<std::uint64_t>(least_units, units + units / 4));
 }
 
-const Sa* Store::find(const std::string& name, Direction direction) const {
-    const auto found = by_name_.find({name, direction});
+const Sa* Store::find(const std::string& name, Direction direction, std::uint32_t child) const {
+    const auto found = by_name_.find({name, direction, child});
     return found == by_name_.end() ? nullptr : found->second.get();
 }
 
@@ -142,29 +139,32 @@ std::vector<const Sa*> Store::all() const {
 Result<void> Store::check_names(const Transaction& transaction) const {
     std::set<SaName> met;
     const auto check = [&](const char* list, std::size_t index, const SaName& name, bool there) -> std::optional<Error> {
+        Error error;
         if (!met.insert(name).second)
-            return placed({ErrorCode::conflict, "the transaction names it twice", "name", {}}, list, index, name.first, name.second);
-        if (by_name_.contains(name) == there) return std::nullopt;
-        return placed(
-            {there ? ErrorCode::missing : ErrorCode::conflict, there ? "it is not installed" : "it is installed already", "name", {}}, list,
-            index, name.first, name.second);
+            error = {ErrorCode::conflict, "the transaction names it twice", "name", {}};
+        else if (by_name_.contains(name) == there)
+            return std::nullopt;
+        else if (there)
+            error = {ErrorCode::missing, "it is not installed", "name", {}};
+        else
+            error = {ErrorCode::conflict, "it is installed already", "name", {}};
+        return placed(std::move(error), list, index, name.name, name.direction);
     };
     std::optional<Error> error;
     for (std::size_t i = 0; i < transaction.remove.size() && !error; ++i) error = check("remove", i, transaction.remove[i], true);
-    for (std::size_t i = 0; i < transaction.update.size() && !error; ++i)
-        error = check("update", i, {transaction.update[i].name, transaction.update[i].direction}, true);
+    for (std::size_t i = 0; i < transaction.update.size() && !error; ++i) error = check("update", i, name_of(transaction.update[i]), true);
     for (std::size_t i = 0; i < transaction.install.size() && !error; ++i)
-        error = check("install", i, {transaction.install[i].name, transaction.install[i].direction}, false);
+        error = check("install", i, name_of(transaction.install[i]), false);
     if (error) return std::unexpected(std::move(*error));
     return {};
 }
 
 /// Inbound SPIs are unique in an outer VPN when all is done.
 Result<void> Store::check_spis(const Transaction& transaction) const {
-    std::set<const Sa*> leaving;
-    for (const SaName& name : transaction.remove) leaving.insert(find(name.first, name.second));
-    for (const SaSpec& spec : transaction.update) leaving.insert(find(spec.name, spec.direction));
-    std::set<SpiKey> coming;
+    std::unordered_set<const Sa*> leaving;
+    for (const SaName& name : transaction.remove) leaving.insert(find(name.name, name.direction, name.child));
+    for (const SaSpec& spec : transaction.update) leaving.insert(find(spec.name, spec.direction, spec.child));
+    std::unordered_set<SpiKey> coming;
     for (const auto& [list, specs] : {std::pair{"update", &transaction.update}, std::pair{"install", &transaction.install}}) {
         for (std::size_t i = 0; i < specs->size(); ++i) {
             const SaSpec& spec = (*specs)[i];
@@ -197,6 +197,9 @@ Result<void> Store::check_keys(const std::vector<Change>& changes) const {
 
 /// Under a live key nothing may change that the numbers and the window stand on.
 Result<void> Store::check_update(const Change& change) const {
+    if (change.before != nullptr && !change.goes_on() && change.spec->child != 0)
+        return std::unexpected(change.at({ErrorCode::refused, "a child SA keeps its key as long as it lives", "key",
+                                          "install another child of the connection, then remove this one"}));
     if (!change.goes_on()) return {};
     const SaSpec& now = *change.spec;
     const SaSpec& then = change.before->spec;
@@ -307,7 +310,7 @@ Result<std::unique_ptr<Sa>> Store::make(Change& change) {
     return sa;
 }
 
-Result<Applied> Store::apply(Transaction transaction) {
+Result<Prepared> Store::prepare(const Transaction& transaction) {
     std::vector<Change> changes;
     changes.reserve(transaction.install.size() + transaction.update.size());
     for (std::size_t i = 0; i < transaction.update.size(); ++i)
@@ -319,45 +322,61 @@ Result<Applied> Store::apply(Transaction transaction) {
     if (auto good = check_names(transaction); !good) return std::unexpected(std::move(good.error()));
     if (auto good = check_spis(transaction); !good) return std::unexpected(std::move(good.error()));
     for (Change& change : changes) {
-        change.before = find(change.spec->name, change.spec->direction);
+        change.before = find(change.spec->name, change.spec->direction, change.spec->child);
         change.fingerprint = state::fingerprint_of(*change.spec);
         if (needs_unique_key(*change.spec)) change.identity = identity_of(*change.spec);
         if (auto good = check_update(change); !good) return std::unexpected(std::move(good.error()));
     }
     if (auto good = check_keys(changes); !good) return std::unexpected(std::move(good.error()));
 
-    std::vector<std::unique_ptr<Sa>> made;
-    made.reserve(changes.size());
+    Prepared prepared;
+    prepared.made.reserve(changes.size());
     for (Change& change : changes) {
         auto sa = make(change);
         if (!sa) {
-            for (const auto& other : made) destroy(*other);
+            abandon(std::move(prepared));
             return std::unexpected(std::move(sa.error()));
         }
-        made.push_back(std::move(*sa));
+        prepared.made.push_back(std::move(*sa));
     }
-    // From here on nothing fails.
+    prepared.leave = transaction.remove;
+    for (const SaSpec& spec : transaction.update) prepared.leave.push_back(name_of(spec));
+    return prepared;
+}
+
+Applied Store::commit(Prepared prepared) {
     Applied applied;
-    for (const SaName& name : transaction.remove) retire(std::move(by_name_.extract(name).mapped()), applied);
-    for (const SaSpec& spec : transaction.update) retire(std::move(by_name_.extract({spec.name, spec.direction}).mapped()), applied);
-    for (std::size_t i = 0; i < made.size(); ++i) {
-        commit(std::move(made[i]), applied);
-    }
+    for (const SaName& name : prepared.leave) retire(std::move(by_name_.extract(name).mapped()), applied);
+    for (auto& sa : prepared.made) enter(std::move(sa), applied);
     return applied;
 }
 
-void Store::commit(std::unique_ptr<Sa> sa, Applied& applied) {
+void Store::abandon(Prepared prepared) {
+    for (const auto& sa : prepared.made) destroy(*sa);
+}
+
+Result<Applied> Store::apply(const Transaction& transaction) {
+    return prepare(transaction).transform([this](Prepared&& prepared) { return commit(std::move(prepared)); });
+}
+
+void Store::enter(std::unique_ptr<Sa> sa, Applied& applied) {
     by_number_[sa->number] = sa.get();
     if (sa->identity) aead_keys_[*sa->identity] = sa.get();
-    if (sa->spec.direction == Direction::inbound) by_spi_[spi_key(sa->spec)] = sa.get();
+    if (sa->spec.direction == Direction::inbound) {
+        by_spi_[spi_key(sa->spec)] = sa.get();
+        spis_.insert(sa->spec.spi);
+    }
     applied.added.push_back(sa.get());
-    SaName name{sa->spec.name, sa->spec.direction};
+    SaName name = name_of(sa->spec);
     by_name_.emplace(std::move(name), std::move(sa));
 }
 
 void Store::retire(std::unique_ptr<Sa> sa, Applied& applied) {
     by_number_.erase(sa->number);
-    if (sa->spec.direction == Direction::inbound) by_spi_.erase(spi_key(sa->spec));
+    if (sa->spec.direction == Direction::inbound) {
+        by_spi_.erase(spi_key(sa->spec));
+        spis_.erase(spis_.find(sa->spec.spi));
+    }
     if (sa->identity) aead_keys_.erase(*sa->identity);
     applied.gone.push_back(sa.get());
     retired_.push_back(std::move(sa));

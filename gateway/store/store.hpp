@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is installed: the cold part of every SA, and the memory of its hot part, key, counters, numbers and window. The tables of the
 // workers point into it; whoever changes it brings the tables in line and says when no worker reads the old parts any more:
-//     auto applied = store.apply(transaction);        // nothing changes for the workers yet
+//     auto prepared = store.prepare(transaction);     // everything that can fail
+//     auto applied = store.commit(std::move(*prepared)); // nothing changes for the workers yet
 //     ... take applied->gone out of the tables, put applied->added in ...
 //     audience.settle();                              // the grace period
 //     store.drain();                                  // keys of what is gone are wiped, memory is free
@@ -22,6 +23,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -57,7 +59,15 @@ struct Sa {
     [[nodiscard]] transform::SaCounters counters() const;
 };
 
-using SaName = std::pair<std::string, Direction>;
+/// Whose SA it is: several children of one connection live side by side while it gets new keys.
+struct SaName {
+    std::string name; // of the connection
+    Direction direction = Direction::outbound;
+    std::uint32_t child = 0;
+    auto operator<=>(const SaName&) const = default;
+};
+
+[[nodiscard]] inline SaName name_of(const SaSpec& spec) { return {spec.name, spec.direction, spec.child}; }
 
 /// All of it happens or nothing.
 struct Transaction {
@@ -71,6 +81,12 @@ struct Applied {
     std::vector<const Sa*> gone;  // removed, and what was before an update
 };
 
+/// A transaction that cannot fail any more: new SAs are made, and nobody sees them. Ends with Store::commit() or Store::abandon().
+struct Prepared {
+    std::vector<std::unique_ptr<Sa>> made; // installed and updated
+    std::vector<SaName> leave;             // removed and updated
+};
+
 /// Threads: the control thread. Units and marks outlive the store; it leaves what lies in the units to the next process.
 class Store {
 public:
@@ -80,15 +96,21 @@ public:
     Store(const Store&) = delete;
     Store& operator=(const Store&) = delete;
 
+    /// Everything of a transaction that can fail. Nothing else may be prepared before it is committed or abandoned.
     /// Error: place names the entry and the field, as in "install[3] office inbound spi".
-    [[nodiscard]] Result<Applied> apply(Transaction transaction);
+    [[nodiscard]] Result<Prepared> prepare(const Transaction& transaction);
+    [[nodiscard]] Applied commit(Prepared prepared);
+    void abandon(Prepared prepared);
+    /// Both in one.
+    [[nodiscard]] Result<Applied> apply(const Transaction& transaction);
     /// Frees what earlier apply() calls said is gone: the grace period is over.
     void drain();
 
-    [[nodiscard]] const Sa* find(const std::string& name, Direction direction) const; // null: none
+    [[nodiscard]] const Sa* find(const std::string& name, Direction direction, std::uint32_t child = 0) const; // null: none
     [[nodiscard]] const Sa* find(std::uint32_t number) const;
+    [[nodiscard]] bool uses_spi(std::uint32_t spi) const { return spis_.contains(spi); } // an inbound SA, in any outer VPN
     [[nodiscard]] std::size_t size() const { return by_name_.size(); }
-    /// All of them by name, outbound before inbound.
+    /// All of them by name, outbound before inbound, then by child.
     [[nodiscard]] std::vector<const Sa*> all() const;
 
     /// Units that these SAs take, with room for changes while the gateway runs: what to ask of Units::pinned().
@@ -105,7 +127,7 @@ private:
     [[nodiscard]] Result<std::unique_ptr<Sa>> make(Change& change);
     [[nodiscard]] Result<std::shared_ptr<Series>> make_series(const SaSpec& spec, const state::Fingerprint& fingerprint);
     [[nodiscard]] Result<void> build(Sa& sa, const SaSpec& spec);
-    void commit(std::unique_ptr<Sa> sa, Applied& applied);
+    void enter(std::unique_ptr<Sa> sa, Applied& applied);
     void retire(std::unique_ptr<Sa> sa, Applied& applied);
     void destroy(Sa& sa);
     void leave(Series& series);
@@ -120,6 +142,7 @@ private:
     std::map<SaName, std::unique_ptr<Sa>> by_name_;
     std::unordered_map<std::uint32_t, const Sa*> by_number_;
     std::unordered_map<SpiKey, const Sa*> by_spi_;      // inbound
+    std::unordered_multiset<std::uint32_t> spis_;       // of by_spi_
     std::map<state::Fingerprint, const Sa*> aead_keys_; // of manual SAs: identity of the key, whatever the direction
     std::vector<std::unique_ptr<Sa>> retired_;
 };

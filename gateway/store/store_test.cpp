@@ -124,6 +124,47 @@ TEST(Store, UpdateWithANewKeyStartsANewSeries) {
     EXPECT_EQ(given.units->used(), used - 1);
 }
 
+TEST(Store, ChildrenOfOneConnectionLiveSideBySide) {
+    Setting given;
+    SaSpec first = spec_of("office", Direction::inbound, 0x1001), second = spec_of("office", Direction::inbound, 0x1002);
+    first.child = 1;
+    second.child = 2;
+    (void)given.store.apply({.install = {first}}).value();
+    (void)given.store.apply({.install = {second}}).value();
+    EXPECT_EQ(given.store.find("office", Direction::inbound), nullptr);
+    EXPECT_EQ(given.store.find("office", Direction::inbound, 1)->spec.spi, 0x1001U);
+    EXPECT_EQ(given.store.find("office", Direction::inbound, 2)->spec.spi, 0x1002U);
+    EXPECT_EQ(given.refused({.install = {second}}).place, "install[0] office inbound name");
+    EXPECT_TRUE(given.store.uses_spi(0x1001));
+    (void)given.store.apply({.remove = {{"office", Direction::inbound, 1}}}).value();
+    EXPECT_FALSE(given.store.uses_spi(0x1001));
+    EXPECT_EQ(given.store.size(), 1U);
+    // Another key would be another child.
+    SaSpec other = spec_of("office", Direction::inbound, 0x1002);
+    other.child = 2;
+    other.key.octets[9] ^= 1;
+    EXPECT_EQ(given.refused({.update = {other}}).place, "update[0] office inbound key");
+}
+
+TEST(Store, WhatIsAbandonedWasNeverThere) {
+    Setting given;
+    (void)given.store.apply({.install = {spec_of("office", Direction::inbound, 0x1002)}}).value();
+    const Sa* before = given.store.find("office", Direction::inbound);
+    const std::uint32_t used = given.units->used();
+    SaSpec changed = spec_of("office", Direction::inbound, 0x1002);
+    changed.red_vpn = 3;
+    auto prepared = given.store.prepare({.install = {spec_of("office", Direction::outbound, 0x1001)}, .update = {changed}});
+    ASSERT_TRUE(prepared);
+    ASSERT_EQ(prepared->made.size(), 2U);
+    EXPECT_EQ(given.store.find("office", Direction::inbound), before) << "nobody sees it before";
+    EXPECT_EQ(given.store.size(), 1U);
+    given.store.abandon(std::move(*prepared));
+    EXPECT_EQ(given.units->used(), used);
+    EXPECT_EQ(sequence::accept(before->inbound->space, 10), DropReason::none);
+    (void)given.store.apply({.install = {spec_of("office", Direction::outbound, 0x1001)}, .update = {changed}}).value();
+    EXPECT_EQ(given.store.size(), 2U);
+}
+
 TEST(Store, WhatNumbersStandOnDoesNotChangeUnderALiveKey) {
     Setting given;
     (void)given.store.apply({.install = {spec_of("office", Direction::inbound, 0x1002)}}).value();

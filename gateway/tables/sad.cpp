@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/tables/sad.hpp"
 
+#include "gateway/wire/esp.hpp"
+
 #include <array>
 
 namespace sallyport::tables {
@@ -34,7 +36,7 @@ Sad::Slot& Sad::slot_of(Table& table, std::uint64_t key) {
 }
 
 bool Sad::add(const transform::InboundSa& sa) {
-    if (2 * (table_.load(std::memory_order_relaxed)->taken + 1) > table_.load(std::memory_order_relaxed)->slots.size()) grow();
+    make_room(1);
     Table& table = *table_.load(std::memory_order_relaxed);
     Slot& slot = slot_of(table, key_of(sa));
     if (slot.sa.load(std::memory_order_relaxed) != nullptr) return false;
@@ -56,9 +58,14 @@ bool Sad::remove(const transform::InboundSa& sa) {
     return true;
 }
 
-void Sad::grow() {
+void Sad::make_room(std::size_t more) {
+    const Table& table = *table_.load(std::memory_order_relaxed);
+    if (2 * (table.taken + more) > table.slots.size()) grow(more);
+}
+
+void Sad::grow(std::size_t more) {
     std::size_t count = 64;
-    while (count < 4 * (used_ + 1)) count *= 2;
+    while (count < 4 * (used_ + more)) count *= 2;
     auto next = std::make_unique<Table>(count);
     Table* old = table_.load(std::memory_order_relaxed);
     for (const Slot& slot : old->slots) {
@@ -105,6 +112,10 @@ void Sad::find(std::span<Frame* const> frames) const {
         frame->inbound = last;
         if (last == nullptr) frame->reason = DropReason::unknown_spi;
     }
+}
+
+DropReason Sad::why_missing(std::uint32_t spi) const {
+    return spi < wire::first_free_spi || reserved_.meet(spi) ? DropReason::reserved_spi : DropReason::unknown_spi;
 }
 
 } // namespace sallyport::tables

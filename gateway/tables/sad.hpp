@@ -6,6 +6,7 @@
 #include "gateway/sa/address.hpp"
 #include "gateway/sa/sa.hpp"
 #include "gateway/tables/published.hpp"
+#include "gateway/tables/reserved.hpp"
 #include "gateway/transform/transform.hpp"
 
 #include <atomic>
@@ -30,12 +31,17 @@ public:
     /// False: not there. The SA's memory may be freed after Audience::settle().
     bool remove(const transform::InboundSa& sa);
     [[nodiscard]] std::size_t size() const { return used_; }
+    /// Room for so many more, so that add() waits for nobody.
+    void make_room(std::size_t more);
+    [[nodiscard]] ReservedSpis& reserved() { return reserved_; }
 
     /// One SA, null: none.
     [[nodiscard]] const transform::InboundSa* find(VpnNumber outer_vpn, std::uint8_t family, std::uint32_t spi) const;
     /// Up to 64 parsed ESP frames: sets `inbound`, or reason unknown_spi. The SAs, their counters' memory included, are being fetched into
     /// the cache when it returns.
     void find(std::span<Frame* const> frames) const;
+    /// Why there is no SA of this SPI: reserved_spi or unknown_spi.
+    [[nodiscard]] DropReason why_missing(std::uint32_t spi) const;
 
 private:
     struct Slot {
@@ -49,11 +55,12 @@ private:
         std::size_t taken = 0; // slots with a key
     };
     [[nodiscard]] static Slot& slot_of(Table& table, std::uint64_t key);
-    void grow();
+    void grow(std::size_t more);
 
     Audience& audience_;
     std::atomic<Table*> table_;
     std::size_t used_ = 0;
+    mutable ReservedSpis reserved_; // who finds one there marks it
 };
 
 } // namespace sallyport::tables

@@ -99,6 +99,10 @@ TEST(Sad, ReaderBesideWriter) {
                 at[i] = &frames[i];
             }
             sad.find(at);
+            for (std::uint32_t spi = 0; spi < 64; ++spi) {
+                const DropReason why = sad.why_missing(0x10000 + spi);
+                EXPECT_TRUE(why == DropReason::unknown_spi || why == DropReason::reserved_spi);
+            }
             for (const Frame& frame : frames) {
                 if (frame.reason == DropReason::none) {
                     EXPECT_EQ(frame.inbound->spi, frame.spi);
@@ -115,7 +119,10 @@ TEST(Sad, ReaderBesideWriter) {
             EXPECT_TRUE(sad.add(*some.back()));
         }
         for (const auto& sa : some) EXPECT_TRUE(sad.remove(*sa));
+        for (std::uint32_t spi = 0x10000; spi < 0x10040; ++spi) EXPECT_TRUE(sad.reserved().put(spi));
         audience.settle();
+        (void)sad.reserved().take_met();
+        for (std::uint32_t spi = 0x10000; spi < 0x10040; ++spi) sad.reserved().take_out(spi);
     }
     stop.store(true, std::memory_order_release);
     EXPECT_GT(rounds.load(), 20U);

@@ -2,7 +2,6 @@
 // What happens between receiving and routing, from red to black and back. Order of the checks: RFC 4301 5.1 and 5.2, RFC 4303 3.3 and 3.4.
 #include "gateway/mode/tunnel.hpp"
 #include "gateway/transform/transform.hpp"
-#include "gateway/wire/esp.hpp"
 #include "gateway/wire/ethernet.hpp"
 #include "gateway/wire/parse.hpp"
 #include "gateway/wire/udp.hpp"
@@ -102,9 +101,7 @@ void Worker::inbound(Batch& batch) {
         const transform::InboundSa* sa = frame->inbound;
         if (sa == nullptr || !outer_addresses_match(*sa, *frame)) [[unlikely]] {
             if (for_us(*frame, Role::black)) {
-                frame->reason = sa != nullptr                       ? DropReason::wrong_outer_address
-                                : frame->spi < wire::first_free_spi ? DropReason::reserved_spi
-                                                                    : DropReason::unknown_spi;
+                frame->reason = sa != nullptr ? DropReason::wrong_outer_address : around_.sad.why_missing(frame->spi);
                 drop(*frame);
             } else {
                 frame->reason = DropReason::none; // ESP of others on its way through us: as any clear packet

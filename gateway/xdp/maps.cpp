@@ -10,7 +10,6 @@
 #include <bpf/libbpf.h>
 #include <cerrno>
 #include <cstring>
-#include <set>
 #include <unistd.h>
 
 namespace sallyport::xdp {
@@ -27,10 +26,10 @@ std::array<bpf_map*, names.size()> maps_of(port_bpf& skeleton) {
             maps.ike_peers,       maps.ike_requests, maps.ike_others,        maps.ike_machine};
 }
 
-template <class Key>
-struct LessOctets {
-    bool operator()(const Key& a, const Key& b) const { return std::memcmp(&a, &b, sizeof(Key)) < 0; }
-};
+template <class T>
+std::string octets_of(const T& value) {
+    return {reinterpret_cast<const char*>(&value), sizeof value};
+}
 
 std::uint32_t family_of(const Address& address) { return address.family == Family::ipv4 ? SP_IPV4 : SP_IPV6; }
 
@@ -98,21 +97,33 @@ Result<void> SharedMaps::lend(port_bpf& skeleton, bool buckets) const {
     return {};
 }
 
+/// What a map is found with is taken as of another value, so that it is written again.
+template <class Key>
+std::unordered_map<std::string, std::string> found_in(int fd) {
+    std::unordered_map<std::string, std::string> result;
+    Key key{};
+    for (const Key *last = nullptr, *at = &key; bpf_map_get_next_key(fd, last, &key) == 0; last = at) result.emplace(octets_of(key), "");
+    return result;
+}
+
 template <class Key, class Value>
 Result<void> SharedMaps::replace(Name map, const std::vector<std::pair<Key, Value>>& entries, std::uint64_t flags) {
     const int fd = maps_[map].get();
-    std::set<Key, LessOctets<Key>> wanted;
+    std::unordered_map<std::string, std::string> old = written_[map] ? std::move(*written_[map]) : found_in<Key>(fd);
+    written_[map].reset(); // an error leaves the map half written
+    std::unordered_map<std::string, std::string> next;
+    next.reserve(entries.size());
     for (const auto& [key, value] : entries) {
-        wanted.insert(key);
+        const auto [at, fresh] = next.insert_or_assign(octets_of(key), octets_of(value));
+        const auto before = old.find(at->first);
+        if (fresh && before != old.end() && before->second == at->second) continue;
         if (bpf_map_update_elem(fd, &key, &value, flags) != 0 && !(flags == BPF_NOEXIST && errno == EEXIST))
             return std::unexpected(map_error(names[map], "written"));
     }
-    std::vector<Key> old;
-    Key key{};
-    for (const Key* last = nullptr; bpf_map_get_next_key(fd, last, &key) == 0; last = &old.back()) old.push_back(key);
-    for (const Key& one : old)
-        if (!wanted.contains(one) && bpf_map_delete_elem(fd, &one) != 0 && errno != ENOENT)
+    for (const auto& [key, value] : old)
+        if (!next.contains(key) && bpf_map_delete_elem(fd, key.data()) != 0 && errno != ENOENT)
             return std::unexpected(map_error(names[map], "written"));
+    written_[map] = std::move(next);
     return {};
 }
 

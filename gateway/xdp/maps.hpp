@@ -11,7 +11,9 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -92,6 +94,8 @@ private:
     Result<void> take_layout(const std::string& directory);
     std::array<Descriptor, map_count> maps_;
     bool taken_over_ = false;
+    // What a map holds, once it was written whole: from then on only differences are written. Nobody else writes them.
+    std::array<std::optional<std::unordered_map<std::string, std::string>>, map_count> written_;
 };
 
 } // namespace sallyport::xdp

@@ -80,13 +80,13 @@ std::string status_text(const Json& status, std::uint64_t now) {
 
 std::string sa_text(const Json& list) {
     Table table({"CONNECTION", "DIRECTION", "SPI", "PEER", "VPN", "ALGORITHM", "ESN", ">SEQUENCE", ">MARK", ">PACKETS", ">OCTETS",
-                 ">ERRORS", ">WORKER"});
+                 ">ERRORS", ">WORKER", "STATE"});
     std::string refused;
     for (const Json& sa : list["sas"].items()) {
         table.add({sa["name"].text(), sa["direction"].text(), std::format("{:#010x}", sa["spi"].number()), sa["remote"].text(),
                    sa["vpn"].text(), sa["algorithm"].text(), sa["esn"].flag() ? "yes" : "no", number(sa["sequence"]),
                    sa["mark"].has_value() ? number(sa["mark"]) : "none", number(sa["packets"]), number(sa["octets"]), number(sa["errors"]),
-                   sa["refused"].text().empty() ? number(sa["worker"]) : "refused"});
+                   sa["refused"].text().empty() ? number(sa["worker"]) : "refused", sa["state"].text()});
         if (!sa["refused"].text().empty())
             refused += std::format("\n{} {} is refused: {}{}{}\n", sa["name"].text(), sa["direction"].text(), sa["refused"].text(),
                                    sa["remedy"].text().empty() ? "" : "; ", sa["remedy"].text());

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <format>
+#include <iterator>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -132,6 +133,25 @@ Outcome parse_all(std::span<const Text> texts, const KeyFiles& key_files, std::s
     return loaded;
 }
 
+/// The key of a file, which is kept beside what was read.
+Result<KeyMaterial> kept_key(const std::string& path, std::vector<Source>& sources) {
+    auto key = read_key_file(path);
+    const auto same = [&](const Source& source) { return source.key && source.name == path; };
+    if (!key || std::ranges::any_of(sources, same)) return key;
+    std::string digits;
+    for (const std::uint8_t octet : std::span(key->octets).first(key->size)) std::format_to(std::back_inserter(digits), "{:02x}", octet);
+    sources.push_back({true, path, std::move(digits)});
+    return key;
+}
+
+Result<KeyMaterial> key_of(const std::string& path, std::span<const Source> sources) {
+    const auto found = std::ranges::find_if(sources, [&](const Source& source) { return source.key && source.name == path; });
+    if (found == sources.end()) return std::unexpected(Error{ErrorCode::missing, std::format("{} was not kept", shown(path, 200)), {}, {}});
+    auto key = read_key(found->octets);
+    if (!key) return std::unexpected(Error{ErrorCode::invalid, std::format("{}: {}", shown(path, 200), key.error()), {}, {}});
+    return *key;
+}
+
 } // namespace
 
 Result<KeyMaterial> read_key_file(const std::string& path) {
@@ -168,7 +188,20 @@ Outcome load(const std::string& path) {
     }
     if (!unread.empty()) return std::unexpected(std::move(unread));
     for (std::size_t i = 0; i < names.size(); ++i) texts.push_back({names[i], contents[i].octets});
-    return parse_all(texts, read_key_file, contents);
+    std::vector<Source> sources;
+    for (const Text& text : texts) sources.push_back({false, text.name, std::string(text.content)});
+    Outcome outcome = parse_all(texts, [&](const std::string& name) { return kept_key(name, sources); }, contents);
+    if (outcome) outcome->sources = std::move(sources);
+    return outcome;
+}
+
+Outcome parse(std::span<const Source> sources) {
+    std::vector<Text> texts;
+    for (const Source& source : sources)
+        if (!source.key) texts.push_back({source.name, source.octets});
+    Outcome outcome = parse_all(texts, [&](const std::string& name) { return key_of(name, sources); }, {});
+    if (outcome) outcome->sources.assign(sources.begin(), sources.end());
+    return outcome;
 }
 
 } // namespace sallyport::config

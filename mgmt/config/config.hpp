@@ -15,10 +15,19 @@
 
 namespace sallyport::config {
 
+/// A text that was read, or a key of a file beside it as hexadecimal digits; together they are the whole configuration.
+struct Source {
+    bool key = false;
+    std::string name; // path
+    std::string octets;
+    bool operator==(const Source&) const = default;
+};
+
 struct Loaded {
     Desired desired;
     std::vector<Problem> warnings;
     std::vector<std::string> files; // that were read, in order
+    std::vector<Source> sources;    // what load() read; texts first, in order
 };
 
 /// Either everything or nothing: one problem in one file and there is no Desired. All problems are listed, in the order of the files.
@@ -37,6 +46,9 @@ inline constexpr std::size_t largest_file = std::size_t{16} << 20; // octets
 
 /// Reads `path` and the conf.d/*.toml beside it, in the order of their names. A file that holds keys and that others can read is refused.
 [[nodiscard]] Outcome load(const std::string& path);
+
+/// The same of what an earlier load() read; no file is looked at.
+[[nodiscard]] Outcome parse(std::span<const Source> sources);
 
 /// The same of texts in memory.
 [[nodiscard]] Outcome parse(std::span<const Text> texts, const KeyFiles& key_files);

@@ -2,6 +2,7 @@
 // The sections of all files with their values read by the table of keys, before they are put together.
 #pragma once
 
+#include "gateway/sa/name.hpp"
 #include "gateway/sa/sa.hpp"
 #include "mgmt/config/keys.hpp"
 #include "mgmt/config/node.hpp"
@@ -72,9 +73,6 @@ struct Item {
 
 /// The name that is nearest to `word`, or empty where none is near.
 [[nodiscard]] std::string_view nearest(std::string_view word, const std::vector<std::string_view>& names);
-
-/// May NAME stand in [port.NAME]? It names files and counters too.
-[[nodiscard]] bool good_name(std::string_view name);
 
 /// The sections of one document, added to `items`, which holds those of the documents before.
 void read_items(const Node& root, std::vector<Item>& items, Problems& problems);

@@ -342,12 +342,6 @@ std::string_view nearest(std::string_view word, const std::vector<std::string_vi
     return best;
 }
 
-bool good_name(std::string_view name) {
-    const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); };
-    return !name.empty() && name.size() <= 63 && letter(name[0]) &&
-           std::ranges::all_of(name, [&](char c) { return letter(c) || c == '.' || c == '_' || c == '-'; });
-}
-
 std::optional<std::uint8_t> protocol_of(std::string_view name) {
     const auto known = std::ranges::find(protocols, name, &Protocol::name);
     if (known != protocols.end()) return known->number;

@@ -64,6 +64,7 @@ std::expected<Client, CallError> Client::connect(const std::string& path) {
     const int result = sd_varlink_connect_address(&link, path.c_str());
     if (result < 0) return std::unexpected(connect_error(-result, path));
     (void)sd_varlink_set_relative_timeout(link, patience);
+    (void)sd_varlink_set_allow_fd_passing_output(link, 1);
     return Client(link, path);
 }
 
@@ -71,7 +72,10 @@ Client::~Client() {
     if (link_ != nullptr) sd_varlink_close_unref(link_);
 }
 
-std::expected<Json, CallError> Client::call(const std::string& method, const Json& parameters) {
+std::expected<Json, CallError> Client::call(const std::string& method, const Json& parameters, int descriptor) {
+    if (descriptor >= 0)
+        if (const int pushed = sd_varlink_push_dup_fd(link_, descriptor); pushed < 0)
+            return std::unexpected(failed(ErrorCode::system, std::format("a descriptor cannot be passed: {}", std::strerror(-pushed)), {}));
     sd_json_variant* reply = nullptr;
     const char* error = nullptr;
     const int result = sd_varlink_call(link_, (prefix + method).c_str(), parameters.get(), &reply, &error);

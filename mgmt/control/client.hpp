@@ -31,8 +31,8 @@ public:
     Client& operator=(Client&&) = delete;
     ~Client();
 
-    /// `method` without the interface: "Status".
-    [[nodiscard]] std::expected<Json, CallError> call(const std::string& method, const Json& parameters = {});
+    /// `method` without the interface: "Status". A descriptor is passed beside the call; it stays the caller's.
+    [[nodiscard]] std::expected<Json, CallError> call(const std::string& method, const Json& parameters = {}, int descriptor = -1);
     /// Calls again and again with `first`, and joins what stands in `list`, for lists that come in parts.
     [[nodiscard]] std::expected<Json, CallError> call_all(const std::string& method, const char* list);
 

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -313,6 +314,90 @@ TEST(Definitions, TheInterfaceIsValidAndCommented) {
                              "method Detach", "method Reload"})
         EXPECT_THAT(idl, HasSubstr(name));
     EXPECT_THAT(idl, HasSubstr("# Everything that is counted, of the gateway and of the kernel\nmethod Counters"));
+}
+
+int memfd_of(const std::string& octets) {
+    const int memfd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    EXPECT_EQ(write(memfd, octets.data(), octets.size()), static_cast<ssize_t>(octets.size()));
+    return memfd;
+}
+
+Json install_call(unsigned generation, bool hold) {
+    return Json::object({{"version", 1U}, {"generation", generation}, {"count", 2U}, {"hold", hold}});
+}
+
+TEST_F(Control, RecordsComeInAMemfdBesideTheCall) {
+    auto client = Client::connect(path);
+    ASSERT_TRUE(client);
+    const int memfd = memfd_of("records");
+    EXPECT_THAT(error_of(*client, "Install", install_call(5, true)), HasSubstr("no memfd was passed"));
+    auto done = client->call("Install", install_call(5, true), memfd);
+    ASSERT_TRUE(done) << done.error().error.sentence;
+    EXPECT_EQ((*done)["generation"].number(), 5U);
+    done = client->call("Commit", Json::object({{"generation", 5U}}));
+    ASSERT_TRUE(done);
+    EXPECT_THAT(handlers.installed, testing::ElementsAre("1 5 2 true records", "commit 5"));
+    auto other = Client::connect(path);
+    ASSERT_TRUE(other);
+    EXPECT_THAT(error_of(*other, "Commit", Json::object({{"generation", 5U}})), HasSubstr("nothing is held")) << "another connection";
+    handlers.broken = true;
+    done = client->call("Install", install_call(6, false), memfd);
+    ASSERT_FALSE(done);
+    EXPECT_EQ(done.error().error.place, "install[3] spi");
+    EXPECT_THAT(error_of(*client, "Install", Json::object({{"version", 1U}})), HasSubstr("generation"));
+    close(memfd);
+}
+
+/// Descriptors stay with their calls when these are sent without waiting; what a connection held is told to be gone with it.
+TEST_F(Control, CallsWithDescriptorsMayBePipelined) {
+    sd_varlink* link = nullptr;
+    ASSERT_GE(sd_varlink_connect_address(&link, path.c_str()), 0);
+    ASSERT_GE(sd_varlink_set_allow_fd_passing_output(link, 1), 0);
+    static unsigned answers;
+    answers = 0;
+    sd_varlink_bind_reply(link, [](sd_varlink*, sd_json_variant*, const char* error, sd_varlink_reply_flags_t, void*) {
+        EXPECT_EQ(error, nullptr);
+        ++answers;
+        return 0;
+    });
+    for (unsigned i = 0; i < 20; ++i) {
+        const int memfd = memfd_of("records " + std::to_string(i));
+        ASSERT_GE(sd_varlink_push_fd(link, memfd), 0);
+        ASSERT_GE(sd_varlink_invoke(link, "io.sallyport.Gateway.Install", install_call(i + 1, false).get()), 0);
+    }
+    while (answers < 20) {
+        const int result = sd_varlink_process(link);
+        ASSERT_GE(result, 0);
+        if (result == 0) {
+            ASSERT_GE(sd_varlink_wait(link, 5'000'000), 0);
+        }
+    }
+    ASSERT_EQ(handlers.installed.size(), 20U);
+    for (unsigned i = 0; i < 20; ++i) EXPECT_EQ(handlers.installed[i], std::format("1 {} 2 false records {}", i + 1, i));
+    EXPECT_EQ(handlers.callers_gone, 0U);
+    sd_varlink_close_unref(link);
+    for (int i = 0; i < 500 && handlers.callers_gone == 0; ++i) usleep(10'000);
+    EXPECT_EQ(handlers.callers_gone, 1U);
+}
+
+TEST_F(Control, SpisAreTakenAndIkeSpisAreListed) {
+    auto client = Client::connect(path);
+    ASSERT_TRUE(client);
+    EXPECT_EQ(call(*client, "ReserveSpis")["spis"].items().size(), 1U);
+    const Json spis = call(*client, "ReserveSpis", Json::object({{"count", 3U}, {"block", 16U}}))["spis"];
+    EXPECT_EQ(spis.items()[2].number(), 0x1020U);
+    EXPECT_THAT(error_of(*client, "ReserveSpis", Json::object({{"block", 3U}})), HasSubstr("a block has"));
+    EXPECT_EQ(call(*client, "ReleaseSpis", Json::object({{"spis", spis}}))["released"].number(), 3U);
+    EXPECT_THAT(error_of(*client, "ReleaseSpis", Json::object({{"spis", Json::array({std::uint64_t{1} << 32})}})), HasSubstr("spis"));
+    const Json ike = Json::array({"00000000000000ff", "ffffffffffffffff"});
+    (void)call(*client, "AddIkeSpis", Json::object({{"spis", ike}, {"generation", 9U}}));
+    const Json listed = call(*client, "IkeSpis");
+    ASSERT_EQ(listed["spis"].items().size(), 2U);
+    EXPECT_EQ(listed["spis"].items()[1]["spi"].text(), "ffffffffffffffff");
+    EXPECT_EQ(listed["spis"].items()[0]["generation"].number(), 9U);
+    EXPECT_EQ(call(*client, "RemoveIkeSpis", Json::object({{"spis", ike}}))["removed"].number(), 2U);
+    for (const char* wrong : {"ff", "00000000000000fg", "+0000000000000ff", "00000000000000ff0"})
+        EXPECT_THAT(error_of(*client, "RemoveIkeSpis", Json::object({{"spis", Json::array({wrong})}})), HasSubstr("spis")) << wrong;
 }
 
 } // namespace

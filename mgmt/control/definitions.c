@@ -62,6 +62,12 @@ static SD_VARLINK_DEFINE_STRUCT_TYPE(
     Sa,
     SD_VARLINK_FIELD_COMMENT("Name of its connection"), SD_VARLINK_DEFINE_FIELD(name, SD_VARLINK_STRING, NONE),
     SD_VARLINK_FIELD_COMMENT("inbound or outbound"), SD_VARLINK_DEFINE_FIELD(direction, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_FIELD_COMMENT("Which child SA of the connection; 0: with keys of the configuration"),
+    SD_VARLINK_DEFINE_FIELD(child, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("Of the keying call that brought it; 0: of the configuration"),
+    SD_VARLINK_DEFINE_FIELD(generation, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("Of the child: created, inbound-installed, outbound-switched, outbound-retired, inbound-drained"),
+    SD_VARLINK_DEFINE_FIELD(state, SD_VARLINK_STRING, NONE),
     SD_VARLINK_DEFINE_FIELD(spi, SD_VARLINK_INT, NONE),
     SD_VARLINK_FIELD_COMMENT("Outer addresses"), SD_VARLINK_DEFINE_FIELD(local, SD_VARLINK_STRING, NONE),
     SD_VARLINK_DEFINE_FIELD(remote, SD_VARLINK_STRING, NONE),
@@ -107,6 +113,7 @@ static SD_VARLINK_DEFINE_METHOD(
     SD_VARLINK_FIELD_COMMENT("Seconds since 1970"), SD_VARLINK_DEFINE_OUTPUT(started, SD_VARLINK_INT, NONE),
     SD_VARLINK_FIELD_COMMENT("The file that is in force"), SD_VARLINK_DEFINE_OUTPUT(configuration, SD_VARLINK_STRING, NONE),
     SD_VARLINK_FIELD_COMMENT("1 after start, one more with each reload"), SD_VARLINK_DEFINE_OUTPUT(generation, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("The last generation that Install or Commit brought about"), SD_VARLINK_DEFINE_OUTPUT(keyGeneration, SD_VARLINK_INT, NONE),
     SD_VARLINK_FIELD_COMMENT("The library of cryptography"), SD_VARLINK_DEFINE_OUTPUT(engine, SD_VARLINK_STRING, NONE),
     SD_VARLINK_FIELD_COMMENT("Frames are not copied between device and gateway"), SD_VARLINK_DEFINE_OUTPUT(zeroCopy, SD_VARLINK_BOOL, NONE),
     SD_VARLINK_DEFINE_OUTPUT(hugePages, SD_VARLINK_BOOL, NONE),
@@ -211,6 +218,56 @@ static SD_VARLINK_DEFINE_METHOD(
     SD_VARLINK_FIELD_COMMENT("Absolute path; without it the file of before"), SD_VARLINK_DEFINE_INPUT(file, SD_VARLINK_STRING, OPTIONAL),
     SD_VARLINK_DEFINE_OUTPUT(generation, SD_VARLINK_INT, NONE));
 
+static SD_VARLINK_DEFINE_METHOD(
+    Install,
+    SD_VARLINK_FIELD_COMMENT("Version of the records' layout"), SD_VARLINK_DEFINE_INPUT(version, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("Chosen by the caller, above keyGeneration; calls of one generation are brought about together"),
+    SD_VARLINK_DEFINE_INPUT(generation, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("Entries of all tables of the memfd but that of selectors"), SD_VARLINK_DEFINE_INPUT(count, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("Keep it until Commit, or until a call without hold; it is forgotten with the connection"),
+    SD_VARLINK_DEFINE_INPUT(hold, SD_VARLINK_BOOL, OPTIONAL),
+    SD_VARLINK_FIELD_COMMENT("The generation in force"), SD_VARLINK_DEFINE_OUTPUT(generation, SD_VARLINK_INT, NONE));
+
+static SD_VARLINK_DEFINE_METHOD(
+    Commit,
+    SD_VARLINK_FIELD_COMMENT("What was held under it"), SD_VARLINK_DEFINE_INPUT(generation, SD_VARLINK_INT, NONE),
+    SD_VARLINK_FIELD_COMMENT("The generation in force"), SD_VARLINK_DEFINE_OUTPUT(generation, SD_VARLINK_INT, NONE));
+
+static SD_VARLINK_DEFINE_METHOD(
+    ReserveSpis,
+    SD_VARLINK_FIELD_COMMENT("Blocks, 1 without it"), SD_VARLINK_DEFINE_INPUT(count, SD_VARLINK_INT, OPTIONAL),
+    SD_VARLINK_FIELD_COMMENT("SPIs of a block, a power of two, 1 without it; a call gives at most 256 SPIs in all"),
+    SD_VARLINK_DEFINE_INPUT(block, SD_VARLINK_INT, OPTIONAL),
+    SD_VARLINK_FIELD_COMMENT("The first SPI of each block; they are kept for 60 seconds"),
+    SD_VARLINK_DEFINE_OUTPUT(spis, SD_VARLINK_INT, SD_VARLINK_ARRAY));
+
+static SD_VARLINK_DEFINE_METHOD(
+    ReleaseSpis,
+    SD_VARLINK_FIELD_COMMENT("Reserved ones; others are left alone"), SD_VARLINK_DEFINE_INPUT(spis, SD_VARLINK_INT, SD_VARLINK_ARRAY),
+    SD_VARLINK_FIELD_COMMENT("How many were reserved"), SD_VARLINK_DEFINE_OUTPUT(released, SD_VARLINK_INT, NONE));
+
+static SD_VARLINK_DEFINE_STRUCT_TYPE(
+    IkeSpi,
+    SD_VARLINK_FIELD_COMMENT("16 hexadecimal digits"), SD_VARLINK_DEFINE_FIELD(spi, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_FIELD_COMMENT("Of who added it"), SD_VARLINK_DEFINE_FIELD(generation, SD_VARLINK_INT, NONE));
+
+static SD_VARLINK_DEFINE_METHOD(
+    AddIkeSpis,
+    SD_VARLINK_FIELD_COMMENT("16 hexadecimal digits each, at most 1024"), SD_VARLINK_DEFINE_INPUT(spis, SD_VARLINK_STRING, SD_VARLINK_ARRAY),
+    SD_VARLINK_FIELD_COMMENT("Which life of the caller they belong to"), SD_VARLINK_DEFINE_INPUT(generation, SD_VARLINK_INT, NONE));
+
+static SD_VARLINK_DEFINE_METHOD(
+    RemoveIkeSpis,
+    SD_VARLINK_DEFINE_INPUT(spis, SD_VARLINK_STRING, SD_VARLINK_ARRAY),
+    SD_VARLINK_FIELD_COMMENT("How many were there"), SD_VARLINK_DEFINE_OUTPUT(removed, SD_VARLINK_INT, NONE));
+
+static SD_VARLINK_DEFINE_METHOD(
+    IkeSpis,
+    SD_VARLINK_FIELD_COMMENT("How many to leave out at the beginning; at most 500 come in one answer"),
+    SD_VARLINK_DEFINE_INPUT(first, SD_VARLINK_INT, OPTIONAL),
+    SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(spis, IkeSpi, SD_VARLINK_ARRAY),
+    SD_VARLINK_FIELD_COMMENT("How many there are in all"), SD_VARLINK_DEFINE_OUTPUT(total, SD_VARLINK_INT, NONE));
+
 static SD_VARLINK_DEFINE_ERROR(
     Failed,
     SD_VARLINK_FIELD_COMMENT("What went wrong"), SD_VARLINK_DEFINE_FIELD(sentence, SD_VARLINK_STRING, NONE),
@@ -238,5 +295,17 @@ SD_VARLINK_DEFINE_INTERFACE(
     SD_VARLINK_SYMBOL_COMMENT("Takes the BPF programs off all ports: packets then pass without the gateway. For root and the gateway's user"),
     &vl_method_Detach,
     SD_VARLINK_SYMBOL_COMMENT("Reads the configuration again; a bad one changes nothing. For root and the gateway's user"), &vl_method_Reload,
+    &vl_type_IkeSpi,
+    SD_VARLINK_SYMBOL_COMMENT("Installs, updates and removes SAs and policies as one transaction. The records (gateway/sa/record.hpp) lie in a memfd "
+                              "that is passed beside the call: sealed with F_SEAL_SHRINK and F_SEAL_GROW, not against writing, for the gateway "
+                              "overwrites it. Calls may be sent without waiting for answers; one without a memfd may not be sent between them. This "
+                              "and the following for root and the gateway's user"),
+    &vl_method_Install,
+    SD_VARLINK_SYMBOL_COMMENT("Brings about what was held"), &vl_method_Commit,
+    SD_VARLINK_SYMBOL_COMMENT("Takes SPIs for inbound SAs in advance"), &vl_method_ReserveSpis,
+    SD_VARLINK_SYMBOL_COMMENT("Gives SPIs back that are not used"), &vl_method_ReleaseSpis,
+    SD_VARLINK_SYMBOL_COMMENT("Says which IKE SAs there are, by our SPI"), &vl_method_AddIkeSpis,
+    SD_VARLINK_SYMBOL_COMMENT("Says that IKE SAs are gone"), &vl_method_RemoveIkeSpis,
+    SD_VARLINK_SYMBOL_COMMENT("All of them, by SPI"), &vl_method_IkeSpis,
     SD_VARLINK_SYMBOL_COMMENT("It did not work, and the gateway goes on as before"), &vl_error_Failed,
     SD_VARLINK_SYMBOL_COMMENT("The configuration has mistakes; the gateway goes on with the one of before"), &vl_error_ConfigurationRefused);

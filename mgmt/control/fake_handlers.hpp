@@ -6,8 +6,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <filesystem>
+#include <format>
 #include <mutex>
 #include <string>
 #include <sys/eventfd.h>
@@ -25,6 +28,7 @@ public:
         view.version = "9.9";
         view.pid = 77;
         view.started = 1700000000;
+        view.key_generation = 4;
         view.configuration = "/etc/sallyport/sallyport.toml";
         view.generation = generation;
         view.engine = "ipsec-mb";
@@ -38,11 +42,14 @@ public:
         return view;
     }
 
-    std::vector<SaView> sas() override {
+    Part<SaView> sas(std::size_t first, std::size_t count) override {
         std::vector<SaView> all;
         for (std::size_t i = 0; i < sa_count; ++i)
             all.push_back({.name = "c" + std::to_string(i / 2),
                            .direction = i % 2 == 0 ? "outbound" : "inbound",
+                           .child = 3,
+                           .generation = 4,
+                           .state = "outbound-switched",
                            .spi = static_cast<std::uint32_t>(0x1000 + i),
                            .local = "192.0.2.1",
                            .remote = "198.51.100.1",
@@ -60,7 +67,10 @@ public:
                            .octets = 6,
                            .errors = 7,
                            .selectors = {"10.1.0.0/16 - 10.2.0.0/16"}});
-        return all;
+        const std::size_t total = all.size();
+        all.erase(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(std::min(first, total)));
+        all.resize(std::min(count, all.size()));
+        return {std::move(all), total};
     }
 
     std::vector<PolicyView> policies() override {
@@ -102,6 +112,46 @@ public:
         return ++generation;
     }
 
+    /// What it was handed, as text.
+    Result<void> install(Caller caller, const InstallCall& call, int memfd) override {
+        std::string octets(64, '\0');
+        const ssize_t size = pread(memfd, octets.data(), octets.size(), 0);
+        octets.resize(static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
+        installed.push_back(std::format("{} {} {} {} {}", call.version, call.generation, call.count, call.hold, octets));
+        last_caller = caller;
+        if (broken) return std::unexpected(Error{ErrorCode::invalid, "SPIs below 256 are reserved", "install[3] spi", {}});
+        return {};
+    }
+    Result<void> commit(Caller caller, std::uint64_t given) override {
+        if (caller != last_caller) return std::unexpected(Error{ErrorCode::missing, "nothing is held", "generation", {}});
+        installed.push_back(std::format("commit {}", given));
+        return {};
+    }
+    void closed(Caller caller) override {
+        if (caller == last_caller) ++callers_gone;
+    }
+    Result<std::vector<std::uint32_t>> reserve_spis(std::uint32_t count, std::uint32_t block) override {
+        if (block == 3) return std::unexpected(Error{ErrorCode::invalid, "a block has 1, 2, 4, ... 256 SPIs", "block", {}});
+        std::vector<std::uint32_t> spis;
+        for (std::uint32_t i = 0; i < count; ++i) spis.push_back(0x1000 + i * block);
+        return spis;
+    }
+    Result<std::size_t> release_spis(const std::vector<std::uint32_t>& spis) override { return spis.size(); }
+    Result<void> add_ike_spis(const std::vector<std::uint64_t>& spis, std::uint64_t given) override {
+        for (const std::uint64_t spi : spis) ike.push_back({spi, given});
+        return {};
+    }
+    Result<std::size_t> remove_ike_spis(const std::vector<std::uint64_t>& spis) override {
+        return std::erase_if(ike, [&](const IkeSpiView& one) { return std::ranges::find(spis, one.spi) != spis.end(); });
+    }
+    Part<IkeSpiView> ike_spis(std::size_t first, std::size_t) override {
+        return {{ike.begin() + static_cast<std::ptrdiff_t>(std::min(first, ike.size())), ike.end()}, ike.size()};
+    }
+
+    std::vector<std::string> installed;
+    Caller last_caller = nullptr;
+    std::atomic<unsigned> callers_gone{0};
+    std::vector<IkeSpiView> ike;
     std::size_t sa_count = 2;
     bool broken = false;
     bool detached = false;

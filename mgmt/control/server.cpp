@@ -2,13 +2,13 @@
 #include "mgmt/control/server.hpp"
 
 #include "gateway/sa/event.hpp"
+#include "mgmt/control/calls.hpp"
 #include "mgmt/control/definitions.h"
 
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstddef>
-#include <exception>
 #include <format>
 #include <unistd.h>
 
@@ -18,33 +18,10 @@
 namespace sallyport::varlink {
 namespace {
 
-constexpr std::size_t most_in_an_answer = 500;
 constexpr unsigned most_connections = 64;
 constexpr unsigned most_connections_of_a_user = 32;
 
 constexpr std::size_t most_octets = 16384; // of a packet to be explained
-
-constexpr auto no_flags = static_cast<sd_json_dispatch_flags_t>(0);
-
-Handlers& handlers_of(void* user) { return static_cast<Server::Served*>(user)->handlers; }
-
-int answer_error(sd_varlink* link, const char* id, const Error& error, const std::vector<std::string>* problems = nullptr) {
-    Json::Members members{{"sentence", error.sentence}, {"place", error.place}, {"remedy", error.remedy}};
-    if (problems != nullptr)
-        members.emplace_back("problems", Json::array_of(*problems, [](const std::string& text) { return Json(text); }));
-    return sd_varlink_error(link, id, Json::object(members).get());
-}
-
-/// A call with its parameters still to be read; an exception (no memory) is an answer too, not the end of the daemon.
-template <class F>
-int guarded(sd_varlink* link, F call) {
-    try {
-        return call();
-    } catch (const std::exception& error) {
-        return answer_error(link, "io.sallyport.Gateway.Failed",
-                            {ErrorCode::exhausted, std::format("the call failed: {}", error.what()), {}, {}});
-    }
-}
 
 int no_parameters(sd_varlink* link, sd_json_variant* parameters) {
     static constexpr sd_json_dispatch_field none[] = {{}};
@@ -56,26 +33,19 @@ int on_status(sd_varlink* link, sd_json_variant* parameters, sd_varlink_method_f
     return guarded(link, [&] { return sd_varlink_reply(link, json_of(handlers_of(user).status()).get()); });
 }
 
-/// One part of a list.
-template <class T>
-int answer_part(sd_varlink* link, sd_json_variant* parameters, const char* list, std::vector<T> (Handlers::*get)(), Handlers& handlers) {
-    std::uint64_t first = 0;
-    static constexpr sd_json_dispatch_field fields[] = {{"first", SD_JSON_VARIANT_UNSIGNED, sd_json_dispatch_uint64, 0, no_flags}, {}};
-    if (const int result = sd_varlink_dispatch(link, parameters, fields, &first); result != 0) return result;
-    return guarded(link, [&] {
-        const std::vector<T> all = (handlers.*get)();
-        std::vector<Json> part;
-        for (std::size_t i = first; i < all.size() && part.size() < most_in_an_answer; ++i) part.push_back(json_of(all[i]));
-        return sd_varlink_reply(link, Json::object({{list, Json::array(part)}, {"total", all.size()}}).get());
-    });
-}
-
 int on_sas(sd_varlink* link, sd_json_variant* parameters, sd_varlink_method_flags_t, void* user) {
-    return answer_part(link, parameters, "sas", &Handlers::sas, handlers_of(user));
+    return answer_part(link, parameters, "sas",
+                       [user](std::size_t first, std::size_t count) { return handlers_of(user).sas(first, count); });
 }
 
 int on_policies(sd_varlink* link, sd_json_variant* parameters, sd_varlink_method_flags_t, void* user) {
-    return answer_part(link, parameters, "policies", &Handlers::policies, handlers_of(user));
+    return answer_part(link, parameters, "policies", [user](std::size_t first, std::size_t count) {
+        std::vector<PolicyView> all = handlers_of(user).policies();
+        const std::size_t total = all.size();
+        all.erase(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(std::min(first, total)));
+        all.resize(std::min(count, all.size()));
+        return Part<PolicyView>{std::move(all), total};
+    });
 }
 
 int on_counters(sd_varlink* link, sd_json_variant* parameters, sd_varlink_method_flags_t, void* user) {
@@ -113,19 +83,6 @@ int on_watch(sd_varlink* link, sd_json_variant* parameters, sd_varlink_method_fl
         return answer_error(link, "io.sallyport.Gateway.Failed",
                             {ErrorCode::exhausted, std::format("{} already watch", Watchers::most), {}, "end one of them"});
     });
-}
-
-void on_disconnect(sd_varlink_server*, sd_varlink* link, void* user) { static_cast<Server::Served*>(user)->watchers.remove(link); }
-
-/// Seeing is for the socket's group, changing for root and for the user the gateway runs as.
-bool may_change(sd_varlink* link) {
-    uid_t uid = 0;
-    return sd_varlink_get_peer_uid(link, &uid) >= 0 && (uid == 0 || uid == geteuid());
-}
-
-int answer_not_allowed(sd_varlink* link) {
-    return answer_error(link, "io.sallyport.Gateway.Failed",
-                        {ErrorCode::refused, "only root and the gateway's own user may change the gateway", {}, "call it as root"});
 }
 
 struct AskedFor {
@@ -203,6 +160,17 @@ int on_reload(sd_varlink* link, sd_json_variant* parameters, sd_varlink_method_f
     });
 }
 
+/// sd-varlink takes descriptors of those connections only that were told to.
+int on_connect(sd_varlink_server*, sd_varlink* link, void*) {
+    if (may_change(link)) (void)sd_varlink_set_allow_fd_passing_input(link, 1);
+    return 0;
+}
+
+void on_disconnect(sd_varlink_server*, sd_varlink* link, void* user) {
+    static_cast<Server::Served*>(user)->watchers.remove(link);
+    handlers_of(user).closed(link);
+}
+
 Json texts(const std::vector<std::string>& items) {
     return Json::array_of(items, [](const std::string& text) { return Json(text); });
 }
@@ -253,6 +221,7 @@ Json json_of(const StatusView& status) {
                          {"started", status.started},
                          {"configuration", status.configuration},
                          {"generation", status.generation},
+                         {"keyGeneration", status.key_generation},
                          {"engine", status.engine},
                          {"zeroCopy", status.zero_copy},
                          {"hugePages", status.huge_pages},
@@ -270,25 +239,17 @@ Json json_of(const StatusView& status) {
 }
 
 Json json_of(const SaView& sa) {
-    return Json::object({{"name", sa.name},
-                         {"direction", sa.direction},
-                         {"spi", sa.spi},
-                         {"local", sa.local},
-                         {"remote", sa.remote},
-                         {"outerVpn", sa.outer_vpn},
-                         {"vpn", sa.vpn},
-                         {"algorithm", sa.algorithm},
-                         {"esn", sa.esn},
-                         {"sequence", sa.sequence},
-                         {"mark", sa.mark ? Json(*sa.mark) : Json{}},
-                         {"window", sa.window},
-                         {"worker", sa.worker},
-                         {"packets", sa.packets},
-                         {"octets", sa.octets},
-                         {"errors", sa.errors},
-                         {"selectors", texts(sa.selectors)},
-                         {"refused", sa.refused},
-                         {"remedy", sa.remedy}});
+    return Json::object({{"name", sa.name},           {"direction", sa.direction},
+                         {"child", sa.child},         {"generation", sa.generation},
+                         {"state", sa.state},         {"spi", sa.spi},
+                         {"local", sa.local},         {"remote", sa.remote},
+                         {"outerVpn", sa.outer_vpn},  {"vpn", sa.vpn},
+                         {"algorithm", sa.algorithm}, {"esn", sa.esn},
+                         {"sequence", sa.sequence},   {"mark", sa.mark ? Json(*sa.mark) : Json{}},
+                         {"window", sa.window},       {"worker", sa.worker},
+                         {"packets", sa.packets},     {"octets", sa.octets},
+                         {"errors", sa.errors},       {"selectors", texts(sa.selectors)},
+                         {"refused", sa.refused},     {"remedy", sa.remedy}});
 }
 
 Json json_of(const PolicyView& policy) {
@@ -360,6 +321,7 @@ Result<std::unique_ptr<Server>> Server::listen(const std::string& path, Handlers
     if (result < 0) return failed(result, "cannot be made");
     sd_varlink_server* raw = server->server_;
     sd_varlink_server_set_userdata(raw, &server->served_);
+    (void)sd_varlink_server_bind_connect(raw, on_connect);
     (void)sd_varlink_server_set_info(raw, "Sallyport", "sallyport-gateway", SALLYPORT_VERSION, "https://sallyport.invalid/");
     (void)sd_varlink_server_set_connections_max(raw, most_connections);
     (void)sd_varlink_server_set_connections_per_uid_max(raw, most_connections_of_a_user);
@@ -369,6 +331,7 @@ Result<std::unique_ptr<Server>> Server::listen(const std::string& path, Handlers
             raw, "io.sallyport.Gateway.Status", on_status, "io.sallyport.Gateway.Sas", on_sas, "io.sallyport.Gateway.Policies", on_policies,
             "io.sallyport.Gateway.Counters", on_counters, "io.sallyport.Gateway.Detach", on_detach, "io.sallyport.Gateway.Reload",
             on_reload, "io.sallyport.Gateway.Watch", on_watch, "io.sallyport.Gateway.Explain", on_explain);
+    if (result >= 0) result = bind_keying(raw);
     if (result >= 0) result = sd_varlink_server_bind_disconnect(raw, on_disconnect);
     if (result < 0) return failed(result, "cannot offer its interface");
     result = sd_varlink_server_listen_address(raw, path.c_str(), 0660);

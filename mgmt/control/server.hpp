@@ -43,6 +43,7 @@ private:
 [[nodiscard]] Json json_of(const SaView& sa);
 [[nodiscard]] Json json_of(const PolicyView& policy);
 [[nodiscard]] Json json_of(const CounterView& counter);
+[[nodiscard]] Json json_of(const IkeSpiView& one);
 [[nodiscard]] Json json_of(const EventView& event);
 [[nodiscard]] Json json_of(const ExplanationView& explanation);
 

@@ -52,10 +52,11 @@ struct ChunksView {
 struct StatusView {
     std::string version;
     std::uint64_t pid = 0;
-    std::uint64_t started = 0;    // seconds since 1970
-    std::string configuration;    // file
-    std::uint64_t generation = 0; // 1 after start, one more with each reload
-    std::string engine;           // of cryptography
+    std::uint64_t started = 0;        // seconds since 1970
+    std::string configuration;        // file
+    std::uint64_t generation = 0;     // 1 after start, one more with each reload
+    std::uint64_t key_generation = 0; // the last keying call that was committed
+    std::string engine;               // of cryptography
     bool zero_copy = false, huge_pages = false;
     ChunksView chunks;
     std::uint64_t sas = 0, sas_refused = 0, policies = 0;
@@ -68,7 +69,10 @@ struct StatusView {
 
 struct SaView {
     std::string name;
-    std::string direction; // "inbound", "outbound"
+    std::string direction;        // "inbound", "outbound"
+    std::uint64_t child = 0;      // of the connection, 0: of the configuration
+    std::uint64_t generation = 0; // of the keying call that brought it
+    std::string state;            // in the life of a child SA
     std::uint32_t spi = 0;
     std::string local, remote; // outer addresses
     std::string outer_vpn, vpn;
@@ -145,11 +149,31 @@ struct ReloadError {
     std::vector<std::string> problems; // of the configuration, each with its place
 };
 
+/// A part of a list.
+template <class T>
+struct Part {
+    std::vector<T> items;
+    std::size_t total = 0;
+};
+
+/// What stands beside the memfd of a keying call; see gateway/control/keying.hpp.
+struct InstallCall {
+    std::uint64_t version = 0, generation = 0, count = 0;
+    bool hold = false;
+};
+
+struct IkeSpiView {
+    std::uint64_t spi = 0, generation = 0;
+};
+
 class Handlers {
 public:
+    using Caller = const void*; // a connection, until closed()
+
     virtual ~Handlers() = default;
     [[nodiscard]] virtual StatusView status() = 0;
-    [[nodiscard]] virtual std::vector<SaView> sas() = 0;
+    /// From the `first` one on, at most `count`.
+    [[nodiscard]] virtual Part<SaView> sas(std::size_t first, std::size_t count) = 0;
     [[nodiscard]] virtual std::vector<PolicyView> policies() = 0;
     [[nodiscard]] virtual std::vector<CounterView> counters() = 0;
     /// More than one where the packet can be taken in several ways.
@@ -158,6 +182,16 @@ public:
     [[nodiscard]] virtual Result<void> detach() = 0;
     /// Reads the file (nothing: the one of before) and brings it about; gives the new generation.
     [[nodiscard]] virtual std::expected<std::uint64_t, ReloadError> reload(const std::optional<std::string>& file) = 0;
+
+    // Of those who negotiate keys. The memfd stays the caller's of the function.
+    [[nodiscard]] virtual Result<void> install(Caller caller, const InstallCall& call, int memfd) = 0;
+    [[nodiscard]] virtual Result<void> commit(Caller caller, std::uint64_t generation) = 0;
+    virtual void closed(Caller caller) = 0;
+    [[nodiscard]] virtual Result<std::vector<std::uint32_t>> reserve_spis(std::uint32_t count, std::uint32_t block) = 0;
+    [[nodiscard]] virtual Result<std::size_t> release_spis(const std::vector<std::uint32_t>& spis) = 0;
+    [[nodiscard]] virtual Result<void> add_ike_spis(const std::vector<std::uint64_t>& spis, std::uint64_t generation) = 0;
+    [[nodiscard]] virtual Result<std::size_t> remove_ike_spis(const std::vector<std::uint64_t>& spis) = 0;
+    [[nodiscard]] virtual Part<IkeSpiView> ike_spis(std::size_t first, std::size_t count) = 0;
 };
 
 } // namespace sallyport::varlink

@@ -29,6 +29,7 @@ using journal::Event;
 using journal::say;
 
 constexpr std::uint64_t second = 1'000'000; // microseconds, as sd-event counts
+const Error detached{ErrorCode::refused, "The gateway is detached", {}, "start it again"};
 
 void say(Event event, const Error& error) { say(event, error.sentence, {.place = error.place, .remedy = error.remedy}); }
 
@@ -76,13 +77,16 @@ ExitStatus Daemon::run() {
 }
 
 bool Daemon::load() {
-    config::Outcome outcome = config::load(arguments_.configuration);
-    if (!outcome) {
-        for (const config::Problem& problem : outcome.error()) say(Event::configuration_refused, problem);
+    auto choice = generations_.choose(arguments_.configuration, arguments_.state, arguments_.fresh);
+    if (!choice) {
+        for (const config::Problem& problem : choice.error()) say(Event::configuration_refused, problem);
         return false;
     }
-    for (const config::Problem& warning : outcome->warnings) say(Event::configuration_warning, warning);
-    desired_ = std::move(outcome->desired);
+    for (const config::Problem& problem : choice->problems) say(Event::configuration_refused, problem);
+    for (const std::string& note : choice->notes) say(Event::configuration_kept, note);
+    loaded_ = std::move(choice->loaded);
+    for (const config::Problem& warning : loaded_.warnings) say(Event::configuration_warning, warning);
+    desired_ = std::move(loaded_.desired);
     return true;
 }
 
@@ -118,6 +122,9 @@ bool Daemon::start_gateway() {
         return false;
     }
     gateway_ = std::move(*started);
+    // It runs all the same; the next start takes what is there.
+    if (const auto kept = generations_.keep(std::exchange(loaded_, {}), desired_.settings.state_directory); !kept)
+        say(Event::gateway_error, kept.error());
     store_.forget_leftovers();
     store_.settle(); // whatever happens from now on
     return true;
@@ -169,7 +176,12 @@ ExitStatus Daemon::stop() {
     const Result<void> stopped = gateway_->stop();
     if (!stopped) say(Event::gateway_error, stopped.error());
     gateway_.reset();
+    close_generation();
     return stopped ? well : failed;
+}
+
+void Daemon::close_generation() {
+    if (const auto closed = generations_.close(); !closed) say(Event::gateway_error, closed.error());
 }
 
 void Daemon::note(const control::Note& note) {
@@ -200,8 +212,9 @@ varlink::StatusView Daemon::status() {
     return view;
 }
 
-std::vector<varlink::SaView> Daemon::sas() {
-    return gateway_ ? view_of(gateway_->sas(), gateway_->desired()) : std::vector<varlink::SaView>{};
+varlink::Part<varlink::SaView> Daemon::sas(std::size_t first, std::size_t count) {
+    if (!gateway_) return {};
+    return {view_of(gateway_->sas(first, count), gateway_->desired()), gateway_->sa_count()};
 }
 
 std::vector<varlink::PolicyView> Daemon::policies() {
@@ -232,6 +245,7 @@ Result<void> Daemon::detach() {
     if (gateway_) {
         if (const Result<void> stopped = gateway_->stop(); !stopped) say(Event::gateway_error, stopped.error());
         gateway_.reset();
+        close_generation();
     }
     xdp::forget_sockets(store_);
     const auto opened = control::detach(desired_.settings);
@@ -243,7 +257,7 @@ Result<void> Daemon::detach() {
 }
 
 std::expected<std::uint64_t, varlink::ReloadError> Daemon::reload(const std::optional<std::string>& file) {
-    if (!gateway_) return std::unexpected(varlink::ReloadError{{ErrorCode::refused, "The gateway is detached", {}, "start it again"}, {}});
+    if (!gateway_) return std::unexpected(varlink::ReloadError{detached, {}});
     const std::string path = file.value_or(arguments_.configuration);
     config::Outcome outcome = config::load(path);
     if (!outcome) {
@@ -259,17 +273,64 @@ std::expected<std::uint64_t, varlink::ReloadError> Daemon::reload(const std::opt
     for (const config::Problem& warning : outcome->warnings) say(Event::configuration_warning, warning);
     Desired wanted = outcome->desired;
     wipe_keys(wanted);
-    const Result<void> applied = gateway_->apply(std::move(outcome->desired));
-    if (!applied) {
-        say(Event::reload_failed, applied.error());
-        return std::unexpected(varlink::ReloadError{applied.error(), {}});
+    // What may fail comes first: then it is kept for the next start, then it is in force.
+    Result<void> ready = gateway_->prepare(std::move(outcome->desired));
+    if (ready) ready = generations_.keep(*outcome, wanted.settings.state_directory);
+    if (!ready) {
+        gateway_->abandon();
+        say(Event::reload_failed, ready.error());
+        return std::unexpected(varlink::ReloadError{ready.error(), {}});
     }
+    const std::uint64_t generation = gateway_->commit();
     arguments_.configuration = path;
     desired_ = std::move(wanted);
-    const std::uint64_t generation = gateway_->status().generation;
     say(Event::reloaded, std::format("{} is in force, generation {}", path, generation));
     looks_ = 0;
     return generation;
+}
+
+Result<void> Daemon::install(Caller caller, const varlink::InstallCall& call, int memfd) {
+    if (!gateway_) return std::unexpected(detached);
+    return gateway_->keying().install(
+        caller, {.version = call.version, .generation = call.generation, .count = call.count, .hold = call.hold}, memfd);
+}
+
+Result<void> Daemon::commit(Caller caller, std::uint64_t generation) {
+    if (!gateway_) return std::unexpected(detached);
+    return gateway_->keying().commit(caller, generation);
+}
+
+void Daemon::closed(Caller caller) {
+    if (gateway_) gateway_->keying().leave(caller);
+}
+
+Result<std::vector<std::uint32_t>> Daemon::reserve_spis(std::uint32_t count, std::uint32_t block) {
+    if (!gateway_) return std::unexpected(detached);
+    return gateway_->keying().reserve_spis(count, block);
+}
+
+Result<std::size_t> Daemon::release_spis(const std::vector<std::uint32_t>& spis) {
+    if (!gateway_) return std::unexpected(detached);
+    return gateway_->keying().release_spis(spis);
+}
+
+Result<void> Daemon::add_ike_spis(const std::vector<std::uint64_t>& spis, std::uint64_t generation) {
+    if (!gateway_) return std::unexpected(detached);
+    return gateway_->keying().ike_spis().add(spis, generation);
+}
+
+Result<std::size_t> Daemon::remove_ike_spis(const std::vector<std::uint64_t>& spis) {
+    if (!gateway_) return std::unexpected(detached);
+    return gateway_->keying().ike_spis().remove(spis);
+}
+
+varlink::Part<varlink::IkeSpiView> Daemon::ike_spis(std::size_t first, std::size_t count) {
+    varlink::Part<varlink::IkeSpiView> part;
+    if (!gateway_) return part;
+    const store::IkeSpis& table = gateway_->keying().ike_spis();
+    for (const store::IkeSpis::Entry& entry : table.list(first, count)) part.items.push_back({entry.spi, entry.owner});
+    part.total = table.size();
+    return part;
 }
 
 void Daemon::reload_by_signal() {
@@ -281,6 +342,7 @@ void Daemon::reload_by_signal() {
 /// Once a second: what changed since the last look is said once. Connections every ten seconds, for a list of 100,000 SAs costs something.
 void Daemon::look() {
     if (!gateway_) return;
+    gateway_->tick();
     const control::Status status = gateway_->status();
     look_at_ports(status.ports);
     look_at_drops();
@@ -358,10 +420,10 @@ void Daemon::look_at_sas(const std::vector<control::SaStatus>& sas) {
 void Daemon::look_at_numbers(const std::vector<control::SaStatus>& sas) {
     constexpr std::uint64_t near = 0xf0000000; // of 2^32
     for (const control::SaStatus& sa : sas)
-        if (sa.sequence == SequenceKind::short_32 && sa.number >= near && near_end_.insert(sa.name).second) {
+        if (sa.sequence == SequenceKind::short_32 && sa.number >= near && near_end_.emplace(sa.name, sa.child).second) {
             say(Event::sequence_near_end, std::format("Connection {} has used {} of 4294967295 sequence numbers", sa.name, sa.number),
                 {.connection = sa.name, .peer = to_string(sa.outer_remote), .spi = sa.spi});
-            gateway_->tell_near_end(sa.name, sa.direction);
+            gateway_->tell_near_end(sa.name, sa.direction, sa.child);
         }
 }
 

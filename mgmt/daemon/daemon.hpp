@@ -7,10 +7,12 @@
 #include "mgmt/control/server.hpp"
 #include "mgmt/daemon/audit.hpp"
 #include "mgmt/daemon/descriptor_store.hpp"
+#include "mgmt/daemon/generations.hpp"
 
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -27,6 +29,8 @@ enum ExitStatus : std::uint8_t { well = 0, failed = 1, bad_configuration = 2 };
 struct Arguments {
     std::string configuration = "/etc/sallyport/sallyport.toml";
     bool generic = false;
+    bool fresh = false;               // what was committed before is not looked at
+    std::optional<std::string> state; // the state directory, where the file does not say it or cannot be read
 };
 
 class Daemon : public control::Observer, public varlink::Handlers {
@@ -43,12 +47,20 @@ public:
 
     // What the control socket asks
     [[nodiscard]] varlink::StatusView status() override;
-    [[nodiscard]] std::vector<varlink::SaView> sas() override;
+    [[nodiscard]] varlink::Part<varlink::SaView> sas(std::size_t first, std::size_t count) override;
     [[nodiscard]] std::vector<varlink::PolicyView> policies() override;
     [[nodiscard]] std::vector<varlink::CounterView> counters() override;
     [[nodiscard]] Result<std::vector<varlink::ExplanationView>> explain(const varlink::QuestionView& question) override;
     [[nodiscard]] Result<void> detach() override;
     [[nodiscard]] std::expected<std::uint64_t, varlink::ReloadError> reload(const std::optional<std::string>& file) override;
+    [[nodiscard]] Result<void> install(Caller caller, const varlink::InstallCall& call, int memfd) override;
+    [[nodiscard]] Result<void> commit(Caller caller, std::uint64_t generation) override;
+    void closed(Caller caller) override;
+    [[nodiscard]] Result<std::vector<std::uint32_t>> reserve_spis(std::uint32_t count, std::uint32_t block) override;
+    [[nodiscard]] Result<std::size_t> release_spis(const std::vector<std::uint32_t>& spis) override;
+    [[nodiscard]] Result<void> add_ike_spis(const std::vector<std::uint64_t>& spis, std::uint64_t generation) override;
+    [[nodiscard]] Result<std::size_t> remove_ike_spis(const std::vector<std::uint64_t>& spis) override;
+    [[nodiscard]] varlink::Part<varlink::IkeSpiView> ike_spis(std::size_t first, std::size_t count) override;
 
 private:
     [[nodiscard]] bool load();
@@ -56,6 +68,7 @@ private:
     [[nodiscard]] bool start_gateway();
     [[nodiscard]] bool start_loop();
     [[nodiscard]] ExitStatus stop();
+    void close_generation();
     void reload_by_signal();
     void look();
     void look_at_drops();
@@ -67,6 +80,8 @@ private:
     Arguments arguments_;
     Desired desired_;       // without keys once the gateway has them
     DescriptorStore store_; // outlives the gateway
+    config::Loaded loaded_; // what start_gateway() starts with; empty afterwards
+    Generations generations_;
     std::unique_ptr<control::Gateway> gateway_;
     std::unique_ptr<varlink::Server> server_;
     sd_event* loop_ = nullptr;
@@ -75,7 +90,7 @@ private:
     std::map<std::string, bool> port_up_;
     std::map<std::string, std::string> connection_state_;       // "up", or why not
     std::set<std::pair<std::string, std::uint32_t>> installed_; // "NAME direction" and SPI
-    std::set<std::string> near_end_;
+    std::set<std::pair<std::string, std::uint32_t>> near_end_;  // connection and child
     Audit audit_;
 };
 

@@ -17,16 +17,22 @@ namespace {
 using namespace sallyport;
 using namespace sallyport::daemon;
 
-constexpr const char* usage = "usage: sallyport-gateway [--config FILE] [--generic] [--version] [--help]\n"
-                              "\n"
-                              "  --config FILE  the configuration (default: /etc/sallyport/sallyport.toml)\n"
-                              "  --generic      XDP in generic mode, for devices whose driver has none of its own\n"
-                              "\n"
-                              "SIGTERM stops it in order, SIGHUP reloads the configuration. See sallyport-gateway(8).\n";
+constexpr const char* usage =
+    "usage: sallyport-gateway [--config FILE] [--state DIRECTORY] [--fresh] [--generic] [--version] [--help]\n"
+    "\n"
+    "  --config FILE  the configuration (default: /etc/sallyport/sallyport.toml)\n"
+    "  --state DIR    where the configuration that was committed last lies (default: the state-directory of\n"
+    "                 FILE, $STATE_DIRECTORY or /var/lib/sallyport)\n"
+    "  --fresh        take FILE even after a crash, when the configuration that was committed last would be taken\n"
+    "  --generic      XDP in generic mode, for devices whose driver has none of its own\n"
+    "\n"
+    "SIGTERM stops it in order, SIGHUP reloads the configuration. See sallyport-gateway(8).\n";
 
 /// Nothing: the process ends with `status`.
 std::optional<Arguments> arguments_of(int argc, char** argv, int& status) {
     static constexpr option options[] = {{"config", required_argument, nullptr, 'c'},
+                                         {"state", required_argument, nullptr, 's'},
+                                         {"fresh", no_argument, nullptr, 'f'},
                                          {"generic", no_argument, nullptr, 'g'},
                                          {"version", no_argument, nullptr, 'v'},
                                          {"help", no_argument, nullptr, 'h'},
@@ -35,6 +41,8 @@ std::optional<Arguments> arguments_of(int argc, char** argv, int& status) {
     for (int letter = 0; (letter = getopt_long(argc, argv, "c:h", options, nullptr)) != -1;) {
         switch (letter) {
         case 'c': arguments.configuration = optarg; break;
+        case 's': arguments.state = optarg; break;
+        case 'f': arguments.fresh = true; break;
         case 'g': arguments.generic = true; break;
         case 'v': std::printf("sallyport-gateway %s\n", SALLYPORT_VERSION); return std::nullopt;
         case 'h': std::fputs(usage, stdout); return std::nullopt;

@@ -122,6 +122,7 @@ StatusView view_of(const control::Status& status, const std::vector<control::SaS
     view.started = status.started;
     view.configuration = status.configuration;
     view.generation = status.generation;
+    view.key_generation = status.key_generation;
     view.engine = status.crypto;
     view.zero_copy = status.zero_copy;
     view.huge_pages = status.huge_pages;
@@ -149,6 +150,9 @@ std::vector<SaView> view_of(const std::vector<control::SaStatus>& sas, const Des
         SaView view;
         view.name = sa.name;
         view.direction = name_of(sa.direction);
+        view.child = sa.child;
+        view.generation = sa.generation;
+        view.state = name_of(sa.state);
         view.spi = sa.spi;
         view.local = to_string(sa.outer_local);
         view.remote = to_string(sa.outer_remote);

@@ -16,6 +16,7 @@ enum class Event : std::uint8_t {
     start_failed,
     configuration_refused,
     configuration_warning,
+    configuration_kept,
     reloaded,
     reload_failed,
     port_up,
@@ -60,6 +61,10 @@ inline constexpr std::array events{
               "Correct the place that is named; sallyport check FILE says whether all is well."},
     EventInfo{Event::configuration_warning, "a614dcae060a499fb87e3caf6c7fcb74", Priority::warning, "configuration-warning",
               "The configuration asks for something that is allowed but not safe.", "Follow the advice, or accept the risk."},
+    EventInfo{Event::configuration_kept, "b6cf5d0f3f834b5f8c3a0d1c6f0f5e27", Priority::warning, "configuration-kept",
+              "After a crash, or where the file has mistakes, the gateway starts with the configuration that was committed last and not "
+              "with the file.",
+              "Look at the file with sallyport check, then take it with sallyport reload."},
     EventInfo{Event::reloaded, "7c60ac790c1742cf9efa2d49d125d702", Priority::notice, "reloaded",
               "A new configuration is in force. Connections that it does not change were left alone.", "Nothing."},
     EventInfo{Event::reload_failed, "a28ebcc91d1b4c0ebd9b4a4164a827ab", Priority::err, "reload-failed",

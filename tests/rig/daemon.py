@@ -71,7 +71,7 @@ class Gateway:
     def start(self, timeout=START, environment=None):
         """Starts it and waits until it says that it is ready. Refused when it ends before."""
         before = self.log.stat().st_size if self.log.exists() else 0
-        command = self.space.command(*self.prefix, BIN / "sallyport-gateway", "--config", self.file)
+        command = self.space.command(*self.prefix, BIN / "sallyport-gateway", "--config", self.file, "--state", self.state_directory)
         surroundings = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **(environment or {})}
         ready = self._start_held(command, surroundings) if self.holder else self._start(command, surroundings)
         end = time.monotonic() + timeout
