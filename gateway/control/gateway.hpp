@@ -3,6 +3,7 @@
 // through a descriptor and dispatch(); no packet passes here.
 #pragma once
 
+#include "gateway/control/explanation.hpp"
 #include "gateway/control/keying.hpp"
 #include "gateway/control/status.hpp"
 #include "gateway/sa/desired.hpp"
@@ -100,6 +101,9 @@ public:
     [[nodiscard]] std::vector<SaStatus> sas(std::size_t first = 0, std::size_t count = SIZE_MAX) const;
     [[nodiscard]] std::size_t sa_count() const;
     [[nodiscard]] std::vector<PolicyStatus> policies() const;
+    /// Carries a packet through the port's program and a worker's stages without sending it. Takes some ten milliseconds of this thread.
+    /// Error: no such port, or the packet is too long.
+    [[nodiscard]] Result<Explanation> explain(const Question& question);
 
     struct Inside; // for the files of this folder
     [[nodiscard]] const Inside& inside() const { return *inside_; }

@@ -248,6 +248,62 @@ TEST_F(GatewayTest, SealsAndOpens) {
     EXPECT_TRUE(gateway->stop());
 }
 
+// The stages of an explanation, each with its rule.
+std::string stages(const Explanation& explanation) {
+    std::string text;
+    for (const Decision& one : explanation.decisions)
+        text += std::format("{}{}{} ", one.stage, one.rule.empty() ? "" : "=", one.rule.empty() ? "" : one.rule + "@" + one.place);
+    return text + name_of(explanation.ending) + (explanation.counter.empty() ? "" : " " + explanation.counter);
+}
+
+TEST_F(GatewayTest, ExplainsAsItIs) {
+    make_neighbours();
+    Desired desired = loop(2);
+    make_wires(2);
+    make_neighbours();
+    for (SaSpec& sa : desired.sas) sa.place = "f.toml:7";
+    desired.sas[0].owner = desired.sas[1].owner = 1; // the question is first put to worker 0
+    desired.policies[0].place = "f.toml:9";
+    start(desired);
+    const auto explain = [&](const std::string& port, const Octets& frame, bool opened = false) {
+        const auto explanation = gateway->explain({port, frame, opened});
+        return explanation ? stages(*explanation) : to_string(explanation.error());
+    };
+    const std::string through = "program packet policy=through@f.toml:9 seal=loop@f.toml:7 route send sent";
+    EXPECT_EQ(explain("red0", make(packet)), through);
+    Wire wan("wan0"), lan("lan0");
+    ASSERT_TRUE(lan.send(make(packet)));
+    const Octets sealed = next(wan, 50);
+    ASSERT_FALSE(sealed.empty());
+    EXPECT_EQ(explain("red0", make(packet)), through);
+    EXPECT_EQ(gateway->sas().at(0).number, 1U) << "only the real packet has a number";
+
+    const std::string opens = "program packet sa=loop@f.toml:7 open=loop@f.toml:7 selectors=loop@f.toml:7 route send sent";
+    EXPECT_EQ(explain("black0", turned(sealed)), opens);
+    EXPECT_EQ(explain("black0", turned(sealed)), opens);
+    Octets bad = turned(sealed);
+    bad.back() ^= 1U;
+    EXPECT_EQ(explain("black0", bad), "program packet sa=loop@f.toml:7 drop dropped bad_icv");
+    ASSERT_TRUE(wan.send(turned(sealed)));
+    EXPECT_FALSE(next(lan, 17).empty()) << "asking did not move the window";
+    EXPECT_EQ(explain("black0", turned(sealed)), "program packet sa=loop@f.toml:7 drop dropped replayed");
+
+    EXPECT_EQ(explain("black0", make("eth / ip4 10.1.0.2 10.9.0.2 / udp 1 2"), true),
+              "sa=loop@f.toml:7 selectors=loop@f.toml:7 route send sent");
+    EXPECT_EQ(explain("black0", make("eth / ip4 172.16.0.2 10.9.0.2 / udp 1 2"), true), "sa dropped selector_mismatch");
+    EXPECT_EQ(explain("black0", make("eth to=02:00:00:00:00:b1 / ip4 10.1.0.2 10.9.0.2 / udp 1 2")),
+              "program dropped black0.protected_source");
+    EXPECT_EQ(explain("red0", make("eth / arp")), "program kernel red0.arp");
+    EXPECT_EQ(explain("red0", make("eth / ip4 172.16.0.2 10.9.0.2 / udp 1 2")), "program packet policy drop dropped no_policy");
+    EXPECT_EQ(explain("lan0", make(packet)), "lan0: lan0 is no port; sallyport status shows the ports");
+    EXPECT_THAT(explain("red0", make("eth / ip4 10.1.0.2 10.9.0.2 / udp 1 2 / octets 4500")), HasSubstr("longer than a frame"));
+    EXPECT_EQ(dropped(DropReason::bad_icv) + dropped(DropReason::no_policy), 0U);
+    for (const VerdictCount& verdict : gateway->counters().ports[0].verdicts)
+        EXPECT_TRUE(verdict.name != "protected_source" || verdict.packets == 0) << "its counters stay too";
+    ASSERT_TRUE(gateway->stop());
+    EXPECT_THAT(explain("red0", make(packet)), HasSubstr("carries nothing"));
+}
+
 // Nobody has told the kernel the neighbours: frames wait while it asks, and the stations answer.
 TEST_F(GatewayTest, FramesWaitForTheNeighbour) {
     start(loop());

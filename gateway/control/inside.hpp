@@ -61,6 +61,7 @@ struct Gateway::Inside final : route::MirrorListener {
     Result<void> start_threads();
     std::vector<worker::PortOfWorker> ports_of(unsigned queue);
     void stop_threads();
+    [[nodiscard]] worker::Surroundings surroundings();
 
     // adopt.cpp
     Result<store::AllLeft> take_table();

@@ -215,16 +215,7 @@ Result<void> Gateway::Inside::start_threads() {
     stage->serve(Errand::icmp_received, *icmp_received);
     stage->serve(Errand::own_vlan, *own_vlans);
 
-    const worker::Surroundings around{.depot = *depot,
-                                      .sad = *sad,
-                                      .spd = *spd,
-                                      .fib = *fib,
-                                      .dummies = *dummies,
-                                      .audience = audience,
-                                      .exceptions = &stage->inbox(),
-                                      .spin = desired.settings.spin,
-                                      .events = &events,
-                                      .tell_prohibited = desired.settings.icmp_prohibited};
+    const worker::Surroundings around = surroundings();
     std::vector<worker::Worker*> all;
     std::vector<FrameRing*> inboxes;
     for (unsigned number = 0; number < ports->queues(); ++number) {
@@ -249,6 +240,19 @@ Result<void> Gateway::Inside::start_threads() {
         if (!begun) return begun;
     }
     return {};
+}
+
+worker::Surroundings Gateway::Inside::surroundings() {
+    return {.depot = *depot,
+            .sad = *sad,
+            .spd = *spd,
+            .fib = *fib,
+            .dummies = *dummies,
+            .audience = audience,
+            .exceptions = &stage->inbox(),
+            .spin = desired.settings.spin,
+            .events = &events,
+            .tell_prohibited = desired.settings.icmp_prohibited};
 }
 
 void Gateway::Inside::stop_threads() { threads.stop(); }

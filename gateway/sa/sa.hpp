@@ -64,6 +64,7 @@ struct SaSpec {
     std::uint32_t dummies_per_second = 0;        // dummy packets (RFC 4303 2.6), outbound
     std::int16_t owner = -1;                     // worker, -1: chosen by the gateway
     bool manual = true;                          // goes on from durable marks
+    std::string place;                           // who asked for it: "file:line" of the configuration; for display
 };
 
 enum class PolicyAction : std::uint8_t { protect, bypass, discard }; // RFC 4301 4.4.1
@@ -83,6 +84,7 @@ struct PolicySpec {
     std::vector<Selector> selectors;
     std::string sa; // with protect: name of the SA pair
     PolicyReach reach = PolicyReach::both;
+    std::string place; // as SaSpec::place
 };
 
 } // namespace sallyport

@@ -21,6 +21,8 @@ constexpr std::array names{"local_addresses", "vlans",        "protected_sources
                            "ike_peers",       "ike_requests", "ike_others",        "ike_machine",    "audits",
                            "egress_destinations", "egress_sources"};
 
+constexpr std::size_t first_bucket = 6; // from here on nothing but token buckets
+
 std::array<bpf_map*, names.size()> maps_of(port_bpf& skeleton) {
     auto& maps = skeleton.maps;
     return {maps.local_addresses, maps.vlans,        maps.protected_sources, maps.bypass_sources, maps.bypass_destinations,
@@ -105,9 +107,9 @@ Result<SharedMaps> SharedMaps::open(const std::string& directory) {
     return shared;
 }
 
-Result<void> SharedMaps::lend(port_bpf& skeleton) const {
+Result<void> SharedMaps::lend(port_bpf& skeleton, bool buckets) const {
     const auto maps = maps_of(skeleton);
-    for (std::size_t i = 0; i < names.size(); i++)
+    for (std::size_t i = 0; i < (buckets ? names.size() : first_bucket); i++)
         if (bpf_map__reuse_fd(maps[i], maps_[i].get()) != 0) return std::unexpected(map_error(names[i], "lent to a program"));
     return {};
 }

@@ -72,8 +72,9 @@ public:
     [[nodiscard]] Result<void> set_ike_peers(const std::vector<IkePeer>& peers);
     [[nodiscard]] Result<void> set_vlans(const std::vector<PortVlan>& vlans);
 
-    /// Makes the maps of a skeleton that is not loaded yet be these.
-    [[nodiscard]] Result<void> lend(port_bpf& skeleton) const;
+    /// Makes the maps of a skeleton that is not loaded yet be these; `buckets` false: without those of the limits of IKE messages, so that
+    /// what it does takes nothing from them (but from those of configured peers).
+    [[nodiscard]] Result<void> lend(port_bpf& skeleton, bool buckets = true) const;
     [[nodiscard]] Result<void> lend(egress_bpf& skeleton) const;
 
     /// The ring buffer of struct sp_audit, for Audits::open().

@@ -81,6 +81,22 @@ Result<Attachment> attachment_of(const std::string& pin, const Device& device) {
                                  "Detach it, for instance by: ip link set dev " + device.name + " xdp off"});
 }
 
+Result<VerdictCounters> counters_of(int map, const Device& device) {
+    VerdictCounters sums{};
+    const int cpus = libbpf_num_possible_cpus();
+    if (cpus < 1) return std::unexpected(system_error(-cpus, "The number of processors cannot be found"));
+    std::vector<sp_counter> each(static_cast<std::size_t>(cpus));
+    for (std::uint32_t verdict = 0; verdict < SP_VERDICT_COUNT; verdict++) {
+        if (bpf_map_lookup_elem(map, &verdict, each.data()) != 0)
+            return std::unexpected(system_error(errno, "The counters of the port cannot be read", device.name));
+        for (const auto& one : each) {
+            sums[verdict].packets += one.packets;
+            sums[verdict].octets += one.octets;
+        }
+    }
+    return sums;
+}
+
 } // namespace
 
 struct PortProgram::Loaded {
@@ -273,20 +289,33 @@ void PortProgram::set_macs(std::span<const MacAddress> macs) {
     }
 }
 
-Result<VerdictCounters> PortProgram::counters() const {
-    VerdictCounters sums{};
-    const int cpus = libbpf_num_possible_cpus();
-    if (cpus < 1) return std::unexpected(system_error(-cpus, "The number of processors cannot be found"));
-    std::vector<sp_counter> each(static_cast<std::size_t>(cpus));
-    for (std::uint32_t verdict = 0; verdict < SP_VERDICT_COUNT; verdict++) {
-        if (bpf_map_lookup_elem(counters_.get(), &verdict, each.data()) != 0)
-            return std::unexpected(system_error(errno, "The counters of the port cannot be read", device_.name));
-        for (const auto& one : each) {
-            sums[verdict].packets += one.packets;
-            sums[verdict].octets += one.octets;
-        }
-    }
-    return sums;
+Result<VerdictCounters> PortProgram::counters() const { return counters_of(counters_.get(), device_); }
+
+Result<sp_verdict> PortProgram::judge(std::span<const std::uint8_t> frame, const PortSpec& port, const SharedMaps& maps,
+                                      const ProgramOptions& options) const {
+    LibbpfLog log;
+    const Skeleton twin(port_bpf::open());
+    if (!twin) return std::unexpected(system_error(errno, "The BPF program cannot be opened: " + log.tail(), device_.name));
+    const sp_port settings = settings_of(port, device_, options);
+    std::memcpy(const_cast<sp_port*>(&twin->rodata->port), &settings, sizeof(settings));
+    if (auto lent = maps.lend(*twin, false); !lent) return std::unexpected(lent.error());
+    if (bpf_map__reuse_fd(twin->maps.xsks, xsks_.get()) != 0 || port_bpf::load(twin.get()) != 0)
+        return std::unexpected(system_error(errno, "The BPF program cannot be loaded: " + log.tail(), device_.name));
+    std::memcpy(twin->bss->port_macs, loaded_->skeleton->bss->port_macs, sizeof(twin->bss->port_macs));
+    xdp_md context{.data = 0, .data_end = static_cast<std::uint32_t>(frame.size()), .data_meta = 0, .ingress_ifindex = device_.ifindex};
+    bpf_test_run_opts run{};
+    run.sz = sizeof(run);
+    run.data_in = frame.data();
+    run.data_size_in = static_cast<std::uint32_t>(frame.size());
+    run.ctx_in = &context;
+    run.ctx_size_in = sizeof(context);
+    if (bpf_prog_test_run_opts(bpf_program__fd(twin->progs.sallyport_port), &run) != 0)
+        return std::unexpected(system_error(errno, "The kernel does not run the BPF program on this frame", device_.name));
+    auto counted = counters_of(bpf_map__fd(twin->maps.counters), device_);
+    if (!counted) return std::unexpected(counted.error());
+    for (unsigned verdict = 0; verdict < SP_VERDICT_COUNT; ++verdict)
+        if ((*counted)[verdict].packets != 0) return static_cast<sp_verdict>(verdict);
+    return std::unexpected(Error{ErrorCode::system, "The BPF program counted nothing", device_.name, {}});
 }
 
 namespace {

@@ -61,6 +61,12 @@ public:
     [[nodiscard]] Result<VerdictCounters> counters() const;
     /// On a black port; what the machine itself sends there.
     [[nodiscard]] Egress& egress() { return egress_; }
+    /// What the program would decide about a frame: the same program is loaded once more, with the same tables and counters of its own, and
+    /// the kernel runs it on the frame (BPF_PROG_TEST_RUN). Nothing is sent, and the port's counters stay. A bound program cannot be run
+    /// so: then it is its other entry, which decides the same but sees no tag beside the frame. Some ten milliseconds. Error: the kernel
+    /// does not take the frame (below 14 octets, or longer than a page), or refuses.
+    [[nodiscard]] Result<sp_verdict> judge(std::span<const std::uint8_t> frame, const PortSpec& port, const SharedMaps& maps,
+                                           const ProgramOptions& options) const;
 
 private:
     PortProgram();

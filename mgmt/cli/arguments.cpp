@@ -28,6 +28,24 @@ void add_socket(CLI::App* command, Arguments& to) {
     command->add_option("--socket", to.socket, "the gateway's control socket")->type_name("PATH")->capture_default_str();
 }
 
+void add_packet(CLI::App* command, Arguments& to) {
+    Packet& packet = to.packet;
+    command->add_option("PORT", to.name, "where the packet comes in")->required();
+    command->add_option("PACKET", packet.octets, "hexadecimal digits of an Ethernet frame or an IP packet; -: from stdin");
+    CLI::Option* from = command->add_option("--from", packet.from, "source address of a packet to be made")->type_name("ADDRESS");
+    CLI::Option* far = command->add_option("--to", packet.to, "destination address")->type_name("ADDRESS");
+    from->needs(far);
+    far->needs(from);
+    command->add_option("--protocol", packet.protocol, "name or number")->type_name("PROTOCOL")->capture_default_str();
+    command->add_option("--source-port", packet.source_port, "")->type_name("NUMBER");
+    command->add_option("--destination-port", packet.destination_port, "")->type_name("NUMBER");
+    command->add_option("--icmp-type", packet.icmp_type, "")->type_name("NUMBER")->capture_default_str();
+    command->add_option("--icmp-code", packet.icmp_code, "")->type_name("NUMBER")->capture_default_str();
+    command->add_option("--hop-limit", packet.hop_limit, "")->type_name("NUMBER")->capture_default_str();
+    command->add_option("--length", packet.length, "octets of the IP packet")->type_name("OCTETS");
+    command->add_option("--vlan", packet.vlan, "tag of the frame")->type_name("ID")->check(CLI::Range(1, 4094));
+}
+
 using Commands = std::map<CLI::App*, Command>;
 
 bool is_command(std::string_view word, const Commands& commands) {
@@ -66,6 +84,9 @@ std::optional<Arguments> parse(int argc, const char* const* argv, std::string& o
     CLI::App* counters = add(app, "counters", "show what was counted, and why packets were dropped", result);
     counters->add_flag("--all", result.all, "also what is zero");
     commands[counters] = Command::counters;
+    CLI::App* explain = add(app, "explain", "say what would become of a packet, and which rule decides; nothing is sent", result);
+    add_packet(explain, result);
+    commands[explain] = Command::explain;
     CLI::App* watch = add(app, "watch", "show events as they happen, a line each", result);
     std::vector<std::string> kinds;
     for (const EventKindInfo& kind : event_kinds) kinds.emplace_back(kind.name);
@@ -74,6 +95,9 @@ std::optional<Arguments> parse(int argc, const char* const* argv, std::string& o
     watch->add_option("--vpn", result.vpn, "only events of this VPN")->type_name("NAME");
     watch->add_option("--count", result.count, "end after so many events")->type_name("NUMBER")->check(CLI::PositiveNumber);
     commands[watch] = Command::watch;
+    CLI::App* drops = add(app, "drops", "show every reason for which packets are dropped, and what to do", result);
+    drops->add_option("REASON", result.name, "only this one");
+    commands[drops] = Command::drops;
     CLI::App* reload = add(app, "reload", "let the gateway read its configuration again; a bad one changes nothing", result);
     reload->add_option("FILE", result.file, "another file than before");
     commands[reload] = Command::reload;
@@ -86,7 +110,7 @@ std::optional<Arguments> parse(int argc, const char* const* argv, std::string& o
         ->capture_default_str();
     commands[detach] = Command::detach;
     commands[add(app, "features", "show what this version can do", result)] = Command::features;
-    for (CLI::App* command : {show, sa, policy, counters, watch, reload, detach}) add_socket(command, result);
+    for (CLI::App* command : {show, sa, policy, counters, explain, watch, reload, detach}) add_socket(command, result);
 
     // CLI11 says of a word that is none only that a command is needed.
     if (const std::string_view first = argc > 1 ? argv[1] : ""; !first.empty() && first.front() != '-' && !is_command(first, commands)) {

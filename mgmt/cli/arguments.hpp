@@ -9,12 +9,22 @@
 
 namespace sallyport::cli {
 
-enum class Command : std::uint8_t { check, status, sa, policy, counters, watch, reload, marks, detach, features };
+enum class Command : std::uint8_t { check, status, sa, policy, counters, explain, watch, drops, reload, marks, detach, features };
+
+/// A packet to be explained: octets, or what one is made from.
+struct Packet {
+    std::string octets; // hexadecimal; "-": from stdin
+    std::string from, to;
+    std::string protocol = "udp";
+    std::uint16_t source_port = 0, destination_port = 0, vlan = 0, length = 0;
+    std::uint8_t icmp_type = 8, icmp_code = 0, hop_limit = 64;
+};
 
 struct Arguments {
     Command command = Command::status;
     std::string file; // check, reload, marks
-    std::string name; // sa, policy: only this one
+    std::string name; // sa, policy, drops: only this one; explain: the port
+    Packet packet;    // explain
     std::string socket = "/run/sallyport/gateway.varlink";
     std::string run_directory = "/run/sallyport"; // detach
     bool json = false;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an operator types and reads, against a gateway that is none.
+#include "gateway/sa/drop_reason.hpp"
 #include "gateway/sa/features.hpp"
 #include "mgmt/cli/arguments.hpp"
 #include "mgmt/cli/commands.hpp"
@@ -236,6 +237,50 @@ TEST_F(Commands, WatchPrintsALineAnEvent) {
     EXPECT_EQ(std::ranges::count(line, '\n'), 1);
 }
 
+TEST_F(Commands, ExplainShowsEachDecision) {
+    const Said said = ask(
+        {"explain", "wan0", "--from", "10.1.0.1", "--to", "10.2.0.1", "--protocol", "tcp", "--destination-port", "80", "--vlan", "7"});
+    EXPECT_EQ(said.status, done) << said.err;
+    EXPECT_EQ(handlers.question.protocol, 6);
+    EXPECT_EQ(handlers.question.destination_port, 80);
+    EXPECT_EQ(handlers.question.vlan, 7);
+    EXPECT_TRUE(handlers.question.octets.empty());
+    EXPECT_EQ(said.out, "Taken as a clear packet:\n"
+                        "  STAGE    DECISION        RULE    PLACE\n"
+                        "  program  to the gateway\n"
+                        "  policy   protect         branch  f.toml:7\n"
+                        "It would be dropped and counted as bad_icv; what to do: compare the keys.\n"
+                        "\nTaken out of a tunnel:\n"
+                        "  STAGE  DECISION\n"
+                        "  send   98 octets\n"
+                        "It would be sent by lan0.\n");
+    EXPECT_EQ(json({"explain", "wan0", "0x45:00 ff"})["explanations"].items().size(), 2U);
+    EXPECT_EQ(handlers.question.octets, (std::vector<std::uint8_t>{0x45, 0, 0xff}));
+}
+
+TEST_F(Commands, ExplainSaysWhatIsWrong) {
+    EXPECT_EQ(ask({"explain"}).status, bad_words);
+    EXPECT_THAT(ask({"explain", "wan0"}).err, HasSubstr("give either the octets of a packet or --from and --to"));
+    EXPECT_EQ(ask({"explain", "wan0", "45", "--from", "10.1.0.1", "--to", "10.2.0.1"}).status, bad_words);
+    EXPECT_EQ(ask({"explain", "wan0", "--from", "10.1.0.1"}).status, bad_words);
+    EXPECT_EQ(ask({"explain", "wan0", "--from", "10.1.0.1", "--to", "10.2.0.1", "--protocol", "xyz"}).status, bad_words);
+    EXPECT_EQ(ask({"explain", "wan0", "--from", "10.1.0.1", "--to", "10.2.0.1", "--source-port", "70000"}).status, bad_words);
+    EXPECT_THAT(ask({"explain", "wan0", "4x"}).err, HasSubstr("octets"));
+    handlers.broken = true;
+    EXPECT_EQ(ask({"explain", "wan7", "45"}).err, "sallyport: wan7: wan7 is no port; look at the ports\n");
+}
+
+TEST(Words, DropsNamesEveryReason) {
+    const Said said = type({"drops"});
+    EXPECT_EQ(said.status, done);
+    for (std::size_t i = 1; i < drop_reasons.size(); ++i) EXPECT_THAT(said.out, HasSubstr("\n" + std::string(drop_reasons[i].name) + " "));
+    EXPECT_EQ(Json::parse(type({"drops", "--json"}).out)["drops"].items().size(), drop_reasons.size() - 1);
+    const Said one = type({"drops", "bad_icv"});
+    EXPECT_THAT(one.out, HasSubstr("bad_icv  yes    the integrity check failed"));
+    EXPECT_EQ(std::ranges::count(one.out, '\n'), 2);
+    EXPECT_EQ(type({"drops", "nonsense"}).status, failed);
+}
+
 TEST_F(Commands, WatchSaysWhatIsWrong) {
     EXPECT_EQ(ask({"watch", "--kind", "nonsense"}).status, bad_words);
     EXPECT_EQ(ask({"watch", "--count", "0"}).status, bad_words);
@@ -251,7 +296,8 @@ TEST(Words, UnknownCommandIsNamed) {
 TEST(Words, HelpNamesEveryCommand) {
     const Said said = type({"--help"});
     EXPECT_EQ(said.status, done);
-    for (const char* command : {"check", "status", "sa", "policy", "counters", "watch", "reload", "marks", "detach", "features"}) {
+    for (const char* command :
+         {"check", "status", "sa", "policy", "counters", "explain", "watch", "drops", "reload", "marks", "detach", "features"}) {
         EXPECT_THAT(said.out, HasSubstr(std::string("  ") + command + " "));
         const Said own = type({command, "--help"});
         EXPECT_EQ(own.status, done) << command;
@@ -263,8 +309,9 @@ TEST(Words, HelpNamesEveryCommand) {
 TEST(Words, CompletionKnowsEveryCommand) {
     std::ifstream file(SALLYPORT_SOURCE_DIR "/mgmt/cli/completion.bash");
     const std::string text{std::istreambuf_iterator<char>(file), {}};
-    EXPECT_THAT(text, HasSubstr("local commands=\"check status sa policy counters watch reload marks detach features\"\n"));
-    for (const char* option : {"--json", "--socket", "--all", "--create", "--run-directory", "--kind", "--count", "--help", "--version"})
+    EXPECT_THAT(text, HasSubstr("local commands=\"check status sa policy counters explain watch drops reload marks detach features\"\n"));
+    for (const char* option :
+         {"--json", "--socket", "--all", "--create", "--run-directory", "--kind", "--count", "--from", "--vlan", "--help", "--version"})
         EXPECT_THAT(text, HasSubstr(option));
 }
 

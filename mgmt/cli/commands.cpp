@@ -199,6 +199,8 @@ ExitStatus run(const Arguments& arguments, Printed& printed) {
     case Command::marks: return marks(arguments, printed);
     case Command::detach: return detach(arguments, printed);
     case Command::reload: return reload(arguments, printed);
+    case Command::explain: return explain(arguments, printed);
+    case Command::drops: return drops(arguments, printed);
     case Command::watch: return watch(arguments, printed);
     case Command::features: return show_features(arguments, printed);
     default: return show(arguments, printed);

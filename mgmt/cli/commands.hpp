@@ -22,6 +22,8 @@ struct Printed {
 [[nodiscard]] ExitStatus run(const Arguments& arguments, Printed& printed);
 /// Writes to stdout while it goes on.
 [[nodiscard]] ExitStatus watch(const Arguments& arguments, Printed& printed);
+[[nodiscard]] ExitStatus explain(const Arguments& arguments, Printed& printed);
+[[nodiscard]] ExitStatus drops(const Arguments& arguments, Printed& printed);
 /// Says it on printed.err; what run() returns then.
 ExitStatus complain(const varlink::CallError& error, Printed& printed);
 
@@ -30,6 +32,7 @@ ExitStatus complain(const varlink::CallError& error, Printed& printed);
 [[nodiscard]] std::string sa_text(const varlink::Json& list);
 [[nodiscard]] std::string policy_text(const varlink::Json& list);
 [[nodiscard]] std::string counters_text(const varlink::Json& list, bool all);
+[[nodiscard]] std::string explain_text(const varlink::Json& answer);
 [[nodiscard]] std::string event_text(const varlink::Json& event);
 [[nodiscard]] std::string features_text();
 

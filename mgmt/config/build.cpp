@@ -209,6 +209,7 @@ private:
     void connection(const Item& item) {
         SaSpec out;
         out.name = item.name;
+        out.place = problems_.text(item.place);
         out.sequence = item.flag(connection_esn) ? SequenceKind::extended_64 : SequenceKind::short_32;
         out.algorithm = parse_algorithm(item.text(connection_algorithm)).value_or(out.algorithm);
         const auto dscp = item.number(connection_dscp, -1);
@@ -252,7 +253,8 @@ private:
             desired_.sas.push_back(*sa);
             sa_items_.push_back(&item);
         }
-        if (red) desired_.policies.push_back({item.name, *red, traffic.priority, PolicyAction::protect, out.selectors, item.name, {}});
+        if (red) desired_.policies.push_back({item.name, *red, traffic.priority, PolicyAction::protect, out.selectors, item.name, PolicyReach::both,
+                                              out.place});
         if (red && !out.selectors.empty()) traffic_.push_back(std::move(traffic));
     }
 
@@ -489,7 +491,7 @@ private:
                               "name it at a [port.NAME] with role = \"red\"");
             traffic.vpn = vpn.value_or(wan_vpn);
             if (connection != nullptr) traffic.sa = connection->name;
-            PolicySpec policy{item->name, traffic.vpn, traffic.priority, traffic.action, {}, traffic.sa, traffic.reach};
+            PolicySpec policy{item->name, traffic.vpn, traffic.priority, traffic.action, {}, traffic.sa, traffic.reach, problems_.text(item->place)};
             policy.selectors = selectors_of(*item, traffic, policy_local_networks, policy_remote_networks);
             if (vpn && !action.empty() && !policy.selectors.empty()) traffic_.push_back(traffic);
             desired_.policies.push_back(std::move(policy));

@@ -68,6 +68,9 @@ struct Item {
 /// Key material of hexadecimal digits; a sentence without them where it cannot be read.
 [[nodiscard]] std::expected<KeyMaterial, std::string> read_key(std::string_view digits);
 
+/// "udp", "17": the number of a protocol as the configuration names it.
+[[nodiscard]] std::optional<std::uint8_t> protocol_of(std::string_view name);
+
 /// The name that is nearest to `word`, or empty where none is near.
 [[nodiscard]] std::string_view nearest(std::string_view word, const std::vector<std::string_view>& names);
 

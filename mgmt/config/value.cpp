@@ -357,4 +357,12 @@ std::string_view nearest(std::string_view word, const std::vector<std::string_vi
     return best;
 }
 
+std::optional<std::uint8_t> protocol_of(std::string_view name) {
+    const auto known = std::ranges::find(protocols, name, &Protocol::name);
+    if (known != protocols.end()) return known->number;
+    std::uint8_t number = 0;
+    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
+    return error == std::errc{} && end == name.data() + name.size() && !name.empty() ? std::optional(number) : std::nullopt;
+}
+
 } // namespace sallyport::config

@@ -100,6 +100,31 @@ TEST_F(Control, ReloadAndDetach) {
     EXPECT_TRUE(handlers.detached);
 }
 
+TEST_F(Control, Explanations) {
+    auto client = Client::connect(path);
+    ASSERT_TRUE(client);
+    const Json answer = call(
+        *client, "Explain",
+        Json::object({{"port", "wan0"}, {"octets", "4500fF"}, {"from", "10.1.0.1"}, {"protocol", 6}, {"vlan", 30}, {"length", 1400}}));
+    EXPECT_EQ(handlers.question.port, "wan0");
+    EXPECT_EQ(handlers.question.octets, (std::vector<std::uint8_t>{0x45, 0, 0xff}));
+    EXPECT_EQ(handlers.question.from, "10.1.0.1");
+    EXPECT_EQ(handlers.question.to, "");
+    EXPECT_EQ(handlers.question.protocol, 6);
+    EXPECT_EQ(handlers.question.vlan, 30);
+    EXPECT_EQ(handlers.question.length, 1400);
+    EXPECT_EQ(handlers.question.hop_limit, 64);
+    ASSERT_EQ(answer["explanations"].items().size(), 2U);
+    EXPECT_EQ(answer["explanations"].items()[0]["decisions"].items()[1]["place"].text(), "f.toml:7");
+    EXPECT_EQ(answer["explanations"].items()[1]["port"].text(), "lan0");
+    for (const char* bad : {"4", "4x", "45 00", "+4"})
+        EXPECT_THAT(error_of(*client, "Explain", Json::object({{"port", "wan0"}, {"octets", bad}})), HasSubstr("octets")) << bad;
+    EXPECT_THAT(error_of(*client, "Explain", Json::object({{"octets", "45"}})), HasSubstr("port"));
+    EXPECT_THAT(error_of(*client, "Explain", Json::object({{"port", "wan0"}, {"protocol", 256}})), HasSubstr("protocol"));
+    handlers.broken = true;
+    EXPECT_EQ(error_of(*client, "Explain", Json::object({{"port", "wan7"}})), "wan7: wan7 is no port; look at the ports");
+}
+
 EventView dropped_event(std::string connection = "branch") {
     EventView event{.time = 1700000000123456, .kind = "dropped", .meaning = "a packet was dropped for a reason that is audited"};
     event.connection = std::move(connection);
@@ -285,8 +310,8 @@ TEST(Definitions, TheInterfaceIsValidAndCommented) {
     const std::string idl = text;
     free(text);
     EXPECT_THAT(idl, HasSubstr("interface io.sallyport.Gateway"));
-    for (const char* name :
-         {"method Status", "method Sas", "method Policies", "method Counters", "method Watch", "method Detach", "method Reload"})
+    for (const char* name : {"method Status", "method Sas", "method Policies", "method Counters", "method Explain", "method Watch",
+                             "method Detach", "method Reload"})
         EXPECT_THAT(idl, HasSubstr(name));
     EXPECT_THAT(idl, HasSubstr("# Everything that is counted, of the gateway and of the kernel\nmethod Counters"));
 }

@@ -155,6 +155,41 @@ static SD_VARLINK_DEFINE_METHOD(
     SD_VARLINK_DEFINE_OUTPUT(devices, SD_VARLINK_STRING, SD_VARLINK_ARRAY),
     SD_VARLINK_FIELD_COMMENT("The guard's packet filter rules stood and are gone"), SD_VARLINK_DEFINE_OUTPUT(guard, SD_VARLINK_BOOL, NONE));
 
+static SD_VARLINK_DEFINE_STRUCT_TYPE(
+    Decision,
+    SD_VARLINK_FIELD_COMMENT("program, packet, policy, sa, seal, open, selectors, route, handover, exception, send, drop"),
+    SD_VARLINK_DEFINE_FIELD(stage, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_FIELD_COMMENT("What was decided"), SD_VARLINK_DEFINE_FIELD(text, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_FIELD_COMMENT("The policy or connection that decided it"), SD_VARLINK_DEFINE_FIELD(rule, SD_VARLINK_STRING, OPTIONAL),
+    SD_VARLINK_FIELD_COMMENT("FILE:LINE of it"), SD_VARLINK_DEFINE_FIELD(place, SD_VARLINK_STRING, OPTIONAL));
+
+static SD_VARLINK_DEFINE_STRUCT_TYPE(
+    Explanation,
+    SD_VARLINK_FIELD_COMMENT("As what the packet was taken"), SD_VARLINK_DEFINE_FIELD(heading, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_DEFINE_FIELD_BY_TYPE(decisions, Decision, SD_VARLINK_ARRAY),
+    SD_VARLINK_FIELD_COMMENT("sent, kernel, exception or dropped"), SD_VARLINK_DEFINE_FIELD(ending, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_FIELD_COMMENT("The counter that would go up: a drop reason, or PORT.VERDICT of the BPF program"),
+    SD_VARLINK_DEFINE_FIELD(counter, SD_VARLINK_STRING, OPTIONAL),
+    SD_VARLINK_FIELD_COMMENT("What the operator can do"), SD_VARLINK_DEFINE_FIELD(remedy, SD_VARLINK_STRING, OPTIONAL),
+    SD_VARLINK_FIELD_COMMENT("The port by which it would be sent"), SD_VARLINK_DEFINE_FIELD(port, SD_VARLINK_STRING, OPTIONAL));
+
+static SD_VARLINK_DEFINE_METHOD(
+    Explain,
+    SD_VARLINK_FIELD_COMMENT("Network device where the packet comes in"), SD_VARLINK_DEFINE_INPUT(port, SD_VARLINK_STRING, NONE),
+    SD_VARLINK_FIELD_COMMENT("Hexadecimal digits of an Ethernet frame or an IP packet; without it a packet is made from the following"),
+    SD_VARLINK_DEFINE_INPUT(octets, SD_VARLINK_STRING, OPTIONAL),
+    SD_VARLINK_FIELD_COMMENT("Addresses of one family"), SD_VARLINK_DEFINE_INPUT(from, SD_VARLINK_STRING, OPTIONAL),
+    SD_VARLINK_DEFINE_INPUT(to, SD_VARLINK_STRING, OPTIONAL),
+    SD_VARLINK_FIELD_COMMENT("17 unless given"), SD_VARLINK_DEFINE_INPUT(protocol, SD_VARLINK_INT, OPTIONAL),
+    SD_VARLINK_DEFINE_INPUT(sourcePort, SD_VARLINK_INT, OPTIONAL),
+    SD_VARLINK_DEFINE_INPUT(destinationPort, SD_VARLINK_INT, OPTIONAL),
+    SD_VARLINK_DEFINE_INPUT(icmpType, SD_VARLINK_INT, OPTIONAL),
+    SD_VARLINK_DEFINE_INPUT(icmpCode, SD_VARLINK_INT, OPTIONAL),
+    SD_VARLINK_DEFINE_INPUT(hopLimit, SD_VARLINK_INT, OPTIONAL),
+    SD_VARLINK_FIELD_COMMENT("0: without a tag"), SD_VARLINK_DEFINE_INPUT(vlan, SD_VARLINK_INT, OPTIONAL),
+    SD_VARLINK_FIELD_COMMENT("Octets of the IP packet"), SD_VARLINK_DEFINE_INPUT(length, SD_VARLINK_INT, OPTIONAL),
+    SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(explanations, Explanation, SD_VARLINK_ARRAY));
+
 static SD_VARLINK_DEFINE_METHOD_FULL(
     Watch, SD_VARLINK_REQUIRES_MORE,
     SD_VARLINK_FIELD_COMMENT("Only these kinds of events; without it all"),
@@ -259,10 +294,13 @@ SD_VARLINK_DEFINE_INTERFACE(
     sallyport_gateway, "io.sallyport.Gateway",
     SD_VARLINK_INTERFACE_COMMENT("The data plane of Sallyport: what it does, and the few things it can be told."),
     &vl_type_Worker, &vl_type_Vlan, &vl_type_Port, &vl_type_Chunks, &vl_type_Connection, &vl_type_Sa, &vl_type_Policy, &vl_type_Counter,
+    &vl_type_Decision, &vl_type_Explanation,
     SD_VARLINK_SYMBOL_COMMENT("The gateway, its ports, workers and connections"), &vl_method_Status,
     SD_VARLINK_SYMBOL_COMMENT("Security associations, never their keys"), &vl_method_Sas,
     SD_VARLINK_SYMBOL_COMMENT("The security policy database; behind the last entry everything is discarded"), &vl_method_Policies,
     SD_VARLINK_SYMBOL_COMMENT("Everything that is counted, of the gateway and of the kernel"), &vl_method_Counters,
+    SD_VARLINK_SYMBOL_COMMENT("What would become of a packet, each decision with its rule; nothing is sent. For root and the gateway's user: an ESP packet is opened"),
+    &vl_method_Explain,
     SD_VARLINK_SYMBOL_COMMENT("Events as they happen, until the caller goes. Who reads too slowly loses some"), &vl_method_Watch,
     SD_VARLINK_SYMBOL_COMMENT("Takes the BPF programs off all ports: packets then pass without the gateway. For root and the gateway's user"),
     &vl_method_Detach,

@@ -88,6 +88,18 @@ public:
                 {"socket", "lan0", "ring_full", 0, "the receive ring was full", "look"}};
     }
 
+    Result<std::vector<ExplanationView>> explain(const QuestionView& given) override {
+        question = given;
+        if (broken) return std::unexpected(Error{ErrorCode::missing, "wan7 is no port", "wan7", "look at the ports"});
+        return std::vector<ExplanationView>{{"as a clear packet",
+                                             {{"program", "to the gateway", "", ""}, {"policy", "protect", "branch", "f.toml:7"}},
+                                             "dropped",
+                                             "bad_icv",
+                                             "compare the keys",
+                                             ""},
+                                            {"out of a tunnel", {{"send", "98 octets", "", ""}}, "sent", "", "", "lan0"}};
+    }
+
     Result<DetachView> detach() override {
         if (broken) return std::unexpected(Error{ErrorCode::system, "the link cannot be removed", "wan0", "do it by hand"});
         detached = true;
@@ -147,6 +159,7 @@ public:
     bool detached = false;
     std::uint64_t generation = 1;
     std::optional<std::string> asked;
+    QuestionView question;
 };
 
 class ServedHandlers : public testing::Test {

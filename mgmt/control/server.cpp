@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstddef>
 #include <format>
 #include <unistd.h>
@@ -19,6 +20,8 @@ namespace {
 
 constexpr unsigned most_connections = 64;
 constexpr unsigned most_connections_of_a_user = 32;
+
+constexpr std::size_t most_octets = 16384; // of a packet to be explained
 
 int no_parameters(sd_varlink* link, sd_json_variant* parameters) {
     static constexpr sd_json_dispatch_field none[] = {{}};
@@ -84,6 +87,56 @@ int on_watch(sd_varlink* link, sd_json_variant* parameters, sd_varlink_method_fl
 
 Json texts(const std::vector<std::string>& items) {
     return Json::array_of(items, [](const std::string& text) { return Json(text); });
+}
+
+struct AskedFor {
+    const char *port = nullptr, *octets = nullptr, *from = nullptr, *to = nullptr;
+    std::uint8_t protocol = 17, icmp_type = 8, icmp_code = 0, hop_limit = 64;
+    std::uint16_t source_port = 0, destination_port = 0, vlan = 0, length = 0;
+};
+
+std::optional<std::vector<std::uint8_t>> octets_of(std::string_view digits) {
+    std::vector<std::uint8_t> octets;
+    if (digits.size() % 2 != 0 || digits.size() > 2 * most_octets) return std::nullopt;
+    for (std::size_t i = 0; i < digits.size(); i += 2) {
+        std::uint8_t octet = 0;
+        const auto [end, error] = std::from_chars(digits.data() + i, digits.data() + i + 2, octet, 16);
+        if (error != std::errc{} || end != digits.data() + i + 2) return std::nullopt;
+        octets.push_back(octet);
+    }
+    return octets;
+}
+
+int on_explain(sd_varlink* link, sd_json_variant* parameters, sd_varlink_method_flags_t, void* user) {
+    AskedFor given;
+    constexpr auto unsigned_number = SD_JSON_VARIANT_UNSIGNED;
+    static constexpr sd_json_dispatch_field fields[] = {
+        {"port", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, offsetof(AskedFor, port), SD_JSON_MANDATORY},
+        {"octets", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, offsetof(AskedFor, octets), nullable},
+        {"from", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, offsetof(AskedFor, from), nullable},
+        {"to", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, offsetof(AskedFor, to), nullable},
+        {"protocol", unsigned_number, sd_json_dispatch_uint8, offsetof(AskedFor, protocol), no_flags},
+        {"icmpType", unsigned_number, sd_json_dispatch_uint8, offsetof(AskedFor, icmp_type), no_flags},
+        {"icmpCode", unsigned_number, sd_json_dispatch_uint8, offsetof(AskedFor, icmp_code), no_flags},
+        {"hopLimit", unsigned_number, sd_json_dispatch_uint8, offsetof(AskedFor, hop_limit), no_flags},
+        {"sourcePort", unsigned_number, sd_json_dispatch_uint16, offsetof(AskedFor, source_port), no_flags},
+        {"destinationPort", unsigned_number, sd_json_dispatch_uint16, offsetof(AskedFor, destination_port), no_flags},
+        {"vlan", unsigned_number, sd_json_dispatch_uint16, offsetof(AskedFor, vlan), no_flags},
+        {"length", unsigned_number, sd_json_dispatch_uint16, offsetof(AskedFor, length), no_flags},
+        {}};
+    if (const int result = sd_varlink_dispatch(link, parameters, fields, &given); result != 0) return result;
+    if (!may_change(link)) return answer_not_allowed(link);
+    return guarded(link, [&] {
+        const auto text = [](const char* one) { return one == nullptr ? std::string() : std::string(one); };
+        const auto octets = octets_of(text(given.octets));
+        if (!octets) return sd_varlink_error_invalid_parameter_name(link, "octets");
+        const auto answer = handlers_of(user).explain({given.port, *octets, text(given.from), text(given.to), given.protocol,
+                                                       given.source_port, given.destination_port, given.icmp_type, given.icmp_code,
+                                                       given.hop_limit, given.vlan, given.length});
+        if (!answer) return answer_error(link, "io.sallyport.Gateway.Failed", answer.error());
+        const auto make = [](const ExplanationView& one) { return json_of(one); };
+        return sd_varlink_reply(link, Json::object({{"explanations", Json::array_of(*answer, make)}}).get());
+    });
 }
 
 int on_detach(sd_varlink* link, sd_json_variant* parameters, sd_varlink_method_flags_t, void* user) {
@@ -249,6 +302,19 @@ Json json_of(const EventView& event) {
                          {"leftOut", event.left_out}});
 }
 
+Json json_of(const ExplanationView& explanation) {
+    const auto text = [](const std::string& one) { return one.empty() ? Json{} : Json(one); };
+    const auto decision = [&](const DecisionView& one) {
+        return Json::object({{"stage", one.stage}, {"text", one.text}, {"rule", text(one.rule)}, {"place", text(one.place)}});
+    };
+    return Json::object({{"heading", explanation.heading},
+                         {"decisions", Json::array_of(explanation.decisions, decision)},
+                         {"ending", explanation.ending},
+                         {"counter", text(explanation.counter)},
+                         {"remedy", text(explanation.remedy)},
+                         {"port", text(explanation.port)}});
+}
+
 Result<std::unique_ptr<Server>> Server::listen(const std::string& path, Handlers& handlers, sd_event* loop) {
     std::unique_ptr<Server> server(new Server(handlers));
     const auto failed = [&](int result, std::string_view what) {
@@ -267,10 +333,10 @@ Result<std::unique_ptr<Server>> Server::listen(const std::string& path, Handlers
     (void)sd_varlink_server_set_connections_per_uid_max(raw, most_connections_of_a_user);
     result = sd_varlink_server_add_interface(raw, &vl_interface_sallyport_gateway);
     if (result >= 0)
-        result = sd_varlink_server_bind_method_many(raw, "io.sallyport.Gateway.Status", on_status, "io.sallyport.Gateway.Sas", on_sas,
-                                                    "io.sallyport.Gateway.Policies", on_policies, "io.sallyport.Gateway.Counters",
-                                                    on_counters, "io.sallyport.Gateway.Detach", on_detach, "io.sallyport.Gateway.Reload",
-                                                    on_reload, "io.sallyport.Gateway.Watch", on_watch);
+        result = sd_varlink_server_bind_method_many(
+            raw, "io.sallyport.Gateway.Status", on_status, "io.sallyport.Gateway.Sas", on_sas, "io.sallyport.Gateway.Policies", on_policies,
+            "io.sallyport.Gateway.Counters", on_counters, "io.sallyport.Gateway.Detach", on_detach, "io.sallyport.Gateway.Reload",
+            on_reload, "io.sallyport.Gateway.Watch", on_watch, "io.sallyport.Gateway.Explain", on_explain);
     if (result >= 0) result = bind_keying(raw);
     if (result >= 0) result = sd_varlink_server_bind_disconnect(raw, on_disconnect);
     if (result < 0) return failed(result, "cannot offer its interface");

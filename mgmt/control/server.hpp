@@ -45,5 +45,6 @@ private:
 [[nodiscard]] Json json_of(const CounterView& counter);
 [[nodiscard]] Json json_of(const IkeSpiView& one);
 [[nodiscard]] Json json_of(const EventView& event);
+[[nodiscard]] Json json_of(const ExplanationView& explanation);
 
 } // namespace sallyport::varlink

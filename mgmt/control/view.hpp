@@ -129,6 +129,29 @@ struct EventView {
     std::uint64_t left_out = 0; // packets with this reason that made no event since the last one that did
 };
 
+/// A packet whose way is to be explained: octets, or what a packet is made from.
+struct QuestionView {
+    std::string port;                 // interface where it comes in
+    std::vector<std::uint8_t> octets; // an Ethernet frame or an IP packet; empty: made from the following
+    std::string from, to;             // addresses
+    std::uint8_t protocol = 17;
+    std::uint16_t source_port = 0, destination_port = 0;
+    std::uint8_t icmp_type = 8, icmp_code = 0, hop_limit = 64;
+    std::uint16_t vlan = 0;   // 0: no tag
+    std::uint16_t length = 0; // octets of the IP packet, 0: as many as its headers need
+};
+
+struct DecisionView {
+    std::string stage, text, rule, place;
+};
+
+struct ExplanationView {
+    std::string heading; // in what role the packet was taken
+    std::vector<DecisionView> decisions;
+    std::string ending; // "sent", "kernel", "exception", "dropped"
+    std::string counter, remedy, port;
+};
+
 /// Why a reload did not happen: the gateway goes on as it was.
 struct ReloadError {
     Error error;
@@ -162,6 +185,8 @@ public:
     [[nodiscard]] virtual Part<SaView> sas(std::size_t first, std::size_t count) = 0;
     [[nodiscard]] virtual std::vector<PolicyView> policies() = 0;
     [[nodiscard]] virtual std::vector<CounterView> counters() = 0;
+    /// More than one where the packet can be taken in several ways.
+    [[nodiscard]] virtual Result<std::vector<ExplanationView>> explain(const QuestionView& question) = 0;
     /// Opens all locks. The gateway carries nothing afterwards.
     [[nodiscard]] virtual Result<DetachView> detach() = 0;
     /// Reads the file (nothing: the one of before) and brings it about; gives the new generation.

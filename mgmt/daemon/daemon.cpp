@@ -3,6 +3,7 @@
 
 #include "gateway/xdp/adoption.hpp"
 #include "mgmt/control/client.hpp"
+#include "mgmt/daemon/questions.hpp"
 #include "mgmt/daemon/views.hpp"
 #include "mgmt/journal/journal.hpp"
 
@@ -222,6 +223,19 @@ std::vector<varlink::PolicyView> Daemon::policies() {
 
 std::vector<varlink::CounterView> Daemon::counters() {
     return gateway_ ? view_of(gateway_->counters()) : std::vector<varlink::CounterView>{};
+}
+
+Result<std::vector<varlink::ExplanationView>> Daemon::explain(const varlink::QuestionView& question) {
+    if (!gateway_) return std::unexpected(Error{ErrorCode::refused, "The gateway is detached", {}, "start it again"});
+    const auto questions = questions_of(question, gateway_->status().ports);
+    if (!questions) return std::unexpected(questions.error());
+    std::vector<varlink::ExplanationView> result;
+    for (const AskedAs& one : *questions) {
+        const auto explanation = gateway_->explain(one.question);
+        if (!explanation) return std::unexpected(explanation.error());
+        result.push_back(view_of(*explanation, one.heading));
+    }
+    return result;
 }
 
 /// The gateway ends, its locks are opened, and so does the process, once the answer is on its way.

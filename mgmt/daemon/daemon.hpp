@@ -51,6 +51,7 @@ public:
     [[nodiscard]] varlink::Part<varlink::SaView> sas(std::size_t first, std::size_t count) override;
     [[nodiscard]] std::vector<varlink::PolicyView> policies() override;
     [[nodiscard]] std::vector<varlink::CounterView> counters() override;
+    [[nodiscard]] Result<std::vector<varlink::ExplanationView>> explain(const varlink::QuestionView& question) override;
     [[nodiscard]] Result<varlink::DetachView> detach() override;
     [[nodiscard]] std::expected<std::uint64_t, varlink::ReloadError> reload(const std::optional<std::string>& file) override;
     [[nodiscard]] Result<void> install(Caller caller, const varlink::InstallCall& call, int memfd) override;

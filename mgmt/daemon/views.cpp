@@ -210,6 +210,17 @@ std::vector<PolicyView> view_of(const std::vector<control::PolicyStatus>& polici
     return result;
 }
 
+ExplanationView view_of(const control::Explanation& explanation, const std::string& heading) {
+    ExplanationView view{.heading = heading,
+                         .decisions = {},
+                         .ending = name_of(explanation.ending),
+                         .counter = explanation.counter,
+                         .remedy = explanation.remedy,
+                         .port = explanation.port};
+    for (const control::Decision& one : explanation.decisions) view.decisions.push_back({one.stage, one.text, one.rule, one.place});
+    return view;
+}
+
 EventView view_of(const control::Told& told) {
     const Event& event = told.event;
     EventView view{.time = told.time,

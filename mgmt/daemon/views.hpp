@@ -18,5 +18,6 @@ namespace sallyport::daemon {
 [[nodiscard]] std::vector<varlink::PolicyView> view_of(const std::vector<control::PolicyStatus>& policies, const Desired& desired);
 [[nodiscard]] std::vector<varlink::CounterView> view_of(const control::Counters& counters);
 [[nodiscard]] varlink::EventView view_of(const control::Told& told);
+[[nodiscard]] varlink::ExplanationView view_of(const control::Explanation& explanation, const std::string& heading);
 
 } // namespace sallyport::daemon

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The manual against mandoc's lint, and against the tables.
+#include "gateway/sa/drop_reason.hpp"
 #include "mgmt/config/keys.hpp"
 #include "mgmt/man/page.hpp"
 
@@ -33,7 +34,7 @@ std::string run(const std::string& command) {
     return status == 0 ? said : said + std::format("exit status {}", status);
 }
 
-/// The page on the disk, for as long as this lives.
+/// The pages on the disk, for as long as this lives.
 class Made {
 public:
     Made() {
@@ -41,6 +42,7 @@ public:
         if (mkdtemp(pattern.data()) == nullptr) ADD_FAILURE() << "no temporary folder";
         place_ = pattern;
         std::ofstream(path()) << toml_page(read(folder + "sallyport.toml.5.in"));
+        std::ofstream(drops()) << drops_page(read(folder + "sallyport-drops.7.in"));
     }
 
     ~Made() { std::filesystem::remove_all(place_); }
@@ -48,6 +50,7 @@ public:
     Made& operator=(const Made&) = delete;
 
     [[nodiscard]] std::string path() const { return (place_ / "sallyport.toml.5").string(); }
+    [[nodiscard]] std::string drops() const { return (place_ / "sallyport-drops.7").string(); }
 
 private:
     std::filesystem::path place_;
@@ -55,7 +58,7 @@ private:
 
 TEST(Man, LintHasNothingToSay) {
     const Made made;
-    for (const std::string& page : {folder + "sallyport.1", folder + "sallyport-gateway.8", made.path()})
+    for (const std::string& page : {folder + "sallyport.1", folder + "sallyport-gateway.8", made.path(), made.drops()})
         EXPECT_EQ(run("mandoc -Tlint -Wwarning " + page), "") << page;
 }
 
@@ -72,9 +75,23 @@ TEST(Man, EveryKeyIsExplained) {
     EXPECT_FALSE(page.contains("@SECTIONS@"));
 }
 
+TEST(Man, EveryDropReasonIsExplained) {
+    const Made made;
+    const std::string page = run("mandoc -Tascii -O width=400 " + made.drops() + " | col -b");
+    for (std::size_t i = 1; i < drop_reasons.size(); ++i) {
+        const std::string name(drop_reasons[i].name);
+        EXPECT_TRUE(page.contains("\n     " + name + "\n") || page.contains("\n     " + name + " ") ||
+                    page.contains("\n     " + name + "\t"))
+            << name;
+    }
+    EXPECT_TRUE(page.contains("The integrity check failed; audited."));
+    EXPECT_FALSE(page.contains("@REASONS@"));
+}
+
 TEST(Man, EveryCommandIsExplained) {
     const std::string page = read(folder + "sallyport.1");
-    for (const char* command : {"check", "status", "sa", "policy", "counters", "watch", "reload", "marks", "detach", "features"})
+    for (const char* command :
+         {"check", "status", "sa", "policy", "counters", "explain", "watch", "drops", "reload", "marks", "detach", "features"})
         EXPECT_THAT(page, HasSubstr(std::string("\n.It Cm ") + command));
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mgmt/man/page.hpp"
 
+#include "gateway/sa/drop_reason.hpp"
 #include "mgmt/config/keys.hpp"
 
 #include <format>
@@ -27,10 +28,21 @@ std::string text(std::string_view words) {
     return result;
 }
 
+/// With a capital letter at its begin.
+std::string sentence(std::string_view words) {
+    std::string result = text(words);
+    if (!result.empty() && result[0] >= 'a' && result[0] <= 'z') result[0] = static_cast<char>(result[0] - 'a' + 'A');
+    return result;
+}
+
+std::string put_in(std::string_view page_template, std::string_view mark, const std::string& body) {
+    std::string page(page_template);
+    if (const std::size_t at = page.find(mark); at != std::string::npos) page.replace(at, mark.size(), body);
+    return page;
+}
+
 std::string item(const KeyInfo& key) {
-    std::string expected = expected_text(key);
-    expected[0] = static_cast<char>(expected[0] >= 'a' && expected[0] <= 'z' ? expected[0] - 'a' + 'A' : expected[0]);
-    std::string result = std::format(".It Cm {}\n{}\n.br\n{}", key.name, text(key.meaning), text(expected));
+    std::string result = std::format(".It Cm {}\n{}\n.br\n{}", key.name, text(key.meaning), sentence(expected_text(key)));
     if (key.required) result += "; needed";
     if (!key.fallback.empty()) result += std::format("; default {}", text(key.fallback));
     return result + ".\n";
@@ -46,10 +58,17 @@ std::string toml_page(std::string_view page_template) {
             if (key.section == section.section) body += item(key);
         body += ".El\n";
     }
-    std::string page(page_template);
-    const std::string_view mark = "@SECTIONS@\n";
-    if (const std::size_t at = page.find(mark); at != std::string::npos) page.replace(at, mark.size(), body);
-    return page;
+    return put_in(page_template, "@SECTIONS@\n", body);
+}
+
+std::string drops_page(std::string_view page_template) {
+    std::string body = ".Bl -tag -width Ds\n";
+    for (const DropReasonInfo& reason : drop_reasons) {
+        if (reason.name == info(DropReason::none).name) continue;
+        body += std::format(".It Cm {}\n{}{}.\n", reason.name, sentence(reason.meaning), reason.audit ? "; audited" : "");
+        if (!reason.remedy.empty()) body += std::format(".br\nWhat to do: {}.\n", text(reason.remedy));
+    }
+    return put_in(page_template, "@REASONS@\n", body + ".El\n");
 }
 
 } // namespace sallyport::man
