@@ -50,7 +50,9 @@ void Gateway::Inside::bring_guard_up() {
 
 /// What is configured, with the policies that a key exchange has brought.
 Desired Gateway::Inside::joined() const {
-    return keying ? keying->joined(desired, keying->policies, nullptr) : desired;
+    Desired result = keying ? keying->joined(desired, keying->policies, nullptr) : desired;
+    result.vpns = desired.vpns;
+    return result;
 }
 
 /// Where the guard unit has not run, something stands before the first port is touched.
