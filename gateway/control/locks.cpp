@@ -80,11 +80,7 @@ std::map<VpnNumber, unsigned> Gateway::Inside::mtus_of_tunnels() const {
     for (const PolicySpec& policy : joined().policies) {
         const store::Sa* sa = policy.action == PolicyAction::protect ? store->find(policy.sa, Direction::outbound) : nullptr;
         if (sa == nullptr || sa->outbound == nullptr) continue;
-        unsigned outer = sa->outbound->mtu != 0 ? sa->outbound->mtu : own::largest_mtu;
-        for (const route::Link& link : mirror->picture().links())
-            if (link.interface != 0 && link.role == Role::black && link.vpn == sa->spec.outer_vpn)
-                outer = std::min<unsigned>(outer, link.mtu);
-        const unsigned inner = std::clamp(transform::largest_inner(*sa->outbound, outer), own::smallest_mtu, own::largest_mtu);
+        const unsigned inner = std::clamp<unsigned>(transform::fit_of(*sa->outbound).inner, own::smallest_mtu, own::largest_mtu);
         const auto [at, fresh] = result.try_emplace(policy.vpn, inner);
         at->second = std::min(at->second, inner);
     }

@@ -20,8 +20,8 @@ public:
     Exits(const Exits&) = delete;
     Exits& operator=(const Exits&) = delete;
 
-    /// Back to the worker Frame::worker, in the order of the calls: routed again with frame_waited, else looked up again, from the red side
-    /// with frame_from_red or a red port, from the black side otherwise. Reason and errand are cleared.
+    /// Back to the worker Frame::worker, in the order of the calls: routed again with frame_waited or frame_onward, else looked up again,
+    /// from the red side with frame_from_red or a red port, from the black side otherwise. Reason and errand are cleared.
     virtual void again(const Frame& frame) = 0;
     /// Counted with its reason.
     virtual void drop(const Frame& frame, DropReason reason) = 0;

@@ -330,7 +330,7 @@ TEST_P(Esp, DropsBeforeItTakesANumber) {
     EXPECT_EQ(stump.frame.reason, DropReason::malformed_ip);
     EXPECT_EQ(good.frame.reason, DropReason::none);
     EXPECT_EQ(good.frame.sequence, 1U);
-    EXPECT_EQ(pair.sealed.errors, 3U);
+    EXPECT_EQ(pair.sealed.errors, 2U) << "what is too big may yet be cut";
     // The largest that fits: outer header, ESP, IV, text and ICV are exactly the limit.
     const unsigned fixed = 20 + 8 + row().iv + 16;
     const unsigned largest = (200 - fixed) / row().block * row().block - 2;

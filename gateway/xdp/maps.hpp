@@ -76,6 +76,9 @@ public:
     [[nodiscard]] Result<void> lend(port_bpf& skeleton) const;
     [[nodiscard]] Result<void> lend(egress_bpf& skeleton) const;
 
+    /// The ring buffer of struct sp_audit, for Audits::open().
+    [[nodiscard]] int audit_ring() const { return maps_[audits].get(); }
+
     /// The maps were there already, made by this layout: what is pinned for single ports can be taken over too.
     [[nodiscard]] bool taken_over() const { return taken_over_; }
 
@@ -90,6 +93,7 @@ private:
         ike_requests,
         ike_others,
         ike_machine,
+        audits,
         egress_destinations,
         egress_sources,
         map_count,
