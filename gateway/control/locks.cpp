@@ -27,9 +27,9 @@ Result<Detached> detach(const Settings& settings) {
 }
 
 /// Policies that a key exchange brings come many a second: the guard and the routes follow them once a second, for the locks of the ports
-/// stand already.
+/// stand already. So do the devices what fits into the tunnels.
 void Gateway::Inside::look_at_locks() {
-    if (guard_is_late) bring_guard_up();
+    if (guard_is_late || (own && mtus_of_tunnels() != own_mtus)) bring_guard_up();
     for (std::size_t port = 0; !stopped && port < ports->count(); ++port) {
         xdp::Egress& egress = ports->program(port).egress();
         if (told_missing[port] || egress.stands()) continue;
@@ -50,7 +50,9 @@ void Gateway::Inside::bring_guard_up() {
 
 /// What is configured, with the policies that a key exchange has brought.
 Desired Gateway::Inside::joined() const {
-    return keying ? keying->joined(desired, keying->policies, nullptr) : desired;
+    Desired result = keying ? keying->joined(desired, keying->policies, nullptr) : desired;
+    result.vpns = desired.vpns;
+    return result;
 }
 
 /// Where the guard unit has not run, something stands before the first port is touched.
@@ -92,7 +94,8 @@ std::map<VpnNumber, unsigned> Gateway::Inside::mtus_of_tunnels() const {
 
 void Gateway::Inside::arrange_own_traffic() {
     if (!own) return;
-    OwnNews news = own->arrange(joined(), mirror->picture().local_addresses(), mtus_of_tunnels());
+    own_mtus = mtus_of_tunnels();
+    OwnNews news = own->arrange(joined(), mirror->picture().local_addresses(), own_mtus);
     for (Error& error : news.warnings) note(Level::warning, error);
     for (std::string& sentence : news.notes) note(Level::information, std::move(sentence));
 }

@@ -164,7 +164,7 @@ void Worker::judge(Batch& batch) {
     for (Frame* frame : batch.span()) {
         frame->reason = judge_opened(*frame, order);
         // The last hop is ours: nobody passes it on.
-        if (frame->reason == DropReason::ttl_expired && next_hop(*frame).reason == DropReason::for_gateway)
+        if (frame->reason == DropReason::ttl_expired && next_hop(*frame).reason == DropReason::for_gateway) [[unlikely]]
             frame->reason = DropReason::none;
     }
     sift(batch);
