@@ -33,7 +33,6 @@ enum class Errand : std::uint8_t {
     inner_fragment,   // let it follow its first fragment; the way that it is on is in `sequence`, with way_opened the flow hash in `spi`
     to_kernel,        // it came out of a tunnel and is for the gateway itself: its kernel takes it
     cut,              // into pieces of at most `sequence` octets, as IP headers count; the flow hash in `spi` where it leaves
-    to_kernel,        // it came out of a tunnel and is for the gateway itself: its kernel takes it
 };
 inline constexpr std::size_t errand_count = 9;
 
