@@ -105,12 +105,17 @@ bool inside(const Prefix& inner, const Prefix& outer) { return inner.length >= o
 
 std::vector<xdp::LocalAddress> local_addresses(const std::vector<PortSpec>& ports, const std::vector<std::uint32_t>& interfaces,
                                                const std::vector<route::LocalAddress>& addresses) {
+    const auto vpn_of = [](const route::LocalAddress& local) { return local.link != nullptr ? local.link->vpn : wan_vpn; };
+    std::map<Address, std::set<VpnNumber>> vpns;
+    for (const route::LocalAddress& local : addresses) vpns[local.address.address].insert(vpn_of(local));
     std::map<std::tuple<std::uint32_t, VpnNumber, Address>, bool> found; // value: for IPsec too
     for (std::size_t port = 0; port < ports.size(); ++port) {
         const PortSpec& spec = ports[port];
         for (const VlanSpec& vlan : spec.vlans)
             for (const route::LocalAddress& local : addresses) {
-                if ((local.link != nullptr ? local.link->vpn : wan_vpn) != vlan.vpn) continue;
+                if (vpn_of(local) != vlan.vpn) continue;
+                // The kernel has one such address, and would answer by way of the other VPN.
+                if (spec.role == Role::red && vlan.vpn != wan_vpn && vpns[local.address.address].size() > 1) continue;
                 const bool here = local.link != nullptr && local.link->port == port;
                 const bool listens = spec.listen.empty() ? here
                                                          : std::ranges::find(spec.listen, local.address.address) != spec.listen.end();

@@ -13,7 +13,7 @@ namespace sallyport::control {
 
 /// The gateway's own addresses as each port sees them. `interfaces`: kernel's number of each port's device, in the order of the ports. An
 /// address counts on all ports of its VPN, that of an interface which is no port in `wan`; ESP and IKE are taken at those of a black port
-/// itself, or at those that it listens to.
+/// itself, or at those that it listens to. One that the gateway has in several VPNs is for the gateway itself on red ports of `wan` alone.
 [[nodiscard]] std::vector<xdp::LocalAddress> local_addresses(const std::vector<PortSpec>& ports,
                                                              const std::vector<std::uint32_t>& interfaces,
                                                              const std::vector<route::LocalAddress>& addresses);

@@ -88,6 +88,14 @@ void add_way(const Way& way, Text& text) {
     }
 }
 
+// ICMP errors of the kernel quote what it does not forward: before it asks the chain above, when a hop limit is used up.
+std::string no_errors(const std::string& by) {
+    return std::format("    {0}icmp type {{ destination-unreachable, time-exceeded, parameter-problem, redirect }} counter drop\n"
+                       "    {0}icmpv6 type {{ destination-unreachable, packet-too-big, time-exceeded, parameter-problem, nd-redirect }} "
+                       "counter drop\n",
+                       by);
+}
+
 } // namespace
 
 std::string raise(const Wall& wall) {
@@ -113,6 +121,9 @@ std::string raise(const Wall& wall) {
     within.emplace_back("lo");
     text.coming = std::format("    iifname {} accept\n", quoted(within));
     text.leaving = std::format("    oifname {} accept\n", quoted(within));
+    if (!wall.networks.empty())
+        for (const std::string& port : wall.ports)
+            if (can_be_said(port)) text.leaving += no_errors(std::format("oifname \"{}\" ", port));
     for (const Family family : families)
         if (const std::string match = text.match("saddr", family, of_family(wall.sources, family)); !match.empty())
             text.coming += std::format("    {}counter drop\n", match);
@@ -121,7 +132,11 @@ std::string raise(const Wall& wall) {
     return text.table_text(all_said ? "accept" : "drop");
 }
 
-std::string raise_blindly() { return Text().table_text("drop"); }
+std::string raise_blindly() {
+    Text text;
+    text.leaving = "    oifname \"lo\" accept\n" + no_errors("");
+    return text.table_text("drop");
+}
 
 std::string lower() { return std::format("add table inet {0}\ndelete table inet {0}\n", table); }
 

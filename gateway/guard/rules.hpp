@@ -2,8 +2,9 @@
 // The rules of the guard: what the kernel itself must neither forward, nor send, nor take in clear, whatever else of ours stands. They know
 // interfaces by name, so a port that appears late or is made anew meets them at once.
 //
-// Two walls. At boot, before the gateway has ever run: no forwarding by the ports, none from and to the networks that policies protect, and
-// nothing of the machine itself to or from the remote ones of them, by whatever interface. While the gateway's own locks stand: no
+// Two walls. At boot, before the gateway has ever run: no forwarding by the ports, none from and to the networks that policies protect,
+// nothing of the machine itself to or from the remote ones of them, by whatever interface, and no ICMP errors by the ports, which would
+// quote what came in by another one. While the gateway's own locks stand: no
 // forwarding by the ports, and nothing of the machine itself to protected networks by a black port.
 #pragma once
 
