@@ -17,14 +17,14 @@
 namespace sallyport::xdp {
 namespace {
 
-constexpr std::array names{"local_addresses", "vlans",        "protected_sources", "bypass_sources", "bypass_destinations", "ike_peers",
-                           "ike_requests",    "ike_others",   "ike_machine",       "audits",         "egress_destinations", "egress_sources"};
+constexpr std::array names{"local_addresses", "vlans",      "protected_sources", "bypass_sources", "bypass_destinations", "ike_peers",
+                           "ike_requests",    "ike_others", "ike_machine",       "audits",         "egress_destinations", "egress_sources"};
 
 std::array<bpf_map*, names.size()> maps_of(port_bpf& skeleton) {
     auto& maps = skeleton.maps;
-    return {maps.local_addresses, maps.vlans,        maps.protected_sources, maps.bypass_sources, maps.bypass_destinations,
-            maps.ike_peers,       maps.ike_requests, maps.ike_others,        maps.ike_machine,    maps.audits,
-            maps.egress_destinations, maps.egress_sources};
+    return {maps.local_addresses,     maps.vlans,     maps.protected_sources,   maps.bypass_sources,
+            maps.bypass_destinations, maps.ike_peers, maps.ike_requests,        maps.ike_others,
+            maps.ike_machine,         maps.audits,    maps.egress_destinations, maps.egress_sources};
 }
 
 template <class T>
