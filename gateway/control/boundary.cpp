@@ -233,7 +233,10 @@ std::vector<xdp::IkePeer> ike_peers(const Desired& desired) {
 }
 
 Boundary boundary_of(const Desired& desired) {
-    return {.sources = protected_sources(desired), .bypass = bypass_prefixes(desired), .egress = egress_prefixes(desired), .peers = ike_peers(desired)};
+    return {.sources = protected_sources(desired),
+            .bypass = bypass_prefixes(desired),
+            .egress = egress_prefixes(desired),
+            .peers = ike_peers(desired)};
 }
 
 namespace {

@@ -151,7 +151,7 @@ struct Gateway::Inside final : route::MirrorListener {
     std::string wall; // rules of the guard that stand
     bool told_no_wall = false;
     std::map<VpnNumber, unsigned> own_mtus; // of the devices of the gateway itself
-    bool guard_is_late = false; // policies have changed since the guard and the routes were brought in step
+    bool guard_is_late = false;             // policies have changed since the guard and the routes were brought in step
     std::string told_trouble;               // of the marks, as it was noted last
     std::vector<bool> told_missing;         // by port: its interface is another one than at start
     std::vector<bool> told_down;            // by port

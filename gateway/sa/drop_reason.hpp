@@ -77,7 +77,8 @@ namespace sallyport {
       "look for forged ICMP; a path that cannot carry 576 (IPv4) or 1280 octets (IPv6) needs another link", audited)                       \
     X(icmp_other, "another ICMP error about what we sent, as destination unreachable; nothing was changed", "look at the way to the peer") \
     X(icmp_malformed, "an ICMP error with a wrong checksum or cut short", "look at the sender's implementation")                           \
-    X(policy_mismatch, "an opened packet of which a policy before that of its SA speaks", "compare the policies of both gateways", audited) \
+    X(policy_mismatch, "an opened packet of which a policy before that of its SA speaks", "compare the policies of both gateways",         \
+      audited)                                                                                                                             \
     X(kernel_full, "the kernel took no more packets for the gateway itself", "look at the load of the services on the gateway")            \
     X(own_full, "a worker had no room for a packet of the gateway itself", "look at the load")                                             \
     X(own_other_vpn, "a packet of the gateway itself with its address in another VPN", "send it from the gateway's address in that VPN")

@@ -25,9 +25,9 @@ constexpr std::size_t first_bucket = 6; // from here on nothing but token bucket
 
 std::array<bpf_map*, names.size()> maps_of(port_bpf& skeleton) {
     auto& maps = skeleton.maps;
-    return {maps.local_addresses, maps.vlans,        maps.protected_sources, maps.bypass_sources, maps.bypass_destinations,
-            maps.ike_peers,       maps.ike_requests, maps.ike_others,        maps.ike_machine,    maps.audits,
-            maps.egress_destinations, maps.egress_sources};
+    return {maps.local_addresses,     maps.vlans,     maps.protected_sources,   maps.bypass_sources,
+            maps.bypass_destinations, maps.ike_peers, maps.ike_requests,        maps.ike_others,
+            maps.ike_machine,         maps.audits,    maps.egress_destinations, maps.egress_sources};
 }
 
 template <class T>

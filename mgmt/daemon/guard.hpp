@@ -6,8 +6,8 @@
 
 namespace sallyport::daemon {
 
-/// Raises the guard's rules from the configuration with which the gateway would start (generations.hpp). None at all: nothing is locked, and
-/// the journal says so. None that can be read: nothing is forwarded by any interface. The end of the process.
+/// Raises the guard's rules from the configuration with which the gateway would start (generations.hpp). None at all: nothing is locked,
+/// and the journal says so. None that can be read: nothing is forwarded by any interface. The end of the process.
 [[nodiscard]] ExitStatus raise_guard(const Arguments& arguments);
 
 } // namespace sallyport::daemon

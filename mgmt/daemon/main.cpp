@@ -32,14 +32,10 @@ constexpr const char* usage =
 
 /// Nothing: the process ends with `status`.
 std::optional<Arguments> arguments_of(int argc, char** argv, int& status) {
-    static constexpr option options[] = {{"config", required_argument, nullptr, 'c'},
-                                         {"state", required_argument, nullptr, 's'},
-                                         {"fresh", no_argument, nullptr, 'f'},
-                                         {"generic", no_argument, nullptr, 'g'},
-                                         {"guard", no_argument, nullptr, 'G'},
-                                         {"version", no_argument, nullptr, 'v'},
-                                         {"help", no_argument, nullptr, 'h'},
-                                         {nullptr, 0, nullptr, 0}};
+    static constexpr option options[] = {{"config", required_argument, nullptr, 'c'}, {"state", required_argument, nullptr, 's'},
+                                         {"fresh", no_argument, nullptr, 'f'},        {"generic", no_argument, nullptr, 'g'},
+                                         {"guard", no_argument, nullptr, 'G'},        {"version", no_argument, nullptr, 'v'},
+                                         {"help", no_argument, nullptr, 'h'},         {nullptr, 0, nullptr, 0}};
     Arguments arguments;
     for (int letter = 0; (letter = getopt_long(argc, argv, "c:h", options, nullptr)) != -1;) {
         switch (letter) {
