@@ -94,3 +94,17 @@ struct {
     __type(key, __u32);
     __type(value, struct sp_bucket);
 } ike_machine SEC(".maps");
+
+// Records struct sp_audit; shared by all ports.
+struct {
+    __uint(type, BPF_MAP_TYPE_RINGBUF);
+    __uint(max_entries, SP_AUDIT_OCTETS);
+} audits SEC(".maps");
+
+// By verdict: how many records the port may still make.
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, SP_VERDICT_COUNT);
+    __type(key, __u32);
+    __type(value, struct sp_bucket);
+} audit_limits SEC(".maps");

@@ -15,6 +15,33 @@ static __always_inline void count(struct frame* f, enum sp_verdict verdict) {
     }
 }
 
+// RFC 4301 5.2: a clear packet that should have been protected, or that no entry lets in, is an auditable event.
+static __always_inline void audit(struct xdp_md* ctx, struct frame* f, enum sp_verdict verdict) {
+    struct sp_bucket* bucket = bpf_map_lookup_elem(&audit_limits, &f->key.verdict); // as count() left it
+    struct sp_audit* a;
+    __be32 upper;
+    __be32 first; // of an IPv6 header: version, traffic class, flow label
+
+    if (!bucket || !take_token(bucket, SP_AUDIT_INTERVAL_NS, (SP_AUDIT_BURST - 1) * (__u64)SP_AUDIT_INTERVAL_NS)) return;
+    a = bpf_ringbuf_reserve(&audits, sizeof(*a), 0);
+    if (!a) return;
+    __builtin_memset(a, 0, sizeof(*a));
+    a->time_ns = bpf_ktime_get_ns();
+    a->ifindex = port.ifindex;
+    a->vpn = f->vpn;
+    a->verdict = verdict;
+    a->family = f->family;
+    a->protocol = f->protocol;
+    __builtin_memcpy(a->source, f->source, sizeof(a->source));
+    __builtin_memcpy(a->destination, f->destination, sizeof(a->destination));
+    if (!f->fragment && f->l4 + sizeof(upper) <= f->end && load(ctx, f->l4, &upper, sizeof(upper))) {
+        __builtin_memcpy(a->upper, &upper, sizeof(upper));
+        a->upper_present = 1;
+    }
+    if (f->family == SP_IPV6 && load(ctx, f->l3, &first, sizeof(first))) a->flow_label = bpf_ntohl(first) & 0xfffff;
+    bpf_ringbuf_submit(a, 0);
+}
+
 // The whole program but its entry point. `beside`, a constant: the driver is asked for a VLAN tag beside the frame.
 static __always_inline int receive(struct xdp_md* ctx, bool beside) {
     struct frame* f = bpf_map_lookup_elem(&frames, &zero_key);
@@ -39,6 +66,7 @@ static __always_inline int receive(struct xdp_md* ctx, bool beside) {
         if (action != XDP_REDIRECT) verdict = SP_NO_WORKER;
     }
     count(f, verdict);
+    if (port.role == SP_ROLE_BLACK && (verdict == SP_PROTECTED_SOURCE || verdict == SP_TRANSIT)) audit(ctx, f, verdict);
     return action;
 }
 

@@ -338,6 +338,45 @@ TEST_F(PortProgramRates, TokensComeBack) {
     EXPECT_EQ(request("198.51.100.7"), SP_IKE);
 }
 
+// RFC 4301 5.2: what is dropped since it came in clear is told of, a burst of each kind and not more.
+TEST(PortProgramAudits, ClearPacketsFromTheBlackSide) {
+    sp_port settings = settings_of(SP_ROLE_BLACK, black_ifindex);
+    Port port(settings, true);
+    ASSERT_TRUE(port.loaded());
+    fill_black(port);
+    std::vector<sp_audit> told;
+    const auto take = [](void* to, void* data, std::size_t size) {
+        if (size == sizeof(sp_audit)) std::memcpy(&static_cast<std::vector<sp_audit>*>(to)->emplace_back(), data, size);
+        return 0;
+    };
+    ring_buffer* ring = ring_buffer__new(bpf_map__fd(port.skeleton().maps.audits), take, &told, nullptr);
+    ASSERT_NE(ring, nullptr);
+    for (int i = 0; i < 30; i++)
+        EXPECT_EQ(port.run(black_frame("eth / ip4 10.2.0.5 192.0.2.1 / udp 1000 53")).verdict, SP_PROTECTED_SOURCE);
+    for (int i = 0; i < 30; i++)
+        EXPECT_EQ(port.run(black_frame("eth / ip6 2001:db8:77::7 2001:db8:78::8 / udp 1000 53")).verdict, SP_TRANSIT);
+    EXPECT_EQ(port.run(black_frame("eth / ip4 198.51.100.7 192.0.2.1 / esp")).verdict, SP_ESP);
+    EXPECT_GT(ring_buffer__consume(ring), 0);
+    ring_buffer__free(ring);
+    const auto of = [&](sp_verdict verdict) { return std::ranges::count(told, static_cast<__u32>(verdict), &sp_audit::verdict); };
+    EXPECT_GE(of(SP_PROTECTED_SOURCE), SP_AUDIT_BURST);
+    EXPECT_LT(of(SP_PROTECTED_SOURCE), 30);
+    EXPECT_GE(of(SP_TRANSIT), SP_AUDIT_BURST);
+    ASSERT_EQ(of(SP_PROTECTED_SOURCE) + of(SP_TRANSIT), static_cast<std::ptrdiff_t>(told.size()));
+    const sp_audit& first = told.front();
+    EXPECT_EQ(first.ifindex, black_ifindex);
+    EXPECT_EQ(first.vpn, 0U);
+    EXPECT_EQ(first.family, static_cast<__u32>(SP_IPV4));
+    EXPECT_EQ(first.protocol, 17);
+    EXPECT_EQ(first.source[1], 2);
+    EXPECT_EQ(first.destination[0], 192);
+    EXPECT_EQ(first.upper_present, 1);
+    EXPECT_EQ(first.upper[3], 53);
+    EXPECT_GT(first.time_ns, 0U);
+    EXPECT_EQ(told.back().family, static_cast<__u32>(SP_IPV6));
+    EXPECT_EQ(told.back().source[5], 0x77);
+}
+
 TEST(PortProgramMacs, AllFourAreOurs) {
     Port port(settings_of(SP_ROLE_BLACK, black_ifindex), true);
     ASSERT_TRUE(port.loaded());

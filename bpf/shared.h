@@ -152,6 +152,25 @@ struct sp_ike_rates {
     struct sp_rate other;   // everything else, of one source prefix
 };
 
+// What a port tells of a clear packet from the black side that it dropped (RFC 4301 5.2): a record of the ring buffer `audits`. Of each of
+// the two verdicts SP_AUDIT_BURST at once and then one each SP_AUDIT_INTERVAL_NS.
+struct sp_audit {
+    __u64 time_ns; // CLOCK_MONOTONIC
+    __u32 ifindex;
+    __u32 vpn;     // the outer one
+    __u32 verdict; // enum sp_verdict: SP_PROTECTED_SOURCE, SP_TRANSIT
+    __u32 family;
+    __u8 source[16];
+    __u8 destination[16];
+    __u8 upper[4];      // what follows the IP header: ports, or type and code
+    __u32 flow_label;   // of IPv6
+    __u8 protocol;      // as the IP header names it: of IPv6 perhaps an extension header
+    __u8 upper_present; // 0: a fragment, or there are fewer octets
+    __u8 reserved[6];
+};
+
+enum { SP_AUDIT_OCTETS = 65536, SP_AUDIT_INTERVAL_NS = 100000000, SP_AUDIT_BURST = 10 };
+
 // What one port is: constants in .rodata, set before load.
 struct sp_port {
     __u32 ifindex;

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every test of the default run, or those named; called by ./dev test inside the development root.
 
-Names: unit, structure, asan, system, threads, kernels, booted, the name of a test binary, a file of tests/system.
+Names: unit, structure, asan, system, threads, kernels, booted, repeat, the name of a test binary, a file of tests/system.
 """
 
 import os
@@ -191,7 +191,8 @@ def threads(score):
         run_binaries("tsan", score)
 
 
-def system(score, files=()):
+def system(score, files=(), more=None):
+    """`more`: further environment of the tests."""
     if not built("test", score, ["sallyport-programs"]):
         return
     where = list(files) or ["tests/system"]
@@ -199,7 +200,7 @@ def system(score, files=()):
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-v", "--tb=short", "--durations=10", f"--junitxml={report}", *where]
-        environment = dict(os.environ, SALLYPORT_BIN=str(TOP / "build/test/bin"), PYTHONPATH=str(TOP))
+        environment = dict(os.environ, SALLYPORT_BIN=str(TOP / "build/test/bin"), PYTHONPATH=str(TOP), **(more or {}))
         process = subprocess.Popen(command, cwd=TOP, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
         try:
             status = process.wait(SYSTEM_LIMIT)
@@ -233,6 +234,11 @@ def counted_elsewhere(score, name):
     score.add(passed, [f"{name}: {one}" for one in failed])
 
 
+def repeat(score):
+    """The whole of what test_repeat does a tenth of in the default run."""
+    system(score, ["tests/system/test_repeat.py"], {"SALLYPORT_REPEAT_KILLS": "200", "SALLYPORT_PATIENCE": "14"})
+
+
 def kernels(score):
     counted_elsewhere(score, "kernels")
 
@@ -242,7 +248,8 @@ def booted(score):
         counted_elsewhere(score, "booted")
 
 
-STEPS = {"structure": structure, "unit": unit, "asan": asan, "threads": threads, "system": system, "kernels": kernels, "booted": booted}
+STEPS = {"structure": structure, "unit": unit, "asan": asan, "threads": threads, "system": system, "kernels": kernels, "booted": booted,
+         "repeat": repeat}
 
 
 def is_file(name):

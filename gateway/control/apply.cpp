@@ -24,8 +24,10 @@ public:
         if (prepared == nullptr) return;
         for (const store::SaName& name : prepared->leave)
             if (name.direction == Direction::outbound) next_.emplace(std::pair(std::string_view(name.name), name.child), nullptr);
-        for (const auto& sa : prepared->made)
+        for (const auto& sa : prepared->made) {
             if (sa->outbound != nullptr) next_[{sa->spec.name, sa->spec.child}] = sa.get();
+            if (sa->inbound != nullptr) receiving_.push_back(sa.get());
+        }
     }
     /// Null: there is none.
     [[nodiscard]] const transform::OutboundSa* find(const std::string& name, std::uint32_t child) const {
@@ -34,20 +36,33 @@ public:
         return sa != nullptr ? sa->outbound : nullptr;
     }
 
+    /// Those that receive, before and after.
+    [[nodiscard]] std::vector<const store::Sa*> inbound() const {
+        std::vector<const store::Sa*> all = receiving_;
+        for (const store::Sa* sa : store_.all())
+            if (sa->inbound != nullptr) all.push_back(sa);
+        return all;
+    }
+
 private:
     const store::Store& store_;
     std::map<std::pair<std::string_view, std::uint32_t>, const store::Sa*> next_;
+    std::vector<const store::Sa*> receiving_;
 };
 
 } // namespace
 
 Result<void> Gateway::apply(Desired desired) {
-    if (auto prepared = inside_->prepare(std::move(desired)); !prepared) return prepared;
+    if (auto prepared = prepare(std::move(desired)); !prepared) return prepared;
     inside_->commit_configuration();
     return {};
 }
 
-Result<void> Gateway::prepare(Desired desired) { return inside_->prepare(std::move(desired)); }
+Result<void> Gateway::prepare(Desired desired) {
+    Result<void> prepared = inside_->prepare(std::move(desired));
+    wipe_stack();
+    return prepared;
+}
 
 std::uint64_t Gateway::commit() {
     inside_->commit_configuration();
@@ -79,6 +94,7 @@ void Gateway::Inside::install_one_by_one(const std::vector<SaSpec>& sas) {
 /// What is gone leaves the SAD, what is new enters it. An update has the same key there, so it must leave first; frames that come between
 /// are dropped with unknown_spi, for less than a microsecond.
 void Gateway::Inside::into_tables(const store::Applied& applied) {
+    follow_path(applied);
     sad->make_room(applied.added.size());
     std::unordered_map<std::uint32_t, const store::Sa*> next; // by number, which an update keeps
     for (const store::Sa* sa : applied.added)
@@ -101,6 +117,14 @@ void Gateway::Inside::into_tables(const store::Applied& applied) {
     tell(EventKind::sa_installed, applied.added);
 }
 
+/// What is new takes over the path MTU of its tunnel before the first packet.
+void Gateway::Inside::follow_path(const store::Applied& applied) {
+    for (const store::Sa* sa : applied.added)
+        sa->outbound != nullptr ? path_mtus.add(*sa->outbound, sa->spec.mtu, sa->spec.clamp_mss, fib->read())
+                                : path_mtus.add(*sa->inbound, sa->spec.mtu, sa->spec.clamp_mss, fib->read());
+    for (const store::Sa* sa : applied.gone) sa->outbound != nullptr ? path_mtus.remove(*sa->outbound) : path_mtus.remove(*sa->inbound);
+}
+
 /// Policies of the configuration first, then those of the door; a policy's number is its place in this order.
 Result<std::unique_ptr<const tables::Spd>> Gateway::Inside::build_spd(const Rules& rules, const store::Prepared* prepared) const {
     const Senders senders(*store, prepared);
@@ -110,17 +134,25 @@ Result<std::unique_ptr<const tables::Spd>> Gateway::Inside::build_spd(const Rule
     std::ranges::stable_sort(ordered, {}, [](const auto& entry) { return entry.first->priority; });
     std::vector<tables::Policy> policies;
     policies.reserve(ordered.size());
+    std::unordered_map<std::string_view, std::uint32_t> connections; // numbered for this table only
     for (const auto& [policy, number] : ordered) {
         const bool protect = policy->action == PolicyAction::protect;
+        const auto next = static_cast<std::uint32_t>(connections.size() + 1);
         // A connection without children has its keys from the configuration.
         const std::uint32_t child = protect ? keying->children.sender(policy->sa, rules.plan).value_or(0) : 0;
         policies.push_back({.vpn = policy->vpn,
                             .action = policy->action,
                             .selectors = policy->selectors,
                             .sa = protect ? senders.find(policy->sa, child) : nullptr,
-                            .number = number});
+                            .number = number,
+                            .reach = policy->reach,
+                            .connection = protect ? connections.try_emplace(policy->sa, next).first->second : 0});
     }
-    return tables::Spd::build(policies);
+    std::vector<tables::Opening> openings;
+    for (const store::Sa* sa : senders.inbound())
+        if (const auto at = connections.find(sa->spec.name); at != connections.end())
+            openings.push_back({sa->number, sa->spec.red_vpn, at->second});
+    return tables::Spd::build(policies, openings);
 }
 
 /// Which SAs send dummies: of each connection only the one by which policies send. Null: those of before.

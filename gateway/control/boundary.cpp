@@ -44,7 +44,45 @@ std::vector<const PolicySpec*> by_priority(const Desired& desired) {
     return result;
 }
 
-bool inside(const Prefix& inner, const Prefix& outer) { return inner.length >= outer.length && contains(outer, inner.address); }
+/// The outer VPNs from which clear packets may come into a VPN: as Spd::decide_inbound() has it.
+std::set<VpnNumber> clear_vpns(const std::set<VpnNumber>& black, VpnNumber vpn) {
+    std::set<VpnNumber> result;
+    for (const VpnNumber one : {wan_vpn, vpn})
+        if (black.contains(one)) result.insert(one);
+    return result;
+}
+
+/// Which policies want a prefix protected.
+class Protecting {
+public:
+    void add(VpnNumber outer, const Prefix& prefix, VpnNumber vpn, std::size_t place) {
+        auto& places = by_prefix_[key_of(outer, prefix)];
+        if (std::ranges::none_of(places, [&](const Place& one) { return one.vpn == vpn; })) places.push_back({vpn, place});
+    }
+    /// Does one of them hold the whole of `prefix`, that comes before `place` in the VPN, or is of another VPN?
+    [[nodiscard]] bool forbids(VpnNumber outer, Prefix prefix, VpnNumber vpn, std::size_t place) const {
+        for (unsigned length = prefix.length; length > 0; --length) {
+            for (unsigned bit = length; bit < prefix.length; ++bit)
+                prefix.address.octets[bit / 8] &= static_cast<std::uint8_t>(~(0x80U >> bit % 8));
+            prefix.length = static_cast<std::uint8_t>(length);
+            const auto at = by_prefix_.find(key_of(outer, prefix));
+            if (at != by_prefix_.end() &&
+                std::ranges::any_of(at->second, [&](const Place& one) { return one.vpn != vpn || one.place < place; }))
+                return true;
+        }
+        return false;
+    }
+    [[nodiscard]] const auto& all() const { return by_prefix_; }
+
+private:
+    struct Place {
+        VpnNumber vpn;
+        std::size_t place; // of the first policy
+    };
+    std::map<Key, std::vector<Place>> by_prefix_;
+};
+
+bool whole_sources(const Selector& selector) { return selector.protocol == 0 && selector.local_ports.any() && selector.remote_ports.any(); }
 
 } // namespace
 
@@ -68,27 +106,39 @@ std::vector<xdp::LocalAddress> local_addresses(const std::vector<PortSpec>& port
     return result;
 }
 
+exception::RedAddresses red_addresses(const std::vector<route::LocalAddress>& addresses) {
+    exception::RedAddresses result;
+    for (const route::LocalAddress& local : addresses)
+        if (local.link != nullptr && local.link->role == Role::red)
+            result.push_back({local.link->vpn, local.address.interface, local.address.address, local.address.length});
+    return result;
+}
+
 std::vector<xdp::ProtectedSource> protected_sources(const Desired& desired) {
+    const std::vector<const PolicySpec*> policies = by_priority(desired);
+    const std::set<VpnNumber> black = black_vpns(desired);
+    const auto outer = outer_vpns(desired);
+    Protecting protecting;
+    for (std::size_t place = 0; place < policies.size(); ++place) {
+        const PolicySpec& policy = *policies[place];
+        if (policy.action != PolicyAction::protect) continue;
+        const auto sas = outer.find(policy.sa);
+        for (const VpnNumber vpn : sas == outer.end() ? black : sas->second) // an SA that is not there could be in any
+            for (const Selector& selector : policy.selectors)
+                for (const Prefix& prefix : prefixes_of(selector.remote))
+                    if (prefix.length != 0) protecting.add(vpn, prefix, policy.vpn, place);
+    }
     std::map<Key, bool> entries; // value: exempt
-    std::vector<std::pair<VpnNumber, Prefix>> protected_before;
-    const std::set<VpnNumber> everywhere = black_vpns(desired);
-    const auto of_connections = outer_vpns(desired);
-    for (const PolicySpec* policy : by_priority(desired)) {
-        if (policy->action == PolicyAction::discard) continue;
-        const bool bypass = policy->action == PolicyAction::bypass;
-        const auto found = bypass ? of_connections.end() : of_connections.find(policy->sa);
-        // A connection that is not there could come in any of them.
-        for (const VpnNumber vpn : found == of_connections.end() ? everywhere : found->second)
-            for (const Selector& selector : policy->selectors) {
+    for (const auto& [key, places] : protecting.all()) entries.emplace(key, false);
+    for (std::size_t place = 0; place < policies.size(); ++place) {
+        const PolicySpec& policy = *policies[place];
+        if (policy.action != PolicyAction::bypass || !reaches(policy.reach, Direction::inbound)) continue;
+        for (const VpnNumber from : clear_vpns(black, policy.vpn))
+            for (const Selector& selector : policy.selectors) {
                 // What lets only some protocol through lets the source itself through no more than the policy says: not here.
-                if (bypass && (selector.protocol != 0 || !selector.local_ports.any() || !selector.remote_ports.any())) continue;
-                for (const Prefix& prefix : prefixes_of(selector.remote)) {
-                    if (prefix.length == 0) continue;
-                    const auto covers = [&](const auto& before) { return before.first == vpn && inside(prefix, before.second); };
-                    if (bypass && std::ranges::any_of(protected_before, covers)) continue;
-                    entries.try_emplace(key_of(vpn, prefix), bypass); // the first of equal ones decides
-                    if (!bypass) protected_before.emplace_back(vpn, prefix);
-                }
+                if (!whole_sources(selector)) continue;
+                for (const Prefix& prefix : prefixes_of(selector.remote))
+                    if (prefix.length != 0 && !protecting.forbids(from, prefix, policy.vpn, place)) entries[key_of(from, prefix)] = true;
             }
     }
     std::vector<xdp::ProtectedSource> result;
@@ -98,9 +148,10 @@ std::vector<xdp::ProtectedSource> protected_sources(const Desired& desired) {
 
 BypassPrefixes bypass_prefixes(const Desired& desired) {
     std::set<Key> sources, destinations;
+    const std::set<VpnNumber> black = black_vpns(desired);
     for (const PolicySpec& policy : desired.policies) {
-        if (policy.action != PolicyAction::bypass) continue;
-        for (const VpnNumber vpn : black_vpns(desired))
+        if (policy.action != PolicyAction::bypass || !reaches(policy.reach, Direction::inbound)) continue;
+        for (const VpnNumber vpn : clear_vpns(black, policy.vpn))
             for (const Selector& selector : policy.selectors) {
                 for (const Prefix& prefix : prefixes_of(selector.remote)) sources.insert(key_of(vpn, prefix));
                 for (const Prefix& prefix : prefixes_of(selector.local)) destinations.insert(key_of(vpn, prefix));

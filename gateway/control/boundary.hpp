@@ -2,6 +2,7 @@
 // From what is wanted, and what the kernel has, to what the maps of the BPF programs must hold.
 #pragma once
 
+#include "gateway/exception/icmp_errors.hpp"
 #include "gateway/route/picture.hpp"
 #include "gateway/sa/desired.hpp"
 #include "gateway/xdp/maps.hpp"
@@ -17,10 +18,14 @@ namespace sallyport::control {
                                                              const std::vector<std::uint32_t>& interfaces,
                                                              const std::vector<route::LocalAddress>& addresses);
 
+/// The gateway's own addresses on red ports: what it speaks from when it tells a red host of an error.
+[[nodiscard]] exception::RedAddresses red_addresses(const std::vector<route::LocalAddress>& addresses);
+
 /// Networks whose packets must not come in clear from the black side (RFC 4301 5.2): the remote ones of protect entries, in the outer VPN
-/// of their SA. A bypass entry exempts its remote networks where no protect entry stands before it. A whole address family (prefix length
-/// 0) is left out: the map knows sources only, and a tunnel for everything would cut the gateway itself off from the black side. RFC 4301
-/// asks this check for packets between `remote` and `local`, and transit is refused on black ports anyway.
+/// of their SA. A bypass entry exempts its remote networks where no protect entry of its VPN stands before it and no other VPN has them
+/// protected. A whole address family (prefix length 0) is left out: the map knows sources only, and a tunnel for everything would cut the
+/// gateway itself off from the black side. RFC 4301 asks this check for packets between `remote` and `local`, and transit is refused on
+/// black ports anyway.
 [[nodiscard]] std::vector<xdp::ProtectedSource> protected_sources(const Desired& desired);
 
 struct BypassPrefixes {

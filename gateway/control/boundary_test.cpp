@@ -5,6 +5,7 @@
 #include "gateway/control/threads.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 
 namespace sallyport::control {
@@ -73,6 +74,39 @@ TEST(Boundary, BypassExemptsWhereNoProtectStandsBefore) {
     EXPECT_EQ(prefixes.sources.size(), 3U);
     ASSERT_EQ(prefixes.destinations.size(), 1U);
     EXPECT_EQ(to_string(prefixes.destinations[0].prefix), "10.1.0.0/16");
+}
+
+/// From `wan` clear packets may come into every VPN, from another outer VPN into that of its name alone; a bypass of one VPN opens nothing
+/// that another one has protected.
+TEST(Boundary, BypassByVpn) {
+    Desired desired = two_worlds();
+    PolicySpec of_five = policy("five", 5, PolicyAction::bypass, "10.1.0.0/16", "10.2.7.0/24"), of_one = of_five, out = of_five;
+    of_five.vpn = 5;
+    of_one.name = "one";
+    of_one.selectors = {selector("10.1.0.0/16", "10.3.7.0/24")};
+    out.reach = PolicyReach::outbound;
+    out.selectors = {selector("10.1.0.0/16", "10.8.0.0/16")};
+    desired.policies = {of_five, of_one, out, policy("net", 10, PolicyAction::protect, "10.1.0.0/16", "10.2.0.0/15", "office")};
+    EXPECT_EQ(texts(protected_sources(desired)), (Texts{"0 10.2.0.0/15", "0 10.3.7.0/24 exempt", "5 10.2.7.0/24 exempt"}))
+        << "VPN 1 protects 10.2.7.0/24 on the wan, whatever VPN 5 does";
+    Texts sources;
+    for (const xdp::VpnPrefix& one : bypass_prefixes(desired).sources)
+        sources.push_back(std::to_string(one.vpn) + " " + to_string(one.prefix));
+    EXPECT_EQ(sources, (Texts{"0 10.2.7.0/24", "0 10.3.7.0/24", "5 10.2.7.0/24"}));
+}
+
+/// Ten thousand policies must not keep the control thread busy.
+TEST(Boundary, Many) {
+    Desired desired = two_worlds();
+    for (unsigned i = 0; i < 10000; ++i) {
+        const std::string remote = "10." + std::to_string(i / 250) + "." + std::to_string(i % 250) + ".0/24";
+        const PolicyAction action = i % 2 == 0 ? PolicyAction::protect : PolicyAction::bypass;
+        desired.policies.push_back(policy("x", i, action, "10.100.0.0/16", remote.c_str(), "office"));
+    }
+    const auto begin = std::chrono::steady_clock::now();
+    EXPECT_EQ(protected_sources(desired).size(), 10000U);
+    EXPECT_EQ(bypass_prefixes(desired).sources.size(), 5000U);
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(1)) << "a second is twenty times what it takes";
 }
 
 TEST(Boundary, LocalAddressesByVpnAndPort) {

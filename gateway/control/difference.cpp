@@ -10,12 +10,13 @@ namespace {
 
 auto fields(const SaSpec& sa) {
     return std::tie(sa.name, sa.direction, sa.spi, sa.outer_local, sa.outer_remote, sa.outer_vpn, sa.red_vpn, sa.algorithm, sa.sequence,
-                    sa.window, sa.dscp, sa.dscp_value, sa.df, sa.hop_limit, sa.mtu, sa.dummies_per_second, sa.owner, sa.manual);
+                    sa.window, sa.dscp, sa.dscp_value, sa.df, sa.fragment, sa.hop_limit, sa.mtu, sa.clamp_mss, sa.dummies_per_second,
+                    sa.owner, sa.manual);
 }
 
-bool same(const SaSpec& a, const SaSpec& b) { return fields(a) == fields(b) && a.selectors == b.selectors; }
-
-auto fields(const Settings& s) { return std::tie(s.cores, s.queues, s.spin, s.frames, s.run_directory, s.state_directory); }
+auto fields(const Settings& s) {
+    return std::tie(s.cores, s.queues, s.spin, s.frames, s.run_directory, s.state_directory, s.icmp_error_rate, s.icmp_prohibited);
+}
 
 auto rates(const IkeLimits& l) {
     return std::tie(l.peer_rate, l.peer_burst, l.prefix_rate, l.prefix_burst, l.machine_rate, l.machine_burst);
@@ -26,6 +27,8 @@ bool same_place(const PortSpec& a, const PortSpec& b) {
 }
 
 } // namespace
+
+bool same(const SaSpec& a, const SaSpec& b) { return fields(a) == fields(b) && a.selectors == b.selectors; }
 
 KeyPrints take_keys(std::vector<SaSpec>& sas) {
     KeyPrints result;

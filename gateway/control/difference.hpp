@@ -21,6 +21,9 @@ struct SaDifference {
     std::vector<SaName> remove;
 };
 
+/// All but the keys.
+[[nodiscard]] bool same(const SaSpec& a, const SaSpec& b);
+
 /// Takes the keys out of the specifications (wipes them there) and gives their fingerprints.
 [[nodiscard]] KeyPrints take_keys(std::vector<SaSpec>& sas);
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/control/inside.hpp"
+#include "gateway/wire/ip.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <ctime>
@@ -43,12 +45,60 @@ void Gateway::Inside::take_events() {
     if (!events.empty()) events_waker.wake();
 }
 
+Result<void> Gateway::Inside::open_audits() {
+    auto opened = xdp::Audits::open(ports->maps().audit_ring());
+    if (!opened) return std::unexpected(std::move(opened.error()));
+    audits = std::move(*opened);
+    epoll_event wanted{.events = EPOLLIN, .data = {.fd = audits->descriptor()}};
+    if (epoll_ctl(loop.get(), EPOLL_CTL_ADD, audits->descriptor(), &wanted) != 0)
+        return std::unexpected(system_error(errno, "The gateway's descriptors cannot be waited for"));
+    return {};
+}
+
+void Gateway::Inside::take_audits() {
+    const std::vector<sp_audit> taken = audits ? audits->take() : std::vector<sp_audit>{};
+    if (taken.empty()) return;
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    const std::uint64_t nanoseconds = static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
+    for (const sp_audit& one : taken)
+        tell(event_of(one), nullptr, (nanoseconds - std::min<std::uint64_t>(nanoseconds, one.time_ns)) / 1000);
+}
+
+Event Gateway::Inside::event_of(const sp_audit& one) const {
+    Event event;
+    event.reason = one.verdict == SP_PROTECTED_SOURCE ? DropReason::should_be_protected : DropReason::transit_from_black;
+    event.by_kernel = true;
+    for (std::size_t port = 0; port < ports->count(); ++port)
+        if (ports->program(port).device().ifindex == one.ifindex) event.port = static_cast<std::uint8_t>(port);
+    event.vpn = static_cast<VpnNumber>(one.vpn);
+    event.direction = Direction::inbound;
+    event.has_flow = true;
+    Flow& flow = event.flow;
+    for (Address* address : {&flow.source, &flow.destination}) address->family = one.family == SP_IPV6 ? Family::ipv6 : Family::ipv4;
+    std::copy(std::begin(one.source), std::end(one.source), flow.source.octets.begin());
+    std::copy(std::begin(one.destination), std::end(one.destination), flow.destination.octets.begin());
+    flow.protocol = one.protocol;
+    event.flow_label = one.flow_label;
+    const auto two = [&](unsigned at) { return static_cast<std::uint16_t>(one.upper[at] << 8 | one.upper[at + 1]); };
+    if (one.upper_present == 0) return event;
+    if (one.protocol == wire::protocol_esp) event.spi = std::uint32_t{two(0)} << 16 | two(2);
+    flow.ports_known = has_ports(one.protocol) || has_type(one.protocol);
+    if (!flow.ports_known) return event;
+    flow.source_port = one.protocol == wire::protocol_mobility ? static_cast<std::uint16_t>(one.upper[2] << 8) : two(0);
+    if (has_ports(one.protocol)) flow.destination_port = two(2);
+    return event;
+}
+
 /// `sa` null: the event speaks of none, or of one that is gone.
-void Gateway::Inside::tell(Event event, const store::Sa* sa) {
-    Told told{.event = event, .time = microseconds_now(), .connection = {}, .peer = {}, .port = {}, .vpn = {}};
+void Gateway::Inside::tell(Event event, const store::Sa* sa, std::uint64_t age) {
+    Told told{.event = event, .time = microseconds_now() - age, .connection = {}, .peer = {}, .port = {}, .vpn = {}};
     if (sa != nullptr) {
         told.connection = sa->spec.name;
         told.peer = to_string(sa->spec.outer_remote);
+        if (event.kind == EventKind::dropped && event.reason == DropReason::selector_mismatch)
+            for (std::size_t i = 0; i < std::min<std::size_t>(3, sa->spec.selectors.size()); ++i)
+                told.selectors.push_back(to_string(sa->spec.selectors[i]));
     }
     if (event.port < desired.ports.size()) told.port = desired.ports[event.port].interface;
     for (const VpnSpec& vpn : desired.vpns)

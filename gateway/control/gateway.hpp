@@ -36,6 +36,7 @@ struct Told {
     std::string peer;       // its outer address
     std::string port;       // interface; empty: none
     std::string vpn;
+    std::vector<std::string> selectors; // dropped since it does not match these, of the SA: at most three
 };
 
 /// Who is told. Called from within start(), apply(), dispatch() and stop(), in the control thread.

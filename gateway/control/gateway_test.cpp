@@ -6,6 +6,7 @@
 
 #include "bpf/fixture.hpp"
 #include "gateway/state/marks.hpp"
+#include "gateway/state/memory_keeper.hpp"
 #include "gateway/xdp/rig.hpp"
 
 #include <gmock/gmock.h>
@@ -17,6 +18,7 @@
 #include <format>
 #include <poll.h>
 #include <string>
+#include <sys/mman.h>
 
 namespace sallyport::control {
 namespace {
@@ -117,6 +119,7 @@ protected:
         EXPECT_TRUE(detached) << to_string(detached.error());
         // The next test begins with the same keys as never used before.
         std::filesystem::remove(settings.run_directory + "/bpf/numbers-and-windows");
+        std::filesystem::remove(settings.run_directory + "/bpf/keys-used-for-sealing");
         shell("ip link del black0 2>/dev/null; ip link del red0 2>/dev/null; true");
     }
 
@@ -139,7 +142,7 @@ protected:
         if (with_marks) {
             ASSERT_TRUE(state::create_marks(desired.settings.state_directory, desired.sas));
         }
-        auto started = Gateway::start(desired, notes);
+        auto started = Gateway::start(desired, notes, {.keeper = &keeper});
         ASSERT_TRUE(started) << to_string(started.error());
         gateway = std::move(*started);
     }
@@ -181,6 +184,14 @@ protected:
 
     std::uint64_t dropped(DropReason reason) { return gateway->counters().drops[static_cast<std::size_t>(reason)]; }
 
+    /// The process dies: another one starts with what the keeper has.
+    void start_again(const Desired& desired) {
+        gateway.reset();
+        notes.all.clear();
+        start(desired, false);
+    }
+
+    state::MemoryKeeper keeper;
     Notes notes;
     std::unique_ptr<Gateway> gateway;
 };
@@ -414,13 +425,76 @@ TEST_F(GatewayTest, StoppedItDropsAndTheNextGoesOn) {
     ASSERT_TRUE(lan.send(make(packet)));
     for (Octets frame = wan.receive(100); !frame.empty(); frame = wan.receive(10))
         EXPECT_FALSE(frame[12] == 8 && frame[13] == 0) << "an IP packet on the wan, though no gateway lives";
-    auto started = Gateway::start(loop(), notes);
-    ASSERT_TRUE(started) << to_string(started.error());
-    gateway = std::move(*started);
-    EXPECT_EQ(gateway->sas()[0].number, 1U) << "exact, after an orderly stop";
+    start_again(loop());
+    EXPECT_FALSE(next(wan, 50).empty()) << "the frame that waited";
+    EXPECT_EQ(gateway->sas()[0].number, 2U) << "exact, after an orderly stop";
     ASSERT_TRUE(lan.send(make(packet)));
     EXPECT_FALSE(next(wan, 50).empty());
+    EXPECT_EQ(gateway->sas()[0].number, 3U);
+}
+
+TEST_F(GatewayTest, SasGoOnInTheNextProcess) {
+    make_neighbours();
+    start(loop());
+    EXPECT_FALSE(notes.has("go on"));
+    Wire wan("wan0"), lan("lan0");
+    std::vector<Octets> sealed;
+    for (int i = 0; i < 3; ++i) {
+        ASSERT_TRUE(lan.send(make(packet)));
+        sealed.push_back(next(wan, 50));
+        ASSERT_TRUE(wan.send(turned(sealed.back())));
+        ASSERT_FALSE(next(lan, 17).empty());
+    }
+    start_again(loop());
+    EXPECT_TRUE(notes.has("2 SAs of the gateway before this one go on"));
+    for (const SaStatus& sa : gateway->sas()) {
+        EXPECT_EQ(sa.refused, "");
+        EXPECT_EQ(sa.packets, 3U) << "what was counted";
+        EXPECT_EQ(sa.number, 3U);
+    }
+    for (const Octets& frame : sealed) ASSERT_TRUE(wan.send(turned(frame)));
+    pump(50);
+    EXPECT_EQ(dropped(DropReason::replayed), 3U);
+    ASSERT_TRUE(lan.send(make(packet)));
+    ASSERT_FALSE(next(wan, 50).empty());
+    EXPECT_EQ(gateway->sas()[0].number, 4U);
+    // What the configuration says otherwise by now is followed.
+    Desired other = loop();
+    other.sas[0].hop_limit = 9;
+    other.sas.pop_back();
+    start_again(other);
+    EXPECT_FALSE(notes.has("go on"));
+    ASSERT_EQ(gateway->status().sas, 1U);
+    EXPECT_EQ(gateway->sas()[0].number, 4U) << "under the same key";
+    ASSERT_TRUE(lan.send(make(packet)));
+    const Octets last = next(wan, 50);
+    ASSERT_FALSE(last.empty());
+    EXPECT_EQ(last[22], 9);
+    EXPECT_EQ(gateway->sas()[0].packets, 5U);
+}
+
+TEST_F(GatewayTest, ADamagedTableIsRefusedAndSaid) {
+    make_neighbours();
+    start(loop());
+    Wire wan("wan0"), lan("lan0");
+    ASSERT_TRUE(lan.send(make(packet)));
+    ASSERT_FALSE(next(wan, 50).empty());
+    void* memory = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, keeper.kept.at("sas").get(), 0);
+    ASSERT_NE(memory, MAP_FAILED);
+    static_cast<std::uint8_t*>(memory)[300] ^= 1;
+    start_again(loop());
+    EXPECT_TRUE(notes.has("a record of the SA table is damaged"));
+    EXPECT_FALSE(notes.has("go on"));
+    const auto* words = static_cast<const std::uint8_t*>(memory);
+    EXPECT_TRUE(std::all_of(words, words + 4096, [](std::uint8_t octet) { return octet == 0; })) << "wiped";
+    munmap(memory, 4096);
+    // Those of the configuration go on from their marks.
+    EXPECT_EQ(gateway->status().sas, 2U);
+    ASSERT_TRUE(lan.send(make(packet)));
+    ASSERT_FALSE(next(wan, 50).empty());
     EXPECT_EQ(gateway->sas()[0].number, 2U);
+    start_again(loop());
+    EXPECT_TRUE(notes.has("2 SAs of the gateway before this one go on")) << "by the table that took its place";
 }
 
 TEST_F(GatewayTest, TwoQueuesAndALinkThatGoes) {

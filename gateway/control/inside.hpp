@@ -8,15 +8,24 @@
 #include "gateway/control/gateway.hpp"
 #include "gateway/control/keying.hpp"
 #include "gateway/control/threads.hpp"
+#include "gateway/exception/cutter.hpp"
+#include "gateway/exception/icmp_errors.hpp"
+#include "gateway/exception/icmp_received.hpp"
+#include "gateway/exception/inner_fragments.hpp"
 #include "gateway/exception/neighbours.hpp"
 #include "gateway/exception/own_vlans.hpp"
+#include "gateway/exception/path_mtus.hpp"
+#include "gateway/exception/reassembly.hpp"
 #include "gateway/exception/stage.hpp"
 #include "gateway/port/chunks.hpp"
 #include "gateway/port/ring.hpp"
 #include "gateway/route/mirror.hpp"
 #include "gateway/state/descriptor.hpp"
+#include "gateway/state/known_keys.hpp"
 #include "gateway/state/marks.hpp"
 #include "gateway/state/units.hpp"
+#include "gateway/store/sa_records.hpp"
+#include "gateway/store/secret_table.hpp"
 #include "gateway/store/spi_space.hpp"
 #include "gateway/store/store.hpp"
 #include "gateway/tables/dummies.hpp"
@@ -24,6 +33,7 @@
 #include "gateway/tables/sad.hpp"
 #include "gateway/tables/spd.hpp"
 #include "gateway/worker/worker.hpp"
+#include "gateway/xdp/audits.hpp"
 #include "gateway/xdp/ports.hpp"
 
 #include <map>
@@ -46,11 +56,18 @@ struct Gateway::Inside final : route::MirrorListener {
     // start.cpp
     Result<void> start(Desired wanted);
     Result<void> open_state();
-    Result<void> open_maps();
+    Result<void> open_maps(const store::AllLeft& left);
     Result<void> start_threads();
     std::vector<worker::PortOfWorker> ports_of(unsigned queue);
     void stop_threads();
     [[nodiscard]] worker::Surroundings surroundings();
+
+    // adopt.cpp
+    Result<store::AllLeft> take_table();
+    [[nodiscard]] Desired with_left(const store::AllLeft& left) const;
+    [[nodiscard]] bool goes_on(const SaSpec& sa, const std::map<SaName, const SaSpec*>& configured);
+    [[nodiscard]] const store::Sa* adopt(store::Left one);
+    void adopt(store::AllLeft left, std::vector<SaSpec>& wanted);
 
     // apply.cpp
     /// Which policies there are, and by which SAs those that protect send.
@@ -86,6 +103,7 @@ struct Gateway::Inside final : route::MirrorListener {
     Result<void> write_boundary(const Boundary& wanted);
     void settle_boundary();
     void into_tables(const store::Applied& applied);
+    void follow_path(const store::Applied& applied);
     Result<std::unique_ptr<const tables::Spd>> build_spd(const Rules& rules, const store::Prepared* prepared) const;
     std::unique_ptr<const tables::Dummies> build_dummies(const store::Applied* applied) const;
     void publish(std::unique_ptr<const tables::Spd> policies, std::unique_ptr<const tables::Dummies> sending);
@@ -100,7 +118,10 @@ struct Gateway::Inside final : route::MirrorListener {
     // events.cpp
     Result<void> open_loop();
     void take_events(); // from the workers and the exception stage
-    void tell(Event event, const store::Sa* sa = nullptr);
+    Result<void> open_audits();
+    void take_audits(); // from the programs in the kernel
+    [[nodiscard]] Event event_of(const sp_audit& one) const;
+    void tell(Event event, const store::Sa* sa = nullptr, std::uint64_t age = 0); // microseconds
     void tell(EventKind kind, const store::Sa& sa);
     void tell(EventKind kind, const std::vector<const store::Sa*>& sas);
 
@@ -128,24 +149,34 @@ struct Gateway::Inside final : route::MirrorListener {
     static constexpr unsigned events_kept = 1024;
     EventRing events{events_kept, events_waker};
     std::unique_ptr<state::Units> units;
+    std::unique_ptr<state::KnownKeys> known;
     std::unique_ptr<state::Marks> marks;
+    std::unique_ptr<store::SecretTable> table;
     tables::Audience audience;
     std::unique_ptr<tables::Published<route::Fib>> fib;
     std::unique_ptr<route::Mirror> mirror;
     std::optional<xdp::SharedMaps> maps; // until the ports have them
     std::unique_ptr<xdp::Ports> ports;
+    std::unique_ptr<xdp::Audits> audits;
     std::unique_ptr<Depot> depot;
     std::unique_ptr<store::Store> store;
     std::unique_ptr<tables::Sad> sad;
     std::unique_ptr<store::SpiSpace> spis;
     std::unique_ptr<tables::Published<tables::Spd>> spd;
     std::unique_ptr<tables::Published<tables::Dummies>> dummies;
+    std::unique_ptr<tables::Published<exception::RedAddresses>> red_addresses;
+    exception::PathMtus path_mtus;
     std::unique_ptr<Keying::Inside> keying;
     std::unique_ptr<Keying> keying_door;
     std::unique_ptr<route::NeighbourAsker> neighbour_asker;
     std::unique_ptr<exception::OwnVlans> own_vlans;
     std::unique_ptr<exception::Asker> asker;
+    std::unique_ptr<exception::IcmpReceived> icmp_received;
+    std::unique_ptr<exception::IcmpErrors> icmp_errors;
     std::unique_ptr<exception::Neighbours> neighbours;
+    std::unique_ptr<exception::Reassembly> reassembly;
+    std::unique_ptr<exception::InnerFragments> inner_fragments;
+    std::unique_ptr<exception::Cutter> cutter;
     std::unique_ptr<exception::Stage> stage;
     std::vector<std::unique_ptr<worker::Worker>> workers;
     Threads threads;

@@ -53,8 +53,9 @@ Result<void> Keying::install(Caller caller, const KeyingCall& call, int memfd) {
     if (held.refused && held.generation != call.generation) held.refused = false;
     if (held.calls.empty() && !held.refused) held.generation = call.generation;
     Result<void> done = in.take(held, call, memfd);
+    if (done && !call.hold) done = in.bring_about(held);
+    wipe_stack();
     if (done && call.hold) return {};
-    if (done) done = in.bring_about(held);
     if (!done && call.hold) {
         held.calls.clear();
         held.refused = true;
@@ -73,7 +74,9 @@ Result<void> Keying::commit(Caller caller, std::uint64_t generation) {
     inside_.held.erase(at);
     if (held.refused)
         return std::unexpected(wrong(ErrorCode::refused, "generation", "a call of this generation was refused: nothing of it is in force"));
-    return inside_.bring_about(held);
+    Result<void> done = inside_.bring_about(held);
+    wipe_stack();
+    return done;
 }
 
 void Keying::leave(Caller caller) { inside_.held.erase(caller); }
@@ -139,10 +142,16 @@ Result<void> Keying::Inside::bring_about(record::Changes changes, std::uint64_t 
     std::optional<Boundary> boundary;
     if (other_policies || (plan->ways_changed && !then.empty())) boundary = boundary_of(joined(gateway.desired, then, &*plan));
     std::optional<Gateway::Inside::Rules> rules;
-    if (other_policies || plan->senders_changed) rules.emplace(gateway.desired.policies, then, &*plan);
+    // Where policies overlap, the SPD must know every SA that opens.
+    const bool ordered = gateway.spd->read().any_ordered() && !changes.install.empty();
+    if (other_policies || plan->senders_changed || ordered) rules.emplace(gateway.desired.policies, then, &*plan);
     auto change = gateway.prepare_change({std::move(changes.install), std::move(changes.update), std::move(plan->remove)}, rules,
                                          std::move(boundary));
     if (!change) return std::unexpected(std::move(change.error()));
+    if (auto staged = stage_policies(changes); !staged) {
+        gateway.abandon_change(std::move(*change));
+        return staged;
+    }
 
     const std::uint64_t now = milliseconds();
     for (auto& drain : plan->drain) drains.emplace(now + drain.milliseconds, std::move(drain.name));

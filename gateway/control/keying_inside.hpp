@@ -37,6 +37,15 @@ struct Keying::Inside {
     /// What the boundary is made of: the configuration, with these policies and the ways of connections beside it.
     [[nodiscard]] Desired joined(const Desired& configured, const std::vector<PolicySpec>& more, const Children::Plan* plan) const;
 
+    // adopt.cpp
+    /// A policy in the secret table.
+    struct KeptPolicy {
+        std::uint64_t order = 0;
+        store::SecretTable::Record record = 0;
+    };
+    void adopt(std::vector<store::LeftPolicy> left, std::vector<store::SecretTable::Record>& discarded);
+    Result<void> stage_policies(const record::Changes& changes);
+
     Gateway::Inside& gateway;
     Children children;
     std::vector<PolicySpec> policies; // in the order of their coming
@@ -44,6 +53,8 @@ struct Keying::Inside {
     std::map<Caller, Held> held;
     std::multimap<std::uint64_t, store::SaName> drains; // by their end, milliseconds
     store::IkeSpis ike_spis;
+    std::map<std::string, KeptPolicy> lasting; // by name
+    std::uint64_t last_order = 0;
 };
 
 } // namespace sallyport::control

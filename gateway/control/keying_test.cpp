@@ -102,7 +102,9 @@ protected:
     void TearDown() override {
         gateway.reset();
         EXPECT_TRUE(detach(base().settings));
-        std::filesystem::remove(base().settings.run_directory + "/bpf/numbers-and-windows");
+        // The next test begins with the same keys as never used before.
+        for (const char* pin : {"numbers-and-windows", "keys-used-for-sealing"})
+            std::filesystem::remove(base().settings.run_directory + "/bpf/" + pin);
         shell("ip link del black0; ip link del red0; true");
     }
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <ctime>
 #include <filesystem>
+#include <unistd.h>
 #include <utility>
 
 namespace sallyport::control {
@@ -49,7 +50,9 @@ Gateway::~Gateway() = default;
 
 Result<std::unique_ptr<Gateway>> Gateway::start(Desired desired, Observer& observer, const Options& options) {
     auto inside = std::make_unique<Inside>(observer, options);
-    if (Result<void> started = inside->start(std::move(desired)); !started) return std::unexpected(std::move(started.error()));
+    Result<void> started = inside->start(std::move(desired));
+    wipe_stack();
+    if (!started) return std::unexpected(std::move(started.error()));
     return std::unique_ptr<Gateway>(new Gateway(std::move(inside)));
 }
 
@@ -66,6 +69,7 @@ void Gateway::tick() { inside_->keying->tick(milliseconds()); }
 void Gateway::dispatch() {
     inside_->mirror->dispatch();
     inside_->take_events();
+    inside_->take_audits();
     if (!inside_->stopped) inside_->look_at_marks();
 }
 
@@ -102,26 +106,32 @@ Result<void> Gateway::Inside::start(Desired wanted) {
     told_down.assign(desired.ports.size(), false);
 
     if (auto done = open_state(); !done) return done;
+    auto left = take_table();
+    if (!left) return std::unexpected(std::move(left.error()));
     auto opened = route::Mirror::open(desired.vpns, desired.ports, *this);
     if (!opened) return std::unexpected(std::move(opened.error()));
     mirror = std::move(*opened);
     if (auto done = open_loop(); !done) return done;
-    if (auto done = open_maps(); !done) return done;
+    if (auto done = open_maps(*left); !done) return done;
     auto up = xdp::Ports::start(desired, std::move(*maps),
                                 {.ike_served = options.ike_served, .generic = options.generic, .keeper = &keeper});
     maps.reset();
     if (!up) return std::unexpected(std::move(up.error()));
     ports = std::move(*up);
+    if (auto done = open_audits(); !done) return done;
     for (std::string& sentence : ports->notes()) note(Level::information, std::move(sentence));
 
     depot = std::make_unique<Depot>(ports->memory(), ports->free_chunks());
-    store = std::make_unique<store::Store>(*units, marks.get(), ports->queues());
+    store = std::make_unique<store::Store>(*units, marks.get(), ports->queues(),
+                                           store::Lasting{.known = known.get(), .table = table.get()});
     sad = std::make_unique<tables::Sad>(audience);
     spis = std::make_unique<store::SpiSpace>(*store, sad->reserved());
     keying = std::make_unique<Keying::Inside>(*this);
     keying_door = std::make_unique<Keying>(*keying);
     spd = std::make_unique<tables::Published<tables::Spd>>(std::make_unique<const tables::Spd>());
     dummies = std::make_unique<tables::Published<tables::Dummies>>(std::make_unique<const tables::Dummies>());
+    red_addresses = std::make_unique<tables::Published<exception::RedAddresses>>(std::make_unique<const exception::RedAddresses>());
+    adopt(std::move(*left), sas);
     install_one_by_one(sas);
     units->forget_survivors();
     auto policies = build_spd({.configured = desired.policies, .keyed = keying->policies, .plan = nullptr}, nullptr);
@@ -144,16 +154,21 @@ Result<void> Gateway::Inside::open_state() {
     auto opened = state::Units::pinned(directory + "/numbers-and-windows", store::Store::units_for(desired.sas));
     if (!opened) return std::unexpected(std::move(opened.error()));
     units = std::move(*opened);
+    auto keys = state::KnownKeys::pinned(directory + "/keys-used-for-sealing");
+    if (!keys) return std::unexpected(std::move(keys.error()));
+    known = std::move(*keys);
+    for (const auto* why : {&units->refused(), &known->refused()})
+        if (*why) note(Level::error, **why);
     marks = state::Marks::open(desired.settings.state_directory, units->instance());
     marks->set_grace_period([] { rcu::synchronize(); });
     return {};
 }
 
-Result<void> Gateway::Inside::open_maps() {
+Result<void> Gateway::Inside::open_maps(const store::AllLeft& left) {
     auto opened = xdp::SharedMaps::open(xdp::pin_directory(desired.settings) + "/" + xdp::shared_pins);
     if (!opened) return std::unexpected(std::move(opened.error()));
     maps = std::move(*opened);
-    boundary = boundary_of(desired);
+    boundary = boundary_of(with_left(left));
     if (auto set = write_boundary(boundary); !set) return set;
     return maps->set_local_addresses(local_addresses(desired.ports, interfaces(), mirror->picture().local_addresses()));
 }
@@ -173,8 +188,21 @@ Result<void> Gateway::Inside::start_threads() {
     own_vlans = std::make_unique<exception::OwnVlans>(desired.ports, *fib, *mirror);
     asker = std::make_unique<KernelAsker>(*neighbour_asker, *own_vlans);
     stage = std::make_unique<exception::Stage>(*depot, &events);
-    neighbours = std::make_unique<exception::Neighbours>(*fib, *asker);
+    icmp_errors = std::make_unique<exception::IcmpErrors>(*fib, *red_addresses, desired.settings.icmp_error_rate);
+    icmp_received = std::make_unique<exception::IcmpReceived>(path_mtus);
+    neighbours = std::make_unique<exception::Neighbours>(*fib, *asker, icmp_errors.get());
     stage->serve(Errand::neighbour, *neighbours);
+    const auto limits = exception::FragmentLimits::of(depot->memory().count);
+    reassembly = std::make_unique<exception::Reassembly>(limits);
+    stage->serve(Errand::reassemble_outer, *reassembly);
+    inner_fragments = std::make_unique<exception::InnerFragments>(limits);
+    stage->serve(Errand::inner_fragment, *inner_fragments);
+    std::uint32_t first_identification = 0;
+    (void)getentropy(&first_identification, sizeof first_identification); // else they begin at 0: they need not be secret
+    cutter = std::make_unique<exception::Cutter>(first_identification);
+    stage->serve(Errand::cut, *cutter);
+    stage->serve(Errand::icmp_error, *icmp_errors);
+    stage->serve(Errand::icmp_received, *icmp_received);
     stage->serve(Errand::own_vlan, *own_vlans);
 
     const worker::Surroundings around = surroundings();
@@ -209,7 +237,8 @@ worker::Surroundings Gateway::Inside::surroundings() {
             .audience = audience,
             .exceptions = &stage->inbox(),
             .spin = desired.settings.spin,
-            .events = &events};
+            .events = &events,
+            .tell_prohibited = desired.settings.icmp_prohibited};
 }
 
 void Gateway::Inside::stop_threads() { threads.stop(); }
@@ -232,6 +261,7 @@ void Gateway::Inside::publish(std::unique_ptr<const route::Fib> next) {
         return;
     }
     const std::unique_ptr<const route::Fib> old = fib->swap(std::move(next));
+    path_mtus.follow(fib->read());
     audience.settle();
     if (stage) stage->wake();
 }
@@ -245,6 +275,9 @@ void Gateway::Inside::addresses_changed(const route::Picture& picture) {
     const std::vector<std::uint32_t> numbers = interfaces();
     if (auto set = ports->maps().set_local_addresses(local_addresses(desired.ports, numbers, picture.local_addresses())); !set)
         note(Level::error, set.error());
+    const auto old = red_addresses->swap(
+        std::make_unique<const exception::RedAddresses>(control::red_addresses(picture.local_addresses())));
+    audience.settle();
     for (std::size_t port = 0; port < ports->count(); ++port) {
         std::vector<xdp::MacAddress> macs;
         for (const route::Link& link : picture.links())

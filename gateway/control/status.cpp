@@ -42,12 +42,26 @@ SaStatus describe(const SaSpec& spec) {
 void add_numbers(const store::Sa& sa, bool stopped, SaStatus& status) {
     const transform::SaCounters counters = sa.counters();
     status.worker = sa.worker;
+    if (sa.outbound != nullptr) {
+        const transform::Fit fit = transform::fit_of(*sa.outbound);
+        status.path_mtu = fit.outer;
+        status.largest_inner = fit.inner;
+    }
     status.packets = counters.packets;
     status.octets = counters.octets;
     status.errors = counters.errors;
     status.number = sa.sequence_number();
     status.marked = sa.series->mark != nullptr && !stopped;
     if (status.marked) status.mark = std::atomic_ref(*sa.series->mark).load(std::memory_order_relaxed);
+    if (sa.outbound == nullptr) return;
+    const transform::Fit fit = transform::fit_of(*sa.outbound);
+    status.path_mtu = fit.outer;
+    status.largest_inner = fit.inner;
+}
+
+/// Why nothing can leave for the peer. The control thread, which swaps the Fib, may read it without more ado.
+DropReason hindrance_of(const route::Fib& fib, const SaSpec& spec) {
+    return spec.direction == Direction::outbound ? fib.hindrance(spec.outer_vpn, Role::black, spec.outer_remote) : DropReason::none;
 }
 
 } // namespace
@@ -156,6 +170,10 @@ Counters Gateway::counters() const {
     for (std::size_t i = 0; i < drop_reason_count; ++i) result.drops[i] += stage.dropped[i];
     result.waited = stage.returned;
     result.waiting = stage.held;
+    const exception::IcmpErrorCounters errors = in.icmp_errors->counters();
+    result.icmp_told = errors.told;
+    result.icmp_limited = errors.limited;
+    result.icmp_mute = errors.mute;
     return result;
 }
 
@@ -174,6 +192,7 @@ std::vector<SaStatus> Gateway::sas(std::size_t first, std::size_t count) const {
         SaStatus status = describe(spec);
         if (const store::Sa* sa = in.store->find(spec.name, spec.direction)) {
             add_numbers(*sa, in.stopped, status);
+            status.hindrance = hindrance_of(in.fib->read(), spec);
             status.state = ChildState::outbound_switched;
         } else if (const auto why = in.refused.find(store::name_of(spec)); why != in.refused.end()) {
             status.refused = why->second.sentence;
@@ -186,6 +205,7 @@ std::vector<SaStatus> Gateway::sas(std::size_t first, std::size_t count) const {
         if (sa->spec.child == 0 || at++ < first) continue;
         SaStatus status = describe(sa->spec);
         add_numbers(*sa, in.stopped, status);
+        status.hindrance = hindrance_of(in.fib->read(), sa->spec);
         status.state = in.keying->children.state(sa->spec.name, sa->spec.child);
         result.push_back(std::move(status));
         if (result.size() == count) break;
@@ -202,7 +222,9 @@ std::vector<PolicyStatus> Gateway::policies() const {
                             .priority = spec.priority,
                             .action = spec.action,
                             .selectors = spec.selectors,
-                            .sa = spec.sa};
+                            .sa = spec.sa,
+                            .sa_usable = false,
+                            .reach = spec.reach};
         const std::uint32_t child = in.keying->children.sender(spec.sa).value_or(0);
         status.sa_usable = spec.action == PolicyAction::protect && in.store->find(spec.sa, Direction::outbound, child) != nullptr;
         result.push_back(std::move(status));

@@ -84,6 +84,7 @@ struct Counters {
     std::array<std::uint64_t, drop_reason_count> drops{}; // of all workers and the exception stage, by DropReason
     std::uint64_t sealed = 0, opened = 0, bypassed = 0, dummies = 0;
     std::uint64_t handed_over = 0, to_exceptions = 0, waited = 0, waiting = 0; // waiting: now, for neighbours
+    std::uint64_t icmp_told = 0, icmp_limited = 0, icmp_mute = 0;              // see exception::IcmpErrorCounters
     std::uint64_t events_left_out = 0;                                         // audited drops that made no event
 };
 
@@ -103,10 +104,12 @@ struct SaStatus {
     std::string refused;                               // why it is not in use; empty: it is
     std::string remedy;                                // what to do about it
     unsigned worker = 0;                               // owner
+    unsigned path_mtu = 0, largest_inner = 0;          // outbound: octets of an outer and of an inner packet that fit now
     std::uint64_t packets = 0, octets = 0, errors = 0; // octets of inner packets
     std::uint64_t number = 0;                          // outbound: the last one given; inbound: the highest accepted
     std::uint64_t mark = 0;                            // durable: numbers up to this are covered; 0 with `marked` false
     bool marked = false;
+    DropReason hindrance = DropReason::none; // outbound: why nothing can leave for the peer, as Fib::hindrance() says; none: it can
 };
 
 struct PolicyStatus {
@@ -117,6 +120,7 @@ struct PolicyStatus {
     std::vector<Selector> selectors;
     std::string sa;         // with protect
     bool sa_usable = false; // with protect: its outbound SA is in use
+    PolicyReach reach = PolicyReach::both;
 };
 
 } // namespace sallyport::control

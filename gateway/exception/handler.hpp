@@ -20,11 +20,13 @@ public:
     Exits(const Exits&) = delete;
     Exits& operator=(const Exits&) = delete;
 
-    /// Back to the worker Frame::worker, in the order of the calls: routed again with frame_waited, else looked up again, from the red side
-    /// with frame_from_red or a red port, from the black side otherwise. Reason and errand are cleared.
+    /// Back to the worker Frame::worker, in the order of the calls: routed again with frame_waited or frame_onward, else looked up again,
+    /// from the red side with frame_from_red or a red port, from the black side otherwise. Reason and errand are cleared.
     virtual void again(const Frame& frame) = 0;
     /// Counted with its reason.
     virtual void drop(const Frame& frame, DropReason reason) = 0;
+    /// Its octets went into another frame, or into the kernel: the chunk is free, and nothing was dropped.
+    virtual void used_up(const Frame& frame) = 0;
     /// Sets chunk and index of a fresh frame. False: there is no free chunk.
     [[nodiscard]] virtual bool make(Frame& frame) = 0;
 };

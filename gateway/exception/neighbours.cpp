@@ -15,8 +15,8 @@ route::NextHop route_of(const route::Fib& fib, const Frame& frame) {
 
 } // namespace
 
-Neighbours::Neighbours(const tables::Published<route::Fib>& fib, Asker& asker, const WaitingLimits& limits)
-    : fib_(fib), asker_(asker), waiting_(limits) {
+Neighbours::Neighbours(const tables::Published<route::Fib>& fib, Asker& asker, Handler* errors, const WaitingLimits& limits)
+    : fib_(fib), asker_(asker), errors_(errors), waiting_(limits) {
     found_.reserve(limits.all);
     dropped_.reserve(limits.all);
 }
@@ -29,7 +29,7 @@ void Neighbours::take(const Frame& frame, std::uint64_t now, Exits& exits) {
     } else {
         found_.push_back(frame); // found meanwhile, or the route has changed: the worker has the say
     }
-    give(exits);
+    give(now, exits);
 }
 
 void Neighbours::look(std::uint64_t now, Exits& exits) {
@@ -42,22 +42,30 @@ void Neighbours::look(std::uint64_t now, Exits& exits) {
     due_.clear();
     waiting_.due(now, due_);
     for (const Neighbour& neighbour : due_) asker_.ask(neighbour);
-    give(exits);
+    give(now, exits);
 }
 
 std::uint64_t Neighbours::next() const { return waiting_.empty() ? never : waiting_.next(); }
 
 void Neighbours::leave(Exits& exits) {
     waiting_.expire(never, dropped_);
-    give(exits);
+    errors_ = nullptr;
+    give(never, exits);
 }
 
-void Neighbours::give(Exits& exits) {
+void Neighbours::give(std::uint64_t now, Exits& exits) {
     for (Frame& frame : found_) {
         frame.flags |= frame_waited;
         exits.again(frame);
     }
-    for (const Frame& frame : dropped_) exits.drop(frame, frame.reason);
+    for (const Frame& frame : dropped_) {
+        // Whose packet it was is known only where it was not sealed.
+        const bool clear = (frame.flags & (frame_to_red | frame_bypassed)) != 0 && (frame.flags & frame_ours) == 0;
+        if (errors_ != nullptr && clear && frame.reason == DropReason::neighbour_unresolved)
+            errors_->take(frame, now, exits);
+        else
+            exits.drop(frame, frame.reason);
+    }
     found_.clear();
     dropped_.clear();
 }

@@ -26,7 +26,8 @@ public:
 /// Takes frames with all fields as at routing (vpn, family, network), and the flow hash with which they were routed in `spi`.
 class Neighbours final : public Handler {
 public:
-    Neighbours(const tables::Published<route::Fib>& fib, Asker& asker, const WaitingLimits& limits = {});
+    /// `errors`: who tells the sources of packets whose next hop was not found; null: nobody.
+    Neighbours(const tables::Published<route::Fib>& fib, Asker& asker, Handler* errors = nullptr, const WaitingLimits& limits = {});
 
     void take(const Frame& frame, std::uint64_t now, Exits& exits) override;
     void look(std::uint64_t now, Exits& exits) override;
@@ -35,10 +36,11 @@ public:
     void leave(Exits& exits) override;
 
 private:
-    void give(Exits& exits);
+    void give(std::uint64_t now, Exits& exits);
 
     const tables::Published<route::Fib>& fib_;
     Asker& asker_;
+    Handler* errors_;
     WaitingFrames waiting_;
     std::vector<Frame> found_;   // go back
     std::vector<Frame> dropped_; // have their reason

@@ -50,6 +50,7 @@ private:
 
     void again(const Frame& frame) override;
     void drop(const Frame& frame, DropReason reason) override;
+    void used_up(const Frame& frame) override { depot_.give(&frame.index, 1); }
     [[nodiscard]] bool make(Frame& frame) override;
 
     void take_in(std::uint64_t now);

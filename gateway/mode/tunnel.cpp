@@ -44,7 +44,8 @@ Outer make_outer(const SaSpec& spec) {
     const auto own_class = spec.dscp == DscpRule::set ? static_cast<std::uint8_t>(spec.dscp_value << 2) : std::uint8_t{0};
     outer.length = static_cast<std::uint8_t>(ipv4 ? wire::ipv4_size : wire::ipv6_size);
     outer.rules = static_cast<std::uint8_t>((spec.dscp == DscpRule::copy ? tunnel_copy_dscp : 0) |
-                                            (spec.df == DfRule::copy ? tunnel_copy_df : 0));
+                                            (spec.df == DfRule::copy ? tunnel_copy_df : 0) |
+                                            (spec.fragment == FragmentRule::after ? tunnel_cut_after : 0));
     ipv4 ? make_ipv4(spec, own_class, outer.octets.data()) : make_ipv6(spec, own_class, outer.octets.data());
     wire::store32(outer.octets.data() + outer.length, spec.spi);
     return outer;

@@ -8,6 +8,7 @@
 #include "gateway/wire/checksum.hpp"
 #include "gateway/wire/esp.hpp"
 #include "gateway/wire/ip.hpp"
+#include "gateway/wire/tcp.hpp"
 
 #include <array>
 #include <cstdint>
@@ -22,6 +23,7 @@ inline constexpr unsigned largest_outer = wire::ipv6_size;
 enum TunnelRule : std::uint8_t {
     tunnel_copy_dscp = 1, // else the ready-made header has it
     tunnel_copy_df = 2,   // else the ready-made header has it set or clear
+    tunnel_cut_after = 4, // FragmentRule::after
 };
 
 struct Outer {
@@ -58,7 +60,22 @@ struct Inner {
     return DropReason::none;
 }
 
+/// The MSS that a TCP SYN offers goes down to what the tunnel carries. Everything else passes by.
+inline void clamp_segment(const Frame& frame, std::uint16_t largest_ipv4, std::uint16_t largest_ipv6) {
+    if (frame.protocol != wire::protocol_tcp || (frame.flags & (frame_ports | frame_fragment | frame_gathered)) != frame_ports) return;
+    std::uint8_t* tcp = frame.at(frame.transport);
+    if ((tcp[wire::tcp_flags] & wire::tcp_syn) != 0) [[unlikely]]
+        wire::clamp_mss(tcp, static_cast<unsigned>(frame.end - frame.transport), frame.family == 4 ? largest_ipv4 : largest_ipv6);
+}
+
 inline constexpr std::uint8_t ecn_mask = 3;
+
+/// Is a packet that is too large for its tunnel sealed whole, and the outer packet cut? The connection may say so for IPv4 that may be cut
+/// at all; an IPv6 packet that every link must carry has no other way (RFC 8200 5, RFC 2473 7.1).
+[[nodiscard]] inline bool is_cut_after(const Frame& frame, std::uint8_t rules) {
+    if (frame.family == 6) return frame.network_length() <= wire::ipv6_least_mtu;
+    return frame.family == 4 && (rules & tunnel_cut_after) != 0 && !inner_of(frame).dont_fragment;
+}
 
 /// DSCP and ECN that this packet adds to the ready-made header: ECN is always copied (RFC 6040 4.1, normal mode).
 [[nodiscard]] inline std::uint8_t added_class(Inner inner, std::uint8_t rules) {

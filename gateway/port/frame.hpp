@@ -25,10 +25,19 @@ inline constexpr unsigned largest_frame = chunk_size - frame_headroom - 2 * tail
 /// What the exception stage is asked to do with a frame that leaves the straight way.
 enum class Errand : std::uint8_t {
     none,
-    neighbour, // find the link-layer address of its next hop; the flow hash is in `spi`
-    own_vlan,  // for the gateway itself on a VLAN that has no interface of the kernel: the whole frame as it came
+    neighbour,        // find the link-layer address of its next hop; the flow hash is in `spi`
+    own_vlan,         // for the gateway itself on a VLAN that has no interface of the kernel: the whole frame as it came
+    icmp_received,    // an ICMP message from the black side to one of our addresses: does it tell of a path MTU?
+    icmp_error,       // tell its source why it was dropped: `reason`, with too_big the octets that would fit in `spi`
+    reassemble_outer, // put a packet to the gateway itself together
+    inner_fragment,   // let it follow its first fragment; the way that it is on is in `sequence`, with way_opened the flow hash in `spi`
+    cut,              // into pieces of at most `sequence` octets, as IP headers count; the flow hash in `spi` where it leaves
 };
-inline constexpr std::size_t errand_count = 3;
+inline constexpr std::size_t errand_count = 8;
+
+/// Frame::sequence with Errand::inner_fragment.
+inline constexpr std::uint64_t way_red = 0, way_black = 1; // clear: it is looked up again
+inline constexpr std::uint64_t way_opened = 2;             // plus the number of the SA that it came out of
 
 /// Offsets count octets from the begin of the chunk, so that they stay true when the frame grows at either end.
 struct Frame {
@@ -65,7 +74,7 @@ struct Frame {
 static_assert(sizeof(Frame) == 64);
 
 enum FrameFlag : std::uint16_t {
-    frame_ours = 1,       // made by the gateway itself (dummies, later keepalives)
+    frame_ours = 1,       // made by the gateway itself (dummies, ICMP errors): its hop limit is not counted down
     frame_waited = 2,     // has waited for a neighbour once
     frame_fragment = 4,   // any fragment, first or later
     frame_ports = 8,      // ports at `transport` are known
@@ -74,6 +83,11 @@ enum FrameFlag : std::uint16_t {
     frame_unclear = 64,   // more VLAN tags than the one in `vlan`
     frame_from_red = 128, // looked up again as from the red side of `vpn`, whatever its port: made or mended by the exception stage
     frame_raw = 256,      // a whole frame with its Ethernet header, to be sent out of `port` as it is
+    frame_secret = 4096,  // with frame_from_red: holds what came out of a tunnel, so it leaves sealed or not at all
+    frame_gathered = 512, // a fragment whose first fragment is known: protocol is the packet's, and a copy of its ports lies at `transport`
+    frame_cut = 1024,     // sealed whole though too large for its way: to be cut now
+    frame_onward = 2048,  // on its way out, the flow hash in `spi`: it comes back from the exception stage to be routed
+    frame_type = 8192,    // type and code of ICMP, or the type of a Mobility Header, at `transport` are known
 };
 
 } // namespace sallyport

@@ -30,6 +30,21 @@ const Hop& Fib::choose(const Table& table, const Group& group, std::uint32_t flo
     return first[at];
 }
 
+std::uint16_t Fib::mtu(VpnNumber vpn, Role out, Family family, const std::uint8_t* destination) const {
+    if (vpn >= tables_.size() || !tables_[vpn]) return 0;
+    const Table& table = *tables_[vpn];
+    const Group& group = table.groups[(family == Family::ipv4 ? table.ipv4 : table.ipv6).lookup(destination)];
+    std::uint16_t least = 0;
+    for (unsigned i = 0; group.reason == DropReason::none && i < group.count; ++i) {
+        const Hop& hop = table.hops[group.first + i];
+        const Link& link = links_[hop.link];
+        if (hop.link == 0 || link.role != out || link.vpn != vpn) continue;
+        const std::uint16_t carried = hop.mtu != 0 ? std::min(hop.mtu, link.mtu) : link.mtu;
+        least = least == 0 ? carried : std::min(least, carried);
+    }
+    return least;
+}
+
 NextHop Fib::lookup(VpnNumber vpn, Role out, Family family, const std::uint8_t* destination, std::uint32_t flow_hash) const {
     NextHop result;
     if (vpn >= tables_.size() || !tables_[vpn]) return result;
@@ -68,6 +83,17 @@ NextHop Fib::lookup(VpnNumber vpn, Role out, Family family, const std::uint8_t* 
         std::memcpy(result.gateway.octets.data(), destination, result.gateway.size());
     }
     return result;
+}
+
+DropReason Fib::hindrance(VpnNumber vpn, Role out, const Address& destination) const {
+    if (vpn >= tables_.size() || !tables_[vpn]) return DropReason::no_route;
+    const Table& table = *tables_[vpn];
+    const Group& group = table.groups[(destination.family == Family::ipv4 ? table.ipv4 : table.ipv6).lookup(destination.octets.data())];
+    if (group.reason != DropReason::none) return group.reason;
+    const Hop& hop = choose(table, group, 0);
+    const Link& link = links_[hop.link];
+    if (hop.link == 0 || link.role != out || link.vpn != vpn) return DropReason::route_not_ours;
+    return link.up ? DropReason::none : DropReason::link_down;
 }
 
 } // namespace sallyport::route

@@ -84,6 +84,11 @@ public:
     /// octets in network order, 4 or 16. `flow_hash` chooses among the ways of a multipath route: the same for all packets of a flow.
     [[nodiscard]] NextHop lookup(VpnNumber vpn, Role out, Family family, const std::uint8_t* destination, std::uint32_t flow_hash) const;
 
+    /// Octets of an IP packet that every way of the route to `destination` carries; 0: there is none.
+    [[nodiscard]] std::uint16_t mtu(VpnNumber vpn, Role out, Family family, const std::uint8_t* destination) const;
+    /// Why a packet cannot go there, before its neighbour is looked for; none: it can.
+    [[nodiscard]] DropReason hindrance(VpnNumber vpn, Role out, const Address& destination) const;
+
     /// Is this neighbour's link-layer address known? Without marking it as used.
     [[nodiscard]] bool knows(std::uint32_t interface, const Address& address) const;
 

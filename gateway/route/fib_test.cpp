@@ -188,6 +188,24 @@ TEST_F(FibTest, GivesAReason) {
     EXPECT_EQ(find(1, Role::red, "10.0.0.2").reason, DropReason::link_down);
 }
 
+/// What a look-up would say, but for the neighbour.
+TEST_F(FibTest, HindranceIsThatOfALookUp) {
+    const auto agree = [&](VpnNumber vpn, Role role, const char* address) {
+        DropReason reason = find(vpn, role, address).reason;
+        if (reason == DropReason::neighbour_unresolved) reason = DropReason::none;
+        EXPECT_EQ(Fib(tables, links, neighbours).hindrance(vpn, role, *parse_address(address)), reason) << address;
+        return reason;
+    };
+    EXPECT_EQ(agree(0, Role::black, "203.0.113.1"), DropReason::none);
+    EXPECT_EQ(agree(1, Role::red, "10.0.0.99"), DropReason::none) << "a neighbour that nobody knows";
+    EXPECT_EQ(agree(0, Role::red, "203.0.113.1"), DropReason::route_not_ours);
+    EXPECT_EQ(agree(0, Role::black, "10.9.1.1"), DropReason::route_refused);
+    EXPECT_EQ(agree(3, Role::red, "10.0.0.2"), DropReason::no_route);
+    EXPECT_EQ(agree(1, Role::red, "2001:db8::1"), DropReason::no_route);
+    links[1].up = false;
+    EXPECT_EQ(agree(1, Role::red, "10.0.0.2"), DropReason::link_down);
+}
+
 TEST_F(FibTest, UnknownNeighbourIsNamed) {
     const NextHop hop = find(1, Role::red, "10.0.0.99");
     EXPECT_EQ(hop.reason, DropReason::neighbour_unresolved);

@@ -48,6 +48,8 @@ struct Settings {
     std::uint32_t frames = 16384;                       // chunks of packet memory
     std::string run_directory = "/run/sallyport";       // bpf/ and the control socket below it
     std::string state_directory = "/var/lib/sallyport"; // durable marks
+    std::uint32_t icmp_error_rate = 100;                // ICMP errors a second that each red VPN gets, 0: none
+    bool icmp_prohibited = false;                       // about packets that the policy discards too (RFC 4301 5.1.1)
 };
 
 struct Desired {

@@ -9,7 +9,8 @@
 
 namespace sallyport {
 
-// name, what happened, what the operator can do; `audited` behind it: an event tells of the packet (RFC 4301 5.2, RFC 4303 3.3.3, 3.4)
+// name, what happened, what the operator can do; `audited` behind it: an event tells of the packet (RFC 4301 5.1.1, 5.2, 7.3, RFC
+// 4303 3.3.3, 3.4)
 #define SALLYPORT_DROP_REASONS(X)                                                                                                          \
     X(none, "not dropped", "")                                                                                                             \
     X(malformed_ethernet, "the frame ends inside its Ethernet header or tags", "look for a broken driver or sender")                       \
@@ -19,8 +20,9 @@ namespace sallyport {
     X(malformed_transport, "the TCP, UDP or ICMP header is cut short", "look at the sender with a capture")                                \
     X(not_ip, "neither IPv4 nor IPv6", "nothing: such frames are not carried")                                                             \
     X(unknown_vlan, "a VLAN that no VPN of this port has", "configure the VLAN or take it off the trunk")                                  \
-    X(fragment_outer, "a fragment of an ESP packet; outer reassembly is not offered", "lower the MTU at the peer", audited)                \
-    X(fragment_inner, "a fragment on the red side whose ports are not known", "lower the MTU of the sender or use a policy without ports") \
+    X(fragment_outer, "a fragment of an IPsec or IKE packet that is malformed or stayed incomplete", "lower the MTU at the peer", audited) \
+    X(fragment_inner, "a fragment whose policy or SA names ports, and its first fragment did not come in time", "use no ports in it",      \
+      audited)                                                                                                                             \
     X(martian_source, "a source address that cannot be one (multicast, loopback, unspecified)", "look for a broken or forging sender")     \
     X(malformed_esp, "too short for an ESP header, IV and ICV, or not a multiple of the block", "look at the peer with a capture")         \
     X(unknown_spi, "no inbound SA has this SPI", "compare the SAs of both gateways", audited)                                              \
@@ -41,11 +43,11 @@ namespace sallyport {
     X(ecn_illegal, "the outer header says congestion, the inner cannot carry it (RFC 6040 4.2)", "look for congestion on the way")         \
     X(selector_mismatch, "the opened packet does not match its SA's selectors", "compare local and remote networks of both gateways",      \
       audited)                                                                                                                             \
-    X(no_policy, "no policy matches: the last entry of the SPD discards", "add a policy if this traffic is wanted")                        \
-    X(policy_discard, "a discard policy matches", "change the policy if this traffic is wanted")                                           \
-    X(no_sa, "the policy wants protection and no SA is there", "look at the connection's state")                                           \
+    X(no_policy, "no policy matches: the last entry of the SPD discards", "add a policy if this traffic is wanted", audited)               \
+    X(policy_discard, "a discard policy matches", "change the policy if this traffic is wanted", audited)                                  \
+    X(no_sa, "the policy wants protection and no SA is there", "look at the connection's state", audited)                                  \
     X(should_be_protected, "clear, and a policy wants it protected (RFC 4301 5.2)", "look for a misrouted or forging sender", audited)     \
-    X(transit_from_black, "clear transit from the black side that no bypass allows", "look for a misrouted or forging sender")             \
+    X(transit_from_black, "clear transit from the black side that no bypass allows", "look for a misrouted or forging sender", audited)    \
     X(for_gateway, "an opened packet for the gateway itself; not carried", "reach the gateway by its own side")                            \
     X(sequence_exhausted, "the sequence number would wrap", "make a new key", audited)                                                     \
     X(mark_not_durable, "the durable mark is not yet ahead of the sequence number", "look at the state directory's disk")                  \
@@ -62,7 +64,20 @@ namespace sallyport {
     X(transmit_full, "the transmit ring is full", "the link or the receiver is slower than the traffic")                                   \
     X(crypto_failed, "the cryptographic library failed, or gave no random octets", "look at the journal of the machine; report it")        \
     X(own_vlan, "for the gateway itself on a VLAN without an interface of the kernel, where it answers ARP, discovery and echo only", "")  \
-    X(no_chunk, "no free chunk in the packet memory", "enlarge frames in the configuration")
+    X(no_chunk, "no free chunk in the packet memory", "enlarge frames in the configuration")                                               \
+    X(fragment_tiny, "a first fragment without its whole TCP, UDP or ICMP header, or one that overwrites it", "look for an attacker",      \
+      audited)                                                                                                                             \
+    X(fragment_overlap, "it overlaps another fragment: its packet goes whole, an exact copy alone (RFC 5722)", "look for an attacker",     \
+      audited)                                                                                                                             \
+    X(fragment_limit, "too many fragments wait for the rest of their packets", "look for an attacker; lower the MTU at the sender")        \
+    X(fragment_too_big, "put together, the packet would be larger than a chunk of packet memory", "lower the MTU at the peer")             \
+    X(icmp_mtu_taken, "an ICMP error that quotes what we sent has lowered the path MTU of a tunnel", "", audited)                          \
+    X(icmp_mtu_known, "an ICMP error that quotes what we sent tells of no smaller path MTU than is known", "")                             \
+    X(icmp_mtu_unproven, "an ICMP error about a path MTU that quotes nothing we sent lately, or is out of bounds; nothing was changed",    \
+      "look for forged ICMP; a path that cannot carry 576 (IPv4) or 1280 octets (IPv6) needs another link", audited)                       \
+    X(icmp_other, "another ICMP error about what we sent, as destination unreachable; nothing was changed", "look at the way to the peer") \
+    X(icmp_malformed, "an ICMP error with a wrong checksum or cut short", "look at the sender's implementation")                           \
+    X(policy_mismatch, "an opened packet of which a policy before that of its SA speaks", "compare the policies of both gateways", audited)
 
 enum class DropReason : std::uint8_t {
 #define X(name, ...) name,

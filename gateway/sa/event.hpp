@@ -54,7 +54,9 @@ struct Event {
     VpnNumber vpn = wan_vpn;                   // as far as it was known: red or outer, as in Frame::vpn
     Direction direction = Direction::outbound; // of the SA
     bool has_flow = false;
+    bool by_kernel = false;       // dropped: by the BPF program, and not counted under the reason
     Flow flow;                    // dropped: of the outermost header that was read last: the inner one once it was opened
+    std::uint32_t flow_label = 0; // with an IPv6 flow
     std::uint32_t spi = 0;        // 0: none
     std::uint32_t sa = 0;         // number of the SA in the store, 0: none or not known
     std::uint64_t sequence = 0;   // number of the packet, as far as it is known; sa_near_end: of the SA

@@ -69,7 +69,7 @@ bool load_range(const Octets& first, const Octets& last, Family family, AddressR
 
 bool load_ports(const std::array<std::uint16_t, 2>& ports, PortRange& to) {
     to = {ports[0], ports[1]};
-    return to.first <= to.last;
+    return to.first <= to.last || to.opaque();
 }
 
 Result<std::vector<Selector>> load_selectors(std::uint32_t first, std::uint32_t count, std::span<const Selector> table) {
@@ -91,6 +91,8 @@ Result<void> load_outer(const SaRecord& record, SaSpec& sa) {
     if (record.dscp_value > 63) return wrong("dscp_value", "a DSCP is at most 63");
     sa.dscp_value = record.dscp_value;
     if (!take(record.df, DfRule::clear, sa.df)) return wrong("df", "there is no such rule for DF");
+    if (!take(record.fragment, FragmentRule::after, sa.fragment)) return wrong("fragment", "there is no such rule for fragments");
+    sa.clamp_mss = record.clamp_mss;
     if (record.hop_limit == 0) return wrong("hop_limit", "the hop limit is 0");
     sa.hop_limit = record.hop_limit;
     return {};
@@ -179,11 +181,27 @@ Result<void> store(const SaSpec& sa, std::uint32_t first_selector, SaRecord& rec
               .hop_limit = sa.hop_limit,
               .manual = static_cast<std::uint8_t>(sa.manual ? 1 : 0),
               .key_size = sa.key.size,
+              .clamp_mss = sa.clamp_mss,
+              .fragment = static_cast<std::uint8_t>(sa.fragment),
               .zero = {},
               .key = {}};
     std::memcpy(record.key.data(), sa.key.octets.data(), std::min<std::size_t>(sa.key.size, record.key.size()));
     if (!store_name(sa.name, record.name)) return wrong_name();
     if (sa.outer_local.family != sa.outer_remote.family) return wrong("outer_remote", "the outer addresses are of different families");
+    return {};
+}
+
+Result<void> store(const PolicySpec& policy, std::uint32_t first_selector, PolicyRecord& record) {
+    record = {.name = {},
+              .sa = {},
+              .priority = policy.priority,
+              .first_selector = first_selector,
+              .selectors = static_cast<std::uint32_t>(policy.selectors.size()),
+              .vpn = policy.vpn,
+              .action = static_cast<std::uint8_t>(policy.action),
+              .reach = static_cast<std::uint8_t>(policy.reach)};
+    if (!store_name(policy.name, record.name)) return wrong_name();
+    if (policy.action == PolicyAction::protect && !store_name(policy.sa, record.sa)) return wrong_name("sa");
     return {};
 }
 
@@ -204,8 +222,6 @@ Result<SaSpec> load(const SaRecord& record, std::span<const Selector> selectors)
     return sa;
 }
 
-namespace {
-
 Result<PolicySpec> load(const PolicyRecord& record, std::span<const Selector> selectors) {
     PolicySpec policy;
     auto name = load_name(record.name);
@@ -220,12 +236,16 @@ Result<PolicySpec> load(const PolicyRecord& record, std::span<const Selector> se
         return wrong("sa", "only a policy that protects names a connection");
     policy.priority = record.priority;
     policy.vpn = record.vpn;
-    if (record.zero != 0) return not_zero();
+    if (!take(record.reach, PolicyReach::inbound, policy.reach)) return wrong("reach", "there is no such reach");
+    if (policy.action == PolicyAction::protect && policy.reach != PolicyReach::both)
+        return wrong("reach", "a policy that protects speaks of both directions");
     auto list = load_selectors(record.first_selector, record.selectors, selectors);
     if (!list) return std::unexpected(std::move(list.error()));
     policy.selectors = std::move(*list);
     return policy;
 }
+
+namespace {
 
 Result<Removal> load(const RemovalRecord& record) {
     Removal removal;
@@ -437,16 +457,8 @@ Result<void> encode(const Changes& changes, std::span<std::uint8_t> octets) {
         writer.add(record);
     }
     for (const PolicySpec& policy : changes.policies) {
-        PolicyRecord record{.name = {},
-                            .sa = {},
-                            .priority = policy.priority,
-                            .first_selector = writer.add(policy.selectors),
-                            .selectors = static_cast<std::uint32_t>(policy.selectors.size()),
-                            .vpn = policy.vpn,
-                            .action = static_cast<std::uint8_t>(policy.action),
-                            .zero = 0};
-        if (!store_name(policy.name, record.name)) return wrong_name();
-        if (policy.action == PolicyAction::protect && !store_name(policy.sa, record.sa)) return wrong_name("sa");
+        PolicyRecord record;
+        if (auto done = store(policy, writer.add(policy.selectors), record); !done) return done;
         writer.add(record);
     }
     for (const std::string& name : changes.remove_policies) {

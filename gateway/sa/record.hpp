@@ -21,7 +21,10 @@
 
 namespace sallyport::record {
 
-inline constexpr std::uint32_t version = 1;
+inline constexpr std::uint32_t version = 2;
+/// The one before, which the gateway still reads where a process left it. It had zeros for clamp_mss (not at all), fragment (before) and
+/// reach (both).
+inline constexpr std::uint32_t version_before = 1;
 inline constexpr std::uint64_t magic = 0x7364726f63657253; // "Srecords" in the memory of a little-endian machine
 inline constexpr std::size_t name_size = 64;               // octets, the last one zero
 
@@ -53,7 +56,9 @@ struct SaRecord {
     std::uint8_t dscp, dscp_value, df, hop_limit;
     std::uint8_t manual; // 0 or 1
     std::uint8_t key_size;
-    std::array<std::uint8_t, 6> zero;
+    std::uint16_t clamp_mss;
+    std::uint8_t fragment;
+    std::array<std::uint8_t, 3> zero;
     std::array<std::uint8_t, maximum_key_material> key;
 };
 
@@ -64,7 +69,7 @@ struct PolicyRecord {
     std::uint32_t first_selector, selectors;
     std::uint16_t vpn;
     std::uint8_t action;
-    std::uint8_t zero;
+    std::uint8_t reach;
 };
 
 /// An SA that goes.
@@ -126,9 +131,12 @@ struct Changes {
 [[nodiscard]] Result<void> store(const SaSpec& sa, std::uint32_t first_selector, SaRecord& record);
 void store(const Selector& selector, SelectorRecord& record);
 
+[[nodiscard]] Result<void> store(const PolicySpec& policy, std::uint32_t first_selector, PolicyRecord& record);
+
 /// Takes any octets. Error: the place is the field ("spi"), the sentence says what is out of range.
 [[nodiscard]] Result<Selector> load(const SelectorRecord& record);
 [[nodiscard]] Result<SaSpec> load(const SaRecord& record, std::span<const Selector> selectors); // the table that it points into
+[[nodiscard]] Result<PolicySpec> load(const PolicyRecord& record, std::span<const Selector> selectors);
 
 /// The octets of a call; they hold keys: into locked memory with them. Error exhausted: more than a call takes; invalid: a bad name.
 [[nodiscard]] Result<std::size_t> encoded_size(const Changes& changes);

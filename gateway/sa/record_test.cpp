@@ -33,6 +33,8 @@ SaSpec make_sa(Direction direction = Direction::inbound) {
     sa.dscp = DscpRule::set;
     sa.dscp_value = 46;
     sa.df = DfRule::clear;
+    sa.fragment = FragmentRule::after;
+    sa.clamp_mss = 1200;
     sa.hop_limit = 17;
     sa.mtu = 1400;
     sa.dummies_per_second = direction == Direction::outbound ? 9 : 0;
@@ -48,7 +50,7 @@ Changes make_changes() {
     changes.update[0].name = "other";
     changes.remove = {{"old", Direction::inbound, 6, 5000}, {"old", Direction::outbound, 6, 0}};
     changes.policies = {{"through", 1, 10, PolicyAction::protect, make_sa().selectors, "office-1.x_y"},
-                        {"not", 0, 20, PolicyAction::discard, {make_sa().selectors[0]}, ""}};
+                        {"not", 0, 20, PolicyAction::discard, {make_sa().selectors[0]}, "", PolicyReach::inbound}};
     changes.remove_policies = {"gone"};
     return changes;
 }
@@ -92,8 +94,8 @@ TEST(RecordTest, WhatIsWrittenIsRead) {
     EXPECT_EQ(
         std::tie(is.algorithm, is.key.size, is.key.octets, is.sequence, is.window, is.dscp, is.dscp_value, is.df, is.hop_limit),
         std::tie(was.algorithm, was.key.size, was.key.octets, was.sequence, was.window, was.dscp, was.dscp_value, was.df, was.hop_limit));
-    EXPECT_EQ(std::tie(is.mtu, is.dummies_per_second, is.owner, is.manual, is.selectors),
-              std::tie(was.mtu, was.dummies_per_second, was.owner, was.manual, was.selectors));
+    EXPECT_EQ(std::tie(is.mtu, is.fragment, is.clamp_mss, is.dummies_per_second, is.owner, is.manual, is.selectors),
+              std::tie(was.mtu, was.fragment, was.clamp_mss, was.dummies_per_second, was.owner, was.manual, was.selectors));
     EXPECT_EQ(read->update[0].name, "other");
     EXPECT_EQ(read->remove, changes.remove);
     ASSERT_EQ(read->policies.size(), 2U);
@@ -155,6 +157,7 @@ TEST(RecordTest, EveryFieldOfAnSaIsCheckedAndNamed) {
     EXPECT_EQ(octet(offsetof(SaRecord, dscp_value), 64), "install[1] dscp_value");
     EXPECT_EQ(octet(offsetof(SaRecord, df), 3), "install[1] df");
     EXPECT_EQ(octet(offsetof(SaRecord, hop_limit), 0), "install[1] hop_limit");
+    EXPECT_EQ(octet(offsetof(SaRecord, fragment), 2), "install[1] fragment");
     EXPECT_EQ(octet(offsetof(SaRecord, manual), 2), "install[1] manual");
     EXPECT_EQ(octet(offsetof(SaRecord, key_size), 37), "install[1] key_size");
     EXPECT_EQ(octet(offsetof(SaRecord, key) + 36, 1), "install[1] zero");
@@ -171,7 +174,8 @@ TEST(RecordTest, RemovalsPoliciesAndSelectorsAreChecked) {
     EXPECT_EQ(place_of(broken(removal + sizeof(RemovalRecord) + offsetof(RemovalRecord, drain), 1U)), "remove[1] drain"); // outbound
     EXPECT_EQ(octet(policy + offsetof(PolicyRecord, action), 3), "policy[0] action");
     EXPECT_EQ(octet(policy + offsetof(PolicyRecord, sa), 0), "policy[0] sa");
-    EXPECT_EQ(octet(policy + offsetof(PolicyRecord, zero), 1), "policy[0] zero");
+    EXPECT_EQ(octet(policy + offsetof(PolicyRecord, reach), 1), "policy[0] reach"); // protects
+    EXPECT_EQ(octet(policy + sizeof(PolicyRecord) + offsetof(PolicyRecord, reach), 3), "policy[1] reach");
     EXPECT_EQ(octet(policy + sizeof(PolicyRecord) + offsetof(PolicyRecord, sa), 'x'), "policy[1] sa"); // discards
     EXPECT_EQ(place_of(broken(policy + offsetof(PolicyRecord, first_selector), 77U)), "policy[0] first_selector");
     EXPECT_EQ(octet(name, '-'), "remove-policy[0] name");

@@ -26,9 +26,17 @@ public:
     std::uint8_t size = 0; // info(algorithm).material()
 };
 
+/// Overwrites what earlier calls left of keys on this thread's stack, 256 KiB below the caller, and in its vector registers. After whatever
+/// handled keys.
+void wipe_stack();
+
 enum class SequenceKind : std::uint8_t { short_32, extended_64 }; // RFC 4303 2.2, 2.2.1
 enum class DscpRule : std::uint8_t { copy, set };                 // RFC 4301 5.1.2.1; ECN always follows RFC 6040
 enum class DfRule : std::uint8_t { copy, set, clear };            // RFC 4301 8.1, IPv4 outside
+enum class FragmentRule : std::uint8_t { before, after };         // sealing: where IPv4 that may be fragmented is cut (RFC 4301 8.2.1)
+
+/// SaSpec::clamp_mss besides a number of octets.
+inline constexpr std::uint16_t clamp_mss_off = 0, clamp_mss_by_path = 65535;
 
 /// One direction of a child SA (RFC 4301 4.1: an SA is simplex). Name, direction and child together are its own.
 struct SaSpec {
@@ -49,15 +57,24 @@ struct SaSpec {
     DscpRule dscp = DscpRule::copy;
     std::uint8_t dscp_value = 0; // with DscpRule::set, 0 to 63
     DfRule df = DfRule::copy;
-    std::uint8_t hop_limit = 64;          // of the outer header
-    std::uint16_t mtu = 0;                // octets of the largest outer packet, 0: of the route
-    std::uint32_t dummies_per_second = 0; // dummy packets (RFC 4303 2.6), outbound
-    std::int16_t owner = -1;              // worker, -1: chosen by the gateway
-    bool manual = true;                   // goes on from durable marks
-    std::string place;                    // who asked for it: "file:line" of the configuration; for display
+    FragmentRule fragment = FragmentRule::before;
+    std::uint8_t hop_limit = 64;                 // of the outer header
+    std::uint16_t mtu = 0;                       // octets of the largest outer packet, 0: of the route
+    std::uint16_t clamp_mss = clamp_mss_by_path; // the MSS of TCP connections inside is lowered to this, or to what fits
+    std::uint32_t dummies_per_second = 0;        // dummy packets (RFC 4303 2.6), outbound
+    std::int16_t owner = -1;                     // worker, -1: chosen by the gateway
+    bool manual = true;                          // goes on from durable marks
+    std::string place;                           // who asked for it: "file:line" of the configuration; for display
 };
 
 enum class PolicyAction : std::uint8_t { protect, bypass, discard }; // RFC 4301 4.4.1
+
+/// Which traffic a bypass or discard entry speaks of (SPD-O, SPD-I of RFC 4301 4.4.1); one that protects always of both.
+enum class PolicyReach : std::uint8_t { both, outbound, inbound };
+
+[[nodiscard]] constexpr bool reaches(PolicyReach reach, Direction direction) {
+    return reach == PolicyReach::both || (reach == PolicyReach::outbound) == (direction == Direction::outbound);
+}
 
 struct PolicySpec {
     std::string name;
@@ -65,7 +82,8 @@ struct PolicySpec {
     std::uint32_t priority = 0; // the lowest that matches decides; equal ones in the order given
     PolicyAction action = PolicyAction::discard;
     std::vector<Selector> selectors;
-    std::string sa;    // with protect: name of the SA pair
+    std::string sa; // with protect: name of the SA pair
+    PolicyReach reach = PolicyReach::both;
     std::string place; // as SaSpec::place
 };
 

@@ -59,7 +59,8 @@ TEST(DropReason, EachHasAMeaningAndAllButTheHarmlessARemedy) {
     for (std::size_t i = 0; i < drop_reason_count; ++i) {
         EXPECT_FALSE(drop_reasons[i].meaning.empty()) << drop_reasons[i].name;
         const auto reason = static_cast<DropReason>(i);
-        const bool harmless = i == 0 || reason == DropReason::dummy || reason == DropReason::own_vlan;
+        const bool harmless = i == 0 || reason == DropReason::dummy || reason == DropReason::own_vlan ||
+                              reason == DropReason::icmp_mtu_taken || reason == DropReason::icmp_mtu_known;
         EXPECT_EQ(drop_reasons[i].remedy.empty(), harmless) << drop_reasons[i].name;
     }
     EXPECT_EQ(info(DropReason::no_chunk).name, "no_chunk");

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/state/units.hpp"
 
-#include <bpf/bpf.h>
-#include <linux/bpf.h>
-#include <openssl/rand.h>
-#include <sys/mman.h>
-#include <unistd.h>
+#include "gateway/state/checksum.hpp"
 
+#include <openssl/rand.h>
+
+#include <algorithm>
+#include <array>
 #include <atomic>
-#include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace sallyport::state {
 
@@ -19,7 +19,8 @@ using sequence::units_of;
 namespace {
 
 constexpr std::uint64_t magic = 0x5341'4c4c'5950'5254; // "SALLYPRT"
-constexpr std::uint64_t layout_version = 1;
+constexpr std::uint64_t layout_version = 2;
+constexpr std::uint64_t layout_without_counters = 1;
 constexpr std::uint64_t head_magic = 0x53'50'41'43; // "SPAC", in the upper half of a head's first tag word
 constexpr const char* map_name = "sallyport_units";
 
@@ -28,26 +29,20 @@ constexpr std::size_t magic_word = 0, version_word = 1, count_word = 2, instance
 // Words of a head unit.
 constexpr std::size_t fingerprint_word = sequence::tag_word + 1;
 
-constexpr const char* remedy = "remove it and start again: manual SAs go on from their durable marks";
+constexpr const char* remedy = "an empty one takes its place: manual SAs go on from their durable marks, others have to be made anew";
 
-/// FNV-1a over whole words, enough against damage; nobody but the gateway can write here.
-std::uint64_t checksum_of(const std::uint64_t* words, std::size_t count, const Instance& instance) {
-    std::uint64_t sum = 0xcbf2'9ce4'8422'2325;
-    const auto add = [&sum](std::uint64_t word) {
-        sum = (sum ^ word) * 0x0000'0100'0000'01b3;
-        sum ^= sum >> 29;
-    };
-    for (std::size_t i = 0; i < count; ++i) add(words[i]);
-    std::uint64_t halves[2];
-    std::memcpy(halves, instance.data(), sizeof halves);
-    add(halves[0]);
-    add(halves[1]);
-    return sum;
+/// Of a head unit: a head of another memory is none of ours.
+std::uint64_t checksum_of_head(const Unit& unit, const Instance& instance) {
+    std::array<std::uint64_t, 7> words{};
+    std::copy_n(unit.words.data() + sequence::tag_word, 5, words.data());
+    std::memcpy(&words[5], instance.data(), instance.size());
+    return checksum_of(words);
 }
 
-std::size_t octets_of(std::uint32_t count) {
-    const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-    return (count * sizeof(Unit) + page - 1) / page * page;
+std::uint64_t checksum_of_header(const Unit& unit) {
+    std::array<std::uint64_t, checksum_word + 2> words{};
+    std::copy_n(unit.words.data(), checksum_word, words.data());
+    return checksum_of(words);
 }
 
 std::uint64_t tag_of(Direction direction, std::uint32_t window) {
@@ -56,9 +51,9 @@ std::uint64_t tag_of(Direction direction, std::uint32_t window) {
 
 /// The window (0: outbound) and fingerprint of a head unit; false: it is none.
 bool read_head(const Unit& unit, const Instance& instance, std::uint32_t& window, Fingerprint& key) {
-    const std::uint64_t* tag = unit.words.data() + sequence::tag_word;
-    if (tag[0] >> 32 != head_magic || tag[5] != checksum_of(tag, 5, instance)) return false;
-    window = static_cast<std::uint32_t>(tag[0]);
+    const std::uint64_t tag = unit.words[sequence::tag_word];
+    if (tag >> 32 != head_magic || unit.words[checksum_word] != checksum_of_head(unit, instance)) return false;
+    window = static_cast<std::uint32_t>(tag);
     std::memcpy(key.data(), unit.words.data() + fingerprint_word, key.size());
     return true;
 }
@@ -66,113 +61,119 @@ bool read_head(const Unit& unit, const Instance& instance, std::uint32_t& window
 void write_head(Unit& unit, const Instance& instance, std::uint64_t tag, const Fingerprint& key) {
     unit.words[sequence::tag_word] = tag;
     std::memcpy(unit.words.data() + fingerprint_word, key.data(), key.size());
-    unit.words[checksum_word] = checksum_of(unit.words.data() + sequence::tag_word, 5, instance);
+    unit.words[checksum_word] = checksum_of_head(unit, instance);
 }
 
-unsigned units_of_head(std::uint32_t window) { return units_of(window == 0 ? Direction::outbound : Direction::inbound, window); }
-
-Unit* map_array(int map, std::uint32_t count) {
-    void* memory = mmap(nullptr, octets_of(count), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, map, 0);
-    return memory == MAP_FAILED ? nullptr : static_cast<Unit*>(memory);
-}
+Direction direction_of(std::uint32_t window) { return window == 0 ? Direction::outbound : Direction::inbound; }
 
 } // namespace
 
-Units::~Units() { munmap(units_, octets_of(count_)); }
+Units::Units(PinnedArray array)
+    : array_(std::move(array)), units_(array_.units().data()), count_(static_cast<std::uint32_t>(array_.units().size())), taken_(count_) {}
 
 Result<std::unique_ptr<Units>> Units::anonymous(std::uint32_t units) {
-    void* memory = mmap(nullptr, octets_of(units), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) return std::unexpected(system_error(errno, "no memory for counters and windows"));
-    std::unique_ptr<Units> result(new Units(static_cast<Unit*>(memory), units));
-    result->write_header();
+    auto memory = PinnedArray::anonymous(units);
+    if (!memory) return std::unexpected(std::move(memory.error()));
+    std::unique_ptr<Units> result(new Units(std::move(*memory)));
+    result->write_header(nullptr);
     return result;
 }
 
 Result<std::unique_ptr<Units>> Units::pinned(const std::string& path, std::uint32_t least) {
-    const int map = bpf_obj_get(path.c_str());
-    if (map < 0) {
-        if (errno == ENOENT) return make_pinned(path, least);
-        return std::unexpected(system_error(errno, "cannot open the pinned memory of counters", path));
+    auto array = PinnedArray::open(path);
+    if (!array && array.error().code != ErrorCode::missing && array.error().code != ErrorCode::conflict)
+        return std::unexpected(std::move(array.error()));
+    if (!array && array.error().code == ErrorCode::missing) return make_pinned(path, least);
+    std::optional<Error> refused;
+    std::unique_ptr<Units> before;
+    if (array) {
+        before.reset(new Units(std::move(*array)));
+        if (auto good = before->read_header(path); !good) refused = std::move(good.error());
+    } else
+        refused = std::move(array.error());
+    if (refused) {
+        refused->remedy = remedy;
+        auto empty = make_pinned(path, least);
+        if (empty) (*empty)->refused_ = std::move(refused);
+        return empty;
     }
-    auto opened = open_pinned(path, map);
-    close(map); // the mapping keeps the array, and so does the pin
-    if (!opened || (*opened)->capacity() >= least) return opened;
-    opened->reset(); // unmapped before its successor is made: it may be large
-    if (unlink(path.c_str()) != 0)
-        return std::unexpected(system_error(errno, "cannot replace the pinned memory of counters, which is too small", path));
-    return make_pinned(path, least);
+    before->find_survivors();
+    if (before->layout_ == layout_version && before->count_ >= least) return before;
+    // A space grows by a unit at most, and has one at least.
+    return make_pinned(path, least + 2 * before->used_, before.get());
 }
 
-Result<std::unique_ptr<Units>> Units::open_pinned(const std::string& path, int map) {
-    bpf_map_info info{};
-    std::uint32_t size = sizeof info;
-    if (bpf_map_get_info_by_fd(map, &info, &size) != 0)
-        return std::unexpected(system_error(errno, "what is pinned is no BPF map", path, remedy));
-    if (info.type != BPF_MAP_TYPE_ARRAY || info.value_size != sizeof(Unit) || (info.map_flags & BPF_F_MMAPABLE) == 0)
-        return std::unexpected(Error{ErrorCode::conflict, "what is pinned is no memory of counters of this release", path, remedy});
-    Unit* memory = map_array(map, info.max_entries);
-    if (memory == nullptr) return std::unexpected(system_error(errno, "cannot map the memory of counters", path));
-    std::unique_ptr<Units> result(new Units(memory, info.max_entries));
-    if (auto good = result->read_header(path); !good) return std::unexpected(good.error());
-    result->find_survivors();
+/// With all that `before` holds.
+Result<std::unique_ptr<Units>> Units::make_pinned(const std::string& path, std::uint32_t count, const Units* before) {
+    auto array = PinnedArray::make(map_name, count);
+    if (!array) return std::unexpected(std::move(array.error()));
+    std::unique_ptr<Units> result(new Units(std::move(*array)));
+    result->write_header(before != nullptr ? &before->instance_ : nullptr);
+    if (before != nullptr) result->copy_survivors(*before);
+    if (auto pinned = result->array_.pin(path); !pinned) return std::unexpected(std::move(pinned.error()));
     return result;
 }
 
-Result<std::unique_ptr<Units>> Units::make_pinned(const std::string& path, std::uint32_t count) {
-    const bpf_map_create_opts options{.sz = sizeof(bpf_map_create_opts), .map_flags = BPF_F_MMAPABLE};
-    const int map = bpf_map_create(BPF_MAP_TYPE_ARRAY, map_name, sizeof(std::uint32_t), sizeof(Unit), count, &options);
-    if (map < 0)
-        return std::unexpected(system_error(errno, "cannot make the memory of counters (" + std::to_string(count) + " units)", path));
-    Unit* memory = map_array(map, count);
-    if (memory == nullptr) {
-        close(map);
-        return std::unexpected(system_error(errno, "cannot map the memory of counters", path));
-    }
-    std::unique_ptr<Units> result(new Units(memory, count));
-    result->write_header();
-    const int pinned = bpf_obj_pin(map, path.c_str());
-    const int failure = errno;
-    close(map);
-    if (pinned != 0) return std::unexpected(system_error(failure, "cannot pin the memory of counters", path));
-    return result;
-}
-
-void Units::write_header() {
-    RAND_bytes(instance_.data(), static_cast<int>(instance_.size()));
+/// `instance` null: a new one.
+void Units::write_header(const Instance* instance) {
+    layout_ = layout_version;
+    if (instance != nullptr)
+        instance_ = *instance;
+    else
+        RAND_bytes(instance_.data(), static_cast<int>(instance_.size()));
     auto& words = units_[0].words;
     words[magic_word] = magic;
     words[version_word] = layout_version;
     words[count_word] = count_;
     std::memcpy(&words[instance_word], instance_.data(), instance_.size());
-    words[checksum_word] = checksum_of(words.data(), checksum_word, {});
+    words[checksum_word] = checksum_of_header(units_[0]);
     taken_[0] = true;
 }
 
 Result<void> Units::read_header(const std::string& path) {
     const auto& words = units_[0].words;
-    if (words[magic_word] == magic && words[version_word] != layout_version)
+    layout_ = words[version_word];
+    if (words[magic_word] == magic && layout_ != layout_version && layout_ != layout_without_counters)
         return std::unexpected(Error{ErrorCode::conflict,
-                                     "the memory of counters has layout " + std::to_string(words[version_word]) + ", this release knows " +
-                                         std::to_string(layout_version),
-                                     path, remedy});
-    if (words[magic_word] != magic || words[count_word] != count_ || words[checksum_word] != checksum_of(words.data(), checksum_word, {}))
-        return std::unexpected(Error{ErrorCode::conflict, "the memory of counters is damaged", path, remedy});
+                                     "the memory of counters has layout " + std::to_string(layout_) + ", this release knows " +
+                                         std::to_string(layout_version) + " and the one before",
+                                     path,
+                                     {}});
+    if (words[magic_word] != magic || words[count_word] != count_ || words[checksum_word] != checksum_of_header(units_[0]))
+        return std::unexpected(Error{ErrorCode::conflict, "the memory of counters is damaged", path, {}});
     std::memcpy(instance_.data(), &words[instance_word], instance_.size());
     taken_[0] = true;
     return {};
+}
+
+unsigned Units::units_of_space(std::uint32_t window) const {
+    return units_of(direction_of(window), window) + (layout_ == layout_without_counters ? 0 : 1);
 }
 
 void Units::find_survivors() {
     for (std::uint32_t i = 1; i < count_;) {
         std::uint32_t window = 0;
         Fingerprint key;
-        if (!read_head(units_[i], instance_, window, key) || units_of_head(window) > count_ - i) {
+        if (!read_head(units_[i], instance_, window, key) || units_of_space(window) > count_ - i) {
             ++i;
             continue;
         }
         survivors_.emplace(key, Survivor{i, false});
-        mark_taken(i, units_of_head(window), true);
-        i += units_of_head(window);
+        mark_taken(i, units_of_space(window), true);
+        i += units_of_space(window);
+    }
+}
+
+void Units::copy_survivors(const Units& before) {
+    std::uint32_t place = 1;
+    for (const auto& [key, survivor] : before.survivors_) {
+        const auto window = static_cast<std::uint32_t>(before.units_[survivor.place].words[sequence::tag_word]);
+        const unsigned units = units_of_space(window);
+        if (units > count_ - place) return; // pinned() asked for room
+        std::copy_n(before.units_ + survivor.place, before.units_of_space(window), units_ + place);
+        survivors_.emplace(key, Survivor{place, false});
+        mark_taken(place, units, true);
+        place += units;
     }
 }
 
@@ -199,9 +200,9 @@ Result<Units::Claim> Units::claim(const Fingerprint& key, Direction direction, s
         Unit& head = units_[found->second.place];
         if (head.words[sequence::tag_word] != tag_of(direction, window)) continue;
         survivors_.erase(found);
-        return Claim{&head, true};
+        return Claim{&head, &head + units_of(direction, window), true};
     }
-    const unsigned wanted = units_of(direction, window);
+    const unsigned wanted = units_of(direction, window) + 1;
     const std::uint32_t place = find_free(wanted);
     if (place == 0)
         return std::unexpected(Error{ErrorCode::exhausted,
@@ -215,12 +216,12 @@ Result<Units::Claim> Units::claim(const Fingerprint& key, Direction direction, s
     units_[place].words[sequence::number_word] = ~std::uint64_t{0};
     std::atomic_signal_fence(std::memory_order_seq_cst);
     write_head(units_[place], instance_, tag_of(direction, window), key);
-    return Claim{&units_[place], false};
+    return Claim{&units_[place], &units_[place] + wanted - 1, false};
 }
 
 void Units::release(Unit* memory) {
     const auto place = static_cast<std::uint32_t>(memory - units_);
-    const unsigned units = units_of_head(static_cast<std::uint32_t>(memory->words[sequence::tag_word]));
+    const unsigned units = units_of_space(static_cast<std::uint32_t>(memory->words[sequence::tag_word]));
     // First the tag: a space that somebody may still find keeps its number.
     std::atomic_ref(memory->words[sequence::tag_word]).store(0, std::memory_order_relaxed);
     std::atomic_signal_fence(std::memory_order_seq_cst);

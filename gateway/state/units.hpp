@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // The memory of counters and windows: a mapped BPF array pinned in our bpffs, which outlives the process, cut into units of 64 octets.
-// Layout (version 1): unit 0 is the header (magic, version, units, instance, checksum); then spaces, each of one head unit and, inbound,
-// the units of its window. Words 2 to 7 of a head unit say whose it is (direction, window, fingerprint of the key, checksum); all zero:
-// free.
+// Layout (version 2): unit 0 is the header (magic, version, units, instance, checksum); then spaces, each of one head unit, inbound the
+// units of its window, and one unit for the counters of the SA. Words 2 to 7 of a head unit say whose it is (direction, window, fingerprint
+// of the key, checksum); all zero: free. Version 1 had no counters.
 #pragma once
 
 #include "gateway/sequence/space.hpp"
 #include "gateway/state/marks_file.hpp"
+#include "gateway/state/pinned_array.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,20 +23,20 @@ namespace sallyport::state {
 class Units {
 public:
     struct Claim {
-        sequence::Unit* memory = nullptr;
-        bool survived = false; // counter and window are those that a gateway before this one left; else the memory is to be prepared
+        sequence::Unit* memory = nullptr;   // units_of(direction, window)
+        sequence::Unit* counters = nullptr; // of the SA, whatever it counts; zero where they are fresh
+        bool survived =
+            false; // number, window and counters are those that a gateway before this one left; else the memory is to be prepared
     };
 
-    /// Opens the array pinned at `path`, or makes one of `least` units (header included) and pins it there. One that is too small is
-    /// replaced: what it counted is lost, marks hold instead. Error conflict: what is pinned there is of another layout or damaged; what to
-    /// do is said.
+    /// Opens the array pinned at `path`, or makes one of `least` units (header included) and pins it there. One that is too small or of the
+    /// layout before this one is replaced by a larger one that holds the same. One that is damaged or of a layout that this release does
+    /// not know is replaced by an empty one: refused() says why.
     [[nodiscard]] static Result<std::unique_ptr<Units>> pinned(const std::string& path, std::uint32_t least);
     /// Memory of this process, for tests and benchmarks.
     [[nodiscard]] static Result<std::unique_ptr<Units>> anonymous(std::uint32_t units);
-    ~Units();
-    Units(const Units&) = delete;
-    Units& operator=(const Units&) = delete;
-
+    /// Why what lay at the path was not adopted; nothing: it was, or there was nothing.
+    [[nodiscard]] const std::optional<Error>& refused() const { return refused_; }
     [[nodiscard]] const Instance& instance() const { return instance_; }
     [[nodiscard]] std::uint32_t capacity() const { return count_; } // units, header included
     [[nodiscard]] std::uint32_t used() const { return used_; }
@@ -49,21 +51,27 @@ public:
     void forget_survivors();
 
 private:
-    Units(sequence::Unit* units, std::uint32_t count) : units_(units), count_(count), taken_(count) {}
-    [[nodiscard]] static Result<std::unique_ptr<Units>> open_pinned(const std::string& path, int map);
-    [[nodiscard]] static Result<std::unique_ptr<Units>> make_pinned(const std::string& path, std::uint32_t count);
-    void write_header();
+    explicit Units(PinnedArray array);
+    [[nodiscard]] static Result<std::unique_ptr<Units>> make_pinned(const std::string& path, std::uint32_t count,
+                                                                    const Units* before = nullptr);
+    void write_header(const Instance* instance);
     [[nodiscard]] Result<void> read_header(const std::string& path);
     void find_survivors();
+    void copy_survivors(const Units& before);
+    /// Units of a space with this window (0: outbound).
+    [[nodiscard]] unsigned units_of_space(std::uint32_t window) const;
     [[nodiscard]] std::uint32_t find_free(unsigned wanted) const; // 0: none
     void mark_taken(std::uint32_t first, unsigned units, bool taken);
 
+    PinnedArray array_;
     sequence::Unit* units_;
     std::uint32_t count_;
     std::uint32_t used_ = 1;
     std::uint32_t next_ = 1; // where the search for free units begins
     std::vector<bool> taken_;
+    std::uint64_t layout_ = 0;
     Instance instance_{};
+    std::optional<Error> refused_;
     struct Survivor {
         std::uint32_t place; // of the head unit
         bool kept;           // put back

@@ -2,6 +2,7 @@
 #include "gateway/store/store.hpp"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <bit>
 #include <cstring>
@@ -28,24 +29,13 @@ Error placed(Error error, const char* list, std::size_t index, const std::string
     return error;
 }
 
-std::optional<Error> wrong_selector(const Selector& selector) {
-    for (const AddressRange* range : {&selector.local, &selector.remote})
-        if (range->first.family != range->last.family || range->last.octets < range->first.octets)
-            return wrong("selectors", "a selector's range ends before it begins");
-    if (selector.local.first.family != selector.remote.first.family)
-        return wrong("selectors", "the two sides of a selector are of different families");
-    if (selector.local_ports.last < selector.local_ports.first || selector.remote_ports.last < selector.remote_ports.first)
-        return wrong("selectors", "a selector's port range ends before it begins");
-    return std::nullopt;
-}
-
 std::optional<Error> wrong_inbound(const SaSpec& spec) {
     if (!std::has_single_bit(spec.window) || spec.window < 32 || spec.window > 65536)
         return wrong("window", "the replay window is no power of two from 32 to 65536");
     if (spec.selectors.empty()) return wrong("selectors", "an inbound SA has no selector: nothing could pass it");
     if (spec.selectors.size() > 65535) return wrong("selectors", "an SA has more than 65535 selectors");
     for (const Selector& selector : spec.selectors)
-        if (auto error = wrong_selector(selector)) return error;
+        if (const std::string_view error = fault(selector); !error.empty()) return wrong("selectors", std::string(error));
     return std::nullopt;
 }
 
@@ -68,16 +58,24 @@ std::uint64_t spi_key(const SaSpec& spec) { return std::uint64_t{spec.outer_vpn}
 /// Only a manual key may come twice; those of IKE are made for one direction of one SA.
 bool needs_unique_key(const SaSpec& spec) { return spec.manual && info(spec.algorithm).aead; }
 
-/// Which key it is, whatever SA uses it: the same key in two directions repeats every nonce.
-Fingerprint identity_of(const SaSpec& spec) {
-    SaSpec plain;
-    plain.direction = Direction::outbound;
-    plain.algorithm = spec.algorithm;
-    plain.key = spec.key;
-    return state::fingerprint_of(plain);
+/// Where a peer takes an outbound SA's packets.
+auto peer_spi(const SaSpec& spec) { return std::tuple{spec.outer_vpn, spec.outer_remote, spec.spi}; }
+
+/// With an AEAD the fingerprint of an outbound SA is that of its key, whatever the SPI (gateway/state/marks_file.hpp).
+Fingerprint sealing_key(const SaSpec& spec, const Fingerprint& fingerprint) {
+    return info(spec.algorithm).aead ? fingerprint : state::identity_of(spec);
 }
 
+constexpr const char* known_remedy = "take a new key: this one has sealed packets before, and its numbers would repeat";
+
 std::uint64_t read(std::uint64_t& word) { return std::atomic_ref(word).load(std::memory_order_relaxed); }
+
+/// What an SA counted lies beside its number and outlives the process with it.
+transform::SaCounters* counters_in(sequence::Unit& unit) {
+    static_assert(sizeof(transform::SaCounters) == 3 * sizeof(std::uint64_t));
+    const auto [packets, octets, errors] = std::array{unit.words[0], unit.words[1], unit.words[2]};
+    return new (unit.words.data()) transform::SaCounters{.packets = packets, .octets = octets, .errors = errors};
+}
 
 constexpr std::size_t hot_size = sizeof(transform::OutboundSa);
 static_assert(sizeof(transform::InboundSa) == hot_size);
@@ -97,15 +95,19 @@ struct Store::Change {
     const SaSpec* spec;
     const char* list;
     std::size_t index;
+    bool updates = false;
     const Sa* before = nullptr; // what it updates
     Fingerprint fingerprint{};
-    std::optional<Fingerprint> identity;
+    std::optional<Fingerprint> identity, sealing;
+    SecretTable::Record record = 0; // of one that is adopted
 
+    [[nodiscard]] bool adopted() const { return record != 0; }
     [[nodiscard]] Error at(Error error) const { return placed(std::move(error), list, index, spec->name, spec->direction); }
     [[nodiscard]] bool goes_on() const { return before != nullptr && before->fingerprint == fingerprint; }
 };
 
-Store::Store(state::Units& units, state::Marks* marks, unsigned workers) : units_(units), marks_(marks), workers_(workers) {}
+Store::Store(state::Units& units, state::Marks* marks, unsigned workers, Lasting lasting)
+    : units_(units), marks_(marks), workers_(workers), lasting_(lasting) {}
 
 Store::~Store() {
     // Units and marks stay as they are: they are what the next process goes on from.
@@ -115,7 +117,7 @@ Store::~Store() {
 
 std::uint32_t Store::units_for(std::span<const SaSpec> sas) {
     std::uint64_t units = 1;
-    for (const SaSpec& sa : sas) units += sequence::units_of(sa.direction, sa.window);
+    for (const SaSpec& sa : sas) units += sequence::units_of(sa.direction, sa.window) + 1U;
     return static_cast<std::uint32_t>(std::max<std::uint64_t>(least_units, units + units / 4));
 }
 
@@ -136,46 +138,43 @@ std::vector<const Sa*> Store::all() const {
     return sas;
 }
 
-Result<void> Store::check_names(const Transaction& transaction) const {
+Result<void> Store::check_names(const std::vector<SaName>& remove, const std::vector<Change>& changes) const {
     std::set<SaName> met;
-    const auto check = [&](const char* list, std::size_t index, const SaName& name, bool there) -> std::optional<Error> {
-        Error error;
-        if (!met.insert(name).second)
-            error = {ErrorCode::conflict, "the transaction names it twice", "name", {}};
-        else if (by_name_.contains(name) == there)
-            return std::nullopt;
-        else if (there)
-            error = {ErrorCode::missing, "it is not installed", "name", {}};
-        else
-            error = {ErrorCode::conflict, "it is installed already", "name", {}};
-        return placed(std::move(error), list, index, name.name, name.direction);
+    const auto check = [&](const SaName& name, bool there) -> std::optional<Error> {
+        if (!met.insert(name).second) return Error{ErrorCode::conflict, "the transaction names it twice", "name", {}};
+        if (by_name_.contains(name) == there) return std::nullopt;
+        if (there) return Error{ErrorCode::missing, "it is not installed", "name", {}};
+        return Error{ErrorCode::conflict, "it is installed already", "name", {}};
     };
-    std::optional<Error> error;
-    for (std::size_t i = 0; i < transaction.remove.size() && !error; ++i) error = check("remove", i, transaction.remove[i], true);
-    for (std::size_t i = 0; i < transaction.update.size() && !error; ++i) error = check("update", i, name_of(transaction.update[i]), true);
-    for (std::size_t i = 0; i < transaction.install.size() && !error; ++i)
-        error = check("install", i, name_of(transaction.install[i]), false);
-    if (error) return std::unexpected(std::move(*error));
+    for (std::size_t i = 0; i < remove.size(); ++i)
+        if (auto error = check(remove[i], true))
+            return std::unexpected(placed(std::move(*error), "remove", i, remove[i].name, remove[i].direction));
+    for (const Change& change : changes)
+        if (auto error = check(name_of(*change.spec), change.updates)) return std::unexpected(change.at(std::move(*error)));
     return {};
 }
 
-/// Inbound SPIs are unique in an outer VPN when all is done.
-Result<void> Store::check_spis(const Transaction& transaction) const {
+/// When all is done inbound SPIs are unique in an outer VPN, and outbound ones at a peer there.
+Result<void> Store::check_spis(const std::vector<SaName>& remove, const std::vector<Change>& changes) const {
     std::unordered_set<const Sa*> leaving;
-    for (const SaName& name : transaction.remove) leaving.insert(find(name.name, name.direction, name.child));
-    for (const SaSpec& spec : transaction.update) leaving.insert(find(spec.name, spec.direction, spec.child));
+    for (const SaName& name : remove) leaving.insert(find(name.name, name.direction, name.child));
+    for (const Change& change : changes) leaving.insert(change.before);
     std::unordered_set<SpiKey> coming;
-    for (const auto& [list, specs] : {std::pair{"update", &transaction.update}, std::pair{"install", &transaction.install}}) {
-        for (std::size_t i = 0; i < specs->size(); ++i) {
-            const SaSpec& spec = (*specs)[i];
-            if (spec.direction != Direction::inbound) continue;
-            const auto there = by_spi_.find(spi_key(spec));
-            const bool taken = there != by_spi_.end() && !leaving.contains(there->second);
-            if (taken || !coming.insert(spi_key(spec)).second)
-                return std::unexpected(placed({ErrorCode::conflict, "another inbound SA of this outer VPN has the SPI", "spi",
-                                               "choose another SPI, at both gateways"},
-                                              list, i, spec.name, spec.direction));
-        }
+    std::set<PeerSpi> coming_at_peers;
+    for (const Change& change : changes) {
+        const SaSpec& spec = *change.spec;
+        const bool inbound = spec.direction == Direction::inbound;
+        const Sa* there = nullptr;
+        if (inbound) {
+            if (const auto found = by_spi_.find(spi_key(spec)); found != by_spi_.end()) there = found->second;
+        } else if (const auto found = by_peer_spi_.find(peer_spi(spec)); found != by_peer_spi_.end())
+            there = found->second;
+        const bool first = inbound ? coming.insert(spi_key(spec)).second : coming_at_peers.insert(peer_spi(spec)).second;
+        if (first && (there == nullptr || leaving.contains(there))) continue;
+        return std::unexpected(
+            change.at({ErrorCode::conflict,
+                       inbound ? "another inbound SA of this outer VPN has the SPI" : "another outbound SA to this peer has the SPI", "spi",
+                       "choose another SPI, at both gateways"}));
     }
     return {};
 }
@@ -191,6 +190,24 @@ Result<void> Store::check_keys(const std::vector<Change>& changes) const {
                                               "another SA has the same key: with " + std::string(info(change.spec->algorithm).name) +
                                                   " their nonces would repeat (RFC 8221 4)",
                                               "key", "give each direction of each SA a key of its own"}));
+    }
+    return {};
+}
+
+/// A key that was ever used for sealing is not installed for it again; only its own series of numbers goes on, by adoption, by an update,
+/// or for a key given by hand from its durable marks.
+Result<void> Store::check_known(std::vector<Change>& changes) const {
+    if (lasting_.known == nullptr) return {};
+    std::set<Fingerprint> coming;
+    for (Change& change : changes) {
+        if (change.spec->direction != Direction::outbound || change.goes_on()) continue;
+        const Fingerprint key = sealing_key(*change.spec, change.fingerprint);
+        const auto use = lasting_.known->use(key);
+        const bool by_hand = change.spec->manual && use != state::KnownKeys::Use::negotiated;
+        const bool known = use != state::KnownKeys::Use::none || (!coming.insert(key).second && !change.spec->manual);
+        if (known && !change.adopted() && !by_hand)
+            return std::unexpected(change.at({ErrorCode::refused, "its key has been used for sealing already", "key", known_remedy}));
+        if (use == state::KnownKeys::Use::none) change.sealing = key;
     }
     return {};
 }
@@ -219,20 +236,31 @@ std::uint8_t Store::choose_worker(const SaSpec& spec, const Sa* before) {
     return static_cast<std::uint8_t>(next_worker_[static_cast<std::size_t>(spec.direction)]++ % workers_);
 }
 
-Result<std::shared_ptr<Series>> Store::make_series(const SaSpec& spec, const Fingerprint& fingerprint) {
+/// Memory of an SA that has no durable marks: nothing but itself says which numbers were used.
+Result<void> Store::claim_unmarked(const state::Units::Claim& claim, const SaSpec& spec, const Fingerprint& fingerprint, bool adopted) {
+    const bool holds_numbers = claim.survived && claim.memory->words[sequence::number_word] != ~std::uint64_t{0};
+    if (adopted && holds_numbers) return {};
+    if (!adopted && !claim.survived) {
+        sequence::prepare(claim.memory, spec.direction, spec.window, 0);
+        return {};
+    }
+    if (claim.survived)
+        units_.put_back(claim.memory, fingerprint);
+    else
+        units_.release(claim.memory);
+    if (adopted) return std::unexpected(Error{ErrorCode::refused, "its numbers did not survive", {}, "make a new SA in its place"});
+    return std::unexpected(Error{ErrorCode::refused, "a gateway before this one has used its key", "key", known_remedy});
+}
+
+Result<std::shared_ptr<Series>> Store::make_series(const SaSpec& spec, const Fingerprint& fingerprint, bool adopted) {
     auto series = std::make_shared<Series>();
-    auto counters = memory_.allocate(sizeof(transform::SaCounters));
-    if (!counters) return std::unexpected(std::move(counters.error()));
-    series->counters = new (*counters) transform::SaCounters;
     series->users = 1;
     const auto claim = units_.claim(fingerprint, spec.direction, spec.window);
-    if (!claim) {
-        memory_.release(series->counters, sizeof(transform::SaCounters));
-        return std::unexpected(claim.error());
-    }
+    if (!claim) return std::unexpected(claim.error());
     series->memory = claim->memory;
+    series->counters = counters_in(*claim->counters);
     if (!spec.manual || marks_ == nullptr) {
-        sequence::prepare(series->memory, spec.direction, spec.window, 0);
+        if (auto claimed = claim_unmarked(*claim, spec, fingerprint, adopted); !claimed) return std::unexpected(std::move(claimed.error()));
         return series;
     }
     auto admission = marks_->admit(spec, fingerprint, series->memory, claim->survived);
@@ -242,7 +270,6 @@ Result<std::shared_ptr<Series>> Store::make_series(const SaSpec& spec, const Fin
             units_.put_back(series->memory, fingerprint);
         else
             units_.release(series->memory);
-        memory_.release(series->counters, sizeof(transform::SaCounters));
         admission.error().place.clear(); // the entry's place says it
         return std::unexpected(std::move(admission.error()));
     }
@@ -289,6 +316,8 @@ Result<std::unique_ptr<Sa>> Store::make(Change& change) {
     auto sa = std::make_unique<Sa>();
     sa->fingerprint = change.fingerprint;
     sa->identity = change.identity;
+    sa->sealing = change.sealing;
+    sa->record = change.record;
     sa->worker = choose_worker(*change.spec, change.before);
     sa->number = change.before != nullptr ? change.before->number : ++last_number_;
     sa->row = transform::row_of(change.spec->algorithm);
@@ -297,7 +326,7 @@ Result<std::unique_ptr<Sa>> Store::make(Change& change) {
         sa->series = change.before->series;
         ++sa->series->users;
     } else {
-        auto series = make_series(*change.spec, change.fingerprint);
+        auto series = make_series(*change.spec, change.fingerprint, change.adopted());
         if (!series) return std::unexpected(change.at(std::move(series.error())));
         sa->series = std::move(*series);
     }
@@ -307,36 +336,54 @@ Result<std::unique_ptr<Sa>> Store::make(Change& change) {
         leave(*sa->series);
         return std::unexpected(change.at(std::move(built.error())));
     }
+    if (lasting_.table == nullptr || (change.adopted() && current(*lasting_.table, change.record))) return sa;
+    auto record = stage(*lasting_.table, *change.spec);
+    if (!record) {
+        destroy(*sa);
+        return std::unexpected(change.at(std::move(record.error())));
+    }
+    sa->record = *record;
     return sa;
 }
 
-Result<Prepared> Store::prepare(const Transaction& transaction) {
+/// Everything that can be seen without making anything.
+Result<std::vector<Store::Change>> Store::check(const Transaction& transaction) const {
     std::vector<Change> changes;
-    changes.reserve(transaction.install.size() + transaction.update.size());
+    changes.reserve(transaction.adopt.size() + transaction.update.size() + transaction.install.size());
+    for (std::size_t i = 0; i < transaction.adopt.size(); ++i)
+        changes.push_back({.spec = &transaction.adopt[i].spec, .list = "adopt", .index = i, .record = transaction.adopt[i].record});
     for (std::size_t i = 0; i < transaction.update.size(); ++i)
-        changes.push_back({.spec = &transaction.update[i], .list = "update", .index = i});
+        changes.push_back({.spec = &transaction.update[i], .list = "update", .index = i, .updates = true});
     for (std::size_t i = 0; i < transaction.install.size(); ++i)
         changes.push_back({.spec = &transaction.install[i], .list = "install", .index = i});
     for (const Change& change : changes)
         if (auto error = wrong_spec(*change.spec, workers_)) return std::unexpected(change.at(std::move(*error)));
-    if (auto good = check_names(transaction); !good) return std::unexpected(std::move(good.error()));
-    if (auto good = check_spis(transaction); !good) return std::unexpected(std::move(good.error()));
+    if (auto good = check_names(transaction.remove, changes); !good) return std::unexpected(std::move(good.error()));
+    for (Change& change : changes)
+        if (change.updates) change.before = find(change.spec->name, change.spec->direction, change.spec->child);
+    if (auto good = check_spis(transaction.remove, changes); !good) return std::unexpected(std::move(good.error()));
     for (Change& change : changes) {
-        change.before = find(change.spec->name, change.spec->direction, change.spec->child);
         change.fingerprint = state::fingerprint_of(*change.spec);
-        if (needs_unique_key(*change.spec)) change.identity = identity_of(*change.spec);
+        if (needs_unique_key(*change.spec)) change.identity = state::identity_of(*change.spec);
         if (auto good = check_update(change); !good) return std::unexpected(std::move(good.error()));
     }
     if (auto good = check_keys(changes); !good) return std::unexpected(std::move(good.error()));
+    if (auto good = check_known(changes); !good) return std::unexpected(std::move(good.error()));
+    return changes;
+}
 
+Result<Prepared> Store::prepare(const Transaction& transaction) {
+    auto changes = check(transaction);
+    if (!changes) return std::unexpected(std::move(changes.error()));
     Prepared prepared;
-    prepared.made.reserve(changes.size());
-    for (Change& change : changes) {
+    prepared.made.reserve(changes->size());
+    for (Change& change : *changes) {
         auto sa = make(change);
         if (!sa) {
             abandon(std::move(prepared));
             return std::unexpected(std::move(sa.error()));
         }
+        if (change.adopted() && (*sa)->record != change.record) prepared.old.push_back(change.record);
         prepared.made.push_back(std::move(*sa));
     }
     prepared.leave = transaction.remove;
@@ -344,7 +391,21 @@ Result<Prepared> Store::prepare(const Transaction& transaction) {
     return prepared;
 }
 
+/// First for the next process: killed in here it finds all of the transaction or nothing, and no packet was sealed yet.
+void Store::commit_lasting(const Prepared& prepared) {
+    if (lasting_.table != nullptr) {
+        for (const SaName& name : prepared.leave)
+            if (const Sa* sa = find(name.name, name.direction, name.child); sa->record != 0) lasting_.table->stage_removal(sa->record);
+        for (const SecretTable::Record record : prepared.old) lasting_.table->stage_removal(record);
+        lasting_.table->commit();
+    }
+    if (lasting_.known == nullptr) return;
+    for (const auto& sa : prepared.made)
+        if (sa->sealing) lasting_.known->add(*sa->sealing, sa->spec.manual);
+}
+
 Applied Store::commit(Prepared prepared) {
+    commit_lasting(prepared);
     Applied applied;
     for (const SaName& name : prepared.leave) retire(std::move(by_name_.extract(name).mapped()), applied);
     for (auto& sa : prepared.made) enter(std::move(sa), applied);
@@ -352,6 +413,7 @@ Applied Store::commit(Prepared prepared) {
 }
 
 void Store::abandon(Prepared prepared) {
+    if (lasting_.table != nullptr) lasting_.table->roll_back();
     for (const auto& sa : prepared.made) destroy(*sa);
 }
 
@@ -365,7 +427,8 @@ void Store::enter(std::unique_ptr<Sa> sa, Applied& applied) {
     if (sa->spec.direction == Direction::inbound) {
         by_spi_[spi_key(sa->spec)] = sa.get();
         spis_.insert(sa->spec.spi);
-    }
+    } else
+        by_peer_spi_[peer_spi(sa->spec)] = sa.get();
     applied.added.push_back(sa.get());
     SaName name = name_of(sa->spec);
     by_name_.emplace(std::move(name), std::move(sa));
@@ -376,10 +439,16 @@ void Store::retire(std::unique_ptr<Sa> sa, Applied& applied) {
     if (sa->spec.direction == Direction::inbound) {
         by_spi_.erase(spi_key(sa->spec));
         spis_.erase(spis_.find(sa->spec.spi));
-    }
+    } else
+        by_peer_spi_.erase(peer_spi(sa->spec));
     if (sa->identity) aead_keys_.erase(*sa->identity);
     applied.gone.push_back(sa.get());
     retired_.push_back(std::move(sa));
+}
+
+void Store::discard(std::span<const SecretTable::Record> records) {
+    for (const SecretTable::Record record : records) lasting_.table->stage_removal(record);
+    lasting_.table->commit();
 }
 
 void Store::drain() {
@@ -397,7 +466,6 @@ void Store::leave(Series& series) {
     if (--series.users != 0) return;
     if (series.followed != nullptr) marks_->release(series.followed);
     units_.release(series.memory);
-    memory_.release(series.counters, sizeof(transform::SaCounters));
 }
 
 } // namespace sallyport::store

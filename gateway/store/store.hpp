@@ -10,9 +10,12 @@
 
 #include "gateway/sa/error.hpp"
 #include "gateway/sa/sa.hpp"
+#include "gateway/state/known_keys.hpp"
 #include "gateway/state/marks.hpp"
 #include "gateway/state/units.hpp"
 #include "gateway/store/locked_memory.hpp"
+#include "gateway/store/sa_records.hpp"
+#include "gateway/store/secret_table.hpp"
 #include "gateway/transform/transform.hpp"
 
 #include <array>
@@ -22,6 +25,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <tuple>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -49,8 +53,10 @@ struct Sa {
     std::shared_ptr<Series> series;
     state::Fingerprint fingerprint{};           // of the key as the durable marks know it
     std::optional<state::Fingerprint> identity; // of a manual AEAD key, whatever the direction
+    std::optional<state::Fingerprint> sealing;  // outbound: identity of the key, where it was not known before
     void* block = nullptr;                      // hot part, then the key context
     std::size_t block_size = 0;
+    SecretTable::Record record = 0; // where the next process finds it with its key
     std::uint8_t row = 0;
 
     /// The last number given, or the highest accepted.
@@ -74,6 +80,7 @@ struct Transaction {
     std::vector<SaSpec> install; // of names that are not there
     std::vector<SaSpec> update;  // of names that are there; under the same key the series of numbers goes on
     std::vector<SaName> remove;
+    std::vector<Left> adopt{}; // of names that are not there: each goes on with the numbers that it had
 };
 
 struct Applied {
@@ -85,13 +92,20 @@ struct Applied {
 struct Prepared {
     std::vector<std::unique_ptr<Sa>> made; // installed and updated
     std::vector<SaName> leave;             // removed and updated
+    std::vector<SecretTable::Record> old;  // of adopted SAs, whose records are of the version before
 };
 
-/// Threads: the control thread. Units and marks outlive the store; it leaves what lies in the units to the next process.
+/// What outlives the process and is not needed to install an SA; null only in tests and benchmarks.
+struct Lasting {
+    state::KnownKeys* known = nullptr; // keys of which none is installed for sealing a second time
+    SecretTable* table = nullptr;      // SAs and keys for the next process
+};
+
+/// Threads: the control thread. Units, marks and what is lasting outlive the store; it leaves what lies there to the next process.
 class Store {
 public:
     /// `marks` null: manual SAs have no durable marks; only for tests and benchmarks.
-    Store(state::Units& units, state::Marks* marks, unsigned workers);
+    Store(state::Units& units, state::Marks* marks, unsigned workers, Lasting lasting = {});
     ~Store(); // wipes all keys; no worker runs any more
     Store(const Store&) = delete;
     Store& operator=(const Store&) = delete;
@@ -103,6 +117,8 @@ public:
     void abandon(Prepared prepared);
     /// Both in one.
     [[nodiscard]] Result<Applied> apply(const Transaction& transaction);
+    /// Takes what is not adopted out of the table for the next process.
+    void discard(std::span<const SecretTable::Record> records);
     /// Frees what earlier apply() calls said is gone: the grace period is over.
     void drain();
 
@@ -119,14 +135,20 @@ public:
 private:
     struct Change;                // one new SA on its way in
     using SpiKey = std::uint64_t; // outer VPN, SPI
+    using PeerSpi = std::tuple<VpnNumber, Address, std::uint32_t>;
 
-    [[nodiscard]] Result<void> check_names(const Transaction& transaction) const;
-    [[nodiscard]] Result<void> check_spis(const Transaction& transaction) const;
+    [[nodiscard]] Result<void> check_names(const std::vector<SaName>& remove, const std::vector<Change>& changes) const;
+    [[nodiscard]] Result<void> check_spis(const std::vector<SaName>& remove, const std::vector<Change>& changes) const;
     [[nodiscard]] Result<void> check_keys(const std::vector<Change>& changes) const;
+    [[nodiscard]] Result<void> check_known(std::vector<Change>& changes) const;
     [[nodiscard]] Result<void> check_update(const Change& change) const;
     [[nodiscard]] Result<std::unique_ptr<Sa>> make(Change& change);
-    [[nodiscard]] Result<std::shared_ptr<Series>> make_series(const SaSpec& spec, const state::Fingerprint& fingerprint);
+    [[nodiscard]] Result<std::vector<Change>> check(const Transaction& transaction) const;
+    [[nodiscard]] Result<std::shared_ptr<Series>> make_series(const SaSpec& spec, const state::Fingerprint& fingerprint, bool adopted);
+    [[nodiscard]] Result<void> claim_unmarked(const state::Units::Claim& claim, const SaSpec& spec, const state::Fingerprint& fingerprint,
+                                              bool adopted);
     [[nodiscard]] Result<void> build(Sa& sa, const SaSpec& spec);
+    void commit_lasting(const Prepared& prepared);
     void enter(std::unique_ptr<Sa> sa, Applied& applied);
     void retire(std::unique_ptr<Sa> sa, Applied& applied);
     void destroy(Sa& sa);
@@ -136,6 +158,7 @@ private:
     state::Units& units_;
     state::Marks* marks_;
     unsigned workers_;
+    Lasting lasting_;
     LockedMemory memory_;
     std::array<unsigned, 2> next_worker_{}; // by direction, so that a pair that is installed together has one owner
     std::uint32_t last_number_ = 0;
@@ -143,6 +166,7 @@ private:
     std::unordered_map<std::uint32_t, const Sa*> by_number_;
     std::unordered_map<SpiKey, const Sa*> by_spi_;      // inbound
     std::unordered_multiset<std::uint32_t> spis_;       // of by_spi_
+    std::map<PeerSpi, const Sa*> by_peer_spi_;          // outbound
     std::map<state::Fingerprint, const Sa*> aead_keys_; // of manual SAs: identity of the key, whatever the direction
     std::vector<std::unique_ptr<Sa>> retired_;
 };

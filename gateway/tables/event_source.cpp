@@ -56,6 +56,7 @@ void EventSource::dropped(const Frame& frame, bool inbound, bool sa_known, std::
     if (frame.network != 0 && frame.family != 0) {
         event.has_flow = true;
         event.flow = wire::flow_of(frame);
+        if (frame.family == 6) event.flow_label = wire::load32(frame.at(frame.network)) & 0xfffffU; // RFC 8200 3
     }
     if (sa_known) describe_sa(frame, inbound, event);
     if (event.sa == 0 && event.has_flow) describe_esp(frame, event);

@@ -2,6 +2,9 @@
 #include "gateway/tables/spd.hpp"
 
 #include "gateway/tables/spd_index.hpp"
+#include "gateway/tables/spd_order.hpp"
+#include "gateway/wire/ip.hpp"
+#include "gateway/wire/parse.hpp"
 #include "gateway/wire/udp.hpp"
 
 #include <array>
@@ -26,9 +29,12 @@ Packet<Number> packet_of(const Frame& frame) {
         packet.destination = NumberOf<Number>::load(header + wire::ipv6_destination);
     }
     packet.protocol = frame.protocol;
-    if ((frame.flags & frame_ports) != 0) {
+    if ((frame.flags & frame_ports) != 0) [[likely]] {
         packet.source_port = wire::load16(frame.at(frame.transport) + wire::source_port_offset);
         packet.destination_port = wire::load16(frame.at(frame.transport) + wire::destination_port_offset);
+        packet.ports_known = true;
+    } else if ((frame.flags & frame_type) != 0) {
+        packet.source_port = wire::type_of(frame);
         packet.ports_known = true;
     }
     return packet;
@@ -79,13 +85,15 @@ void draft(Drafts<Number>& drafts, const Policy& policy, const Selector& selecto
     rule.destination_last = load(destination.last);
     rule.source_ports = out ? selector.local_ports : selector.remote_ports;
     rule.destination_ports = out ? selector.remote_ports : selector.local_ports;
-    rule.names_ports = !rule.source_ports.any() || !rule.destination_ports.any();
+    if (has_type(selector.protocol)) rule.destination_ports = {};
+    rule.any_ports = rule.source_ports.any() && rule.destination_ports.any();
     rule.protocol = selector.protocol;
     rule.reason = outcome(policy, direction);
     rule.sa = policy.action == PolicyAction::protect ? policy.sa : nullptr;
     rule.vpn = policy.vpn;
     rule.order = order;
     rule.number = policy.number;
+    rule.connection = policy.action == PolicyAction::protect ? policy.connection : 0;
     for (const Prefix& from : cover(source))
         for (const Prefix& to : cover(destination))
             drafts.push_back({{from.length, to.length, rule.protocol != 0, rule.source_ports.first == rule.source_ports.last,
@@ -101,15 +109,16 @@ class FamilyIndex {
 public:
     explicit FamilyIndex(Drafts<Number> drafts)
         : names_protocols_(std::ranges::any_of(drafts, [](const auto& one) { return one.rule.protocol != 0; })),
-          names_ports_(std::ranges::any_of(drafts, [](const auto& one) { return one.rule.names_ports; })),
-          fragments_(names_ports_ ? drafts : Drafts<Number>{}, false), rules_(std::move(drafts), true) {}
+          ask_ports_(std::ranges::any_of(drafts, [](const auto& one) { return !one.rule.any_ports; })),
+          fragments_(ask_ports_ ? drafts : Drafts<Number>{}, false), rules_(std::move(drafts), true) {}
 
     [[nodiscard]] const SpdRules<Number>& rules() const { return rules_; }
     /// For a fragment: null and `reason` set where a rule must be asked that names what is not known.
     [[nodiscard]] const Rule<Number>* find_fragment(const Packet<Number>& packet, DropReason& reason) const {
-        const Rule<Number>* rule = (names_ports_ ? fragments_ : rules_).find(packet);
-        const bool unknown_protocol = packet.protocol == wire::protocol_fragment && names_protocols_;
-        if (unknown_protocol || (rule != nullptr && rule->names_ports)) {
+        const Rule<Number>* rule = (ask_ports_ ? fragments_ : rules_).find(packet);
+        const bool opaque = rule != nullptr && rule->protocol == opaque_protocol;
+        const bool unknown_protocol = packet.protocol == opaque_protocol && names_protocols_ && !opaque;
+        if (unknown_protocol || (rule != nullptr && rule->names_ports())) {
             reason = DropReason::fragment_inner;
             return nullptr;
         }
@@ -117,7 +126,7 @@ public:
     }
 
 private:
-    bool names_protocols_, names_ports_;
+    bool names_protocols_, ask_ports_;
     SpdRules<Number> fragments_;
     SpdRules<Number> rules_;
 };
@@ -132,13 +141,16 @@ public:
     };
     explicit SpdIndex(Both drafts) : ipv4_(std::move(drafts.ipv4)), ipv6_(std::move(drafts.ipv6)) {}
 
-    static void add(Both& drafts, const Policy& policy, Direction direction, std::uint32_t order) {
+    /// How many rules were added.
+    static std::size_t add(Both& drafts, const Policy& policy, Direction direction, std::uint32_t order) {
+        const std::size_t before = drafts.ipv4.size() + drafts.ipv6.size();
         for (const Selector& selector : policy.selectors) {
             if (selector.local.first.family == Family::ipv4)
                 draft<std::uint32_t>(drafts.ipv4, policy, selector, direction, order);
             else
                 draft<Wide>(drafts.ipv6, policy, selector, direction, order);
         }
+        return drafts.ipv4.size() + drafts.ipv6.size() - before;
     }
     template <class Number>
     [[nodiscard]] const FamilyIndex<Number>& family() const {
@@ -168,7 +180,7 @@ PolicyVerdict verdict(const SpdIndex& index, const Frame& frame, DropReason othe
     result.reason = otherwise;
     const Rule<Number>* rule = decide<Number>(index, frame, result.reason);
     if (rule == nullptr) return result;
-    return {rule->reason, rule->vpn, rule->sa, rule->number};
+    return {rule->reason, rule->vpn, rule->sa, rule->number, rule->connection};
 }
 
 PolicyVerdict verdict(const SpdIndex* index, const Frame& frame, DropReason otherwise) {
@@ -222,31 +234,61 @@ Spd::Spd() = default;
 Spd::~Spd() = default;
 Spd::Spd(Spd&&) noexcept = default;
 
-Result<std::unique_ptr<const Spd>> Spd::build(std::span<const Policy> policies) {
-    std::vector<SpdIndex::Both> drafts;
-    SpdIndex::Both inbound;
+Result<std::unique_ptr<const Spd>> Spd::build(std::span<const Policy> policies, std::span<const Opening> openings) {
+    struct Sides {
+        SpdIndex::Both outbound, inbound;
+    };
+    std::vector<Sides> drafts;
+    SpdIndex::Both all_inbound;
+    std::size_t rules = 0;
     for (std::uint32_t order = 0; order < policies.size(); ++order) {
         const Policy& policy = policies[order];
         if (policy.vpn >= drafts.size()) drafts.resize(std::size_t{policy.vpn} + 1);
-        SpdIndex::add(drafts[policy.vpn], policy, Direction::outbound, order);
-        SpdIndex::add(inbound, policy, Direction::inbound, order);
-        if (inbound.ipv4.size() + inbound.ipv6.size() > most_rules)
+        if (reaches(policy.reach, Direction::outbound))
+            rules += SpdIndex::add(drafts[policy.vpn].outbound, policy, Direction::outbound, order);
+        if (reaches(policy.reach, Direction::inbound)) {
+            rules += SpdIndex::add(drafts[policy.vpn].inbound, policy, Direction::inbound, order);
+            SpdIndex::add(all_inbound, policy, Direction::inbound, order);
+        }
+        if (rules > most_rules)
             return std::unexpected(
                 Error{ErrorCode::exhausted, "The policies make more than 16777216 rules.", {}, "use fewer or wider selectors"});
     }
+    const auto index = [](SpdIndex::Both& both) {
+        return both.ipv4.empty() && both.ipv6.empty() ? nullptr : std::make_unique<SpdIndex>(std::move(both));
+    };
     auto spd = std::make_unique<Spd>();
-    for (SpdIndex::Both& both : drafts) {
-        const bool none = both.ipv4.empty() && both.ipv6.empty();
-        spd->by_vpn_.push_back(none ? nullptr : std::make_unique<SpdIndex>(std::move(both)));
-    }
-    spd->inbound_ = std::make_unique<SpdIndex>(std::move(inbound));
+    for (Sides& sides : drafts) spd->by_vpn_.push_back({index(sides.outbound), index(sides.inbound)});
+    spd->all_inbound_ = index(all_inbound);
+    spd->note_openings(policies, openings);
     return spd;
+}
+
+/// Marks the SAs of connections whose traffic meets policies of others first, and all that are still to come.
+void Spd::note_openings(std::span<const Policy> policies, std::span<const Opening> openings) {
+    const std::vector<OfConnection> overlapped = overlapped_connections(policies);
+    if (overlapped.empty()) return;
+    std::uint32_t known = 0;
+    for (const Opening& opening : openings) known = std::max(known, opening.number + 1);
+    ordered_.resize(known / 64 + 1);
+    connection_.resize(64 * ordered_.size());
+    ordered_.back() = ~std::uint64_t{0} << known % 64;
+    for (const Opening& opening : openings) {
+        connection_[opening.number] = opening.connection;
+        if (std::ranges::binary_search(overlapped, OfConnection{opening.vpn, opening.connection}))
+            ordered_[opening.number / 64] |= std::uint64_t{1} << opening.number % 64;
+    }
+}
+
+const Spd::OfVpn& Spd::of(VpnNumber vpn) const {
+    static const OfVpn none;
+    return vpn < by_vpn_.size() ? by_vpn_[vpn] : none;
 }
 
 void Spd::decide_outbound(std::span<Frame* const> frames) const {
     for (std::size_t first = 0, next = 0; first < frames.size(); first = next) {
         const Frame& frame = *frames[first];
-        const SpdIndex* index = frame.vpn < by_vpn_.size() ? by_vpn_[frame.vpn].get() : nullptr;
+        const SpdIndex* index = of(frame.vpn).outbound.get();
         next = first + 1;
         if (index == nullptr || (frame.flags & frame_fragment) != 0) {
             const PolicyVerdict result = verdict(index, frame, DropReason::no_policy);
@@ -265,10 +307,19 @@ void Spd::decide_outbound(std::span<Frame* const> frames) const {
     }
 }
 
-PolicyVerdict Spd::decide_outbound(const Frame& frame) const {
-    return verdict(frame.vpn < by_vpn_.size() ? by_vpn_[frame.vpn].get() : nullptr, frame, DropReason::no_policy);
+PolicyVerdict Spd::decide_outbound(const Frame& frame) const { return verdict(of(frame.vpn).outbound.get(), frame, DropReason::no_policy); }
+
+PolicyVerdict Spd::decide_inbound(const Frame& frame) const {
+    const SpdIndex* index = frame.vpn == wan_vpn ? all_inbound_.get() : of(frame.vpn).inbound.get();
+    return verdict(index, frame, DropReason::transit_from_black);
 }
 
-PolicyVerdict Spd::decide_inbound(const Frame& frame) const { return verdict(inbound_.get(), frame, DropReason::transit_from_black); }
+DropReason Spd::check_opened(const Frame& frame) const {
+    const PolicyVerdict found = verdict(of(frame.vpn).inbound.get(), frame, DropReason::policy_mismatch);
+    if (found.reason == DropReason::fragment_inner) return found.reason;
+    const std::uint32_t number = frame.inbound->number, owner = number < connection_.size() ? connection_[number] : 0;
+    const bool own = found.reason == DropReason::should_be_protected && owner != 0 && found.connection == owner;
+    return own ? DropReason::none : DropReason::policy_mismatch;
+}
 
 } // namespace sallyport::tables

@@ -1,90 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tuple-space search (Srinivasan, Suri, Varghese, SIGCOMM 1999) over the rules of one SPD and one family. Rules whose prefixes have the
-// same lengths and that name protocol and ports alike make a tuple; within a tuple one probe of a hash table finds them. Private to tables.
+// same lengths and that name protocol and ports alike make a tuple; within a tuple one probe of a hash table finds them. Where there are
+// too many tuples they are joined (after TupleMerge, Daly et al., IEEE/ACM ToN 2019), and where many rules have one key a tree finds the
+// first. Private to tables.
 #pragma once
 
-#include "gateway/tables/spd.hpp"
-#include "gateway/wire/ip.hpp"
-#include "gateway/wire/octets.hpp"
+#include "gateway/tables/spd_rule.hpp"
+#include "gateway/tables/spd_tree.hpp"
 
 #include <algorithm>
+#include <array>
 #include <compare>
 #include <cstdint>
 #include <map>
-#include <span>
+#include <set>
 #include <vector>
 
 namespace sallyport::tables {
-
-/// An IPv6 address in host order.
-struct Wide {
-    std::uint64_t high = 0, low = 0;
-    auto operator<=>(const Wide&) const = default;
-    bool operator==(const Wide&) const = default;
-    Wide operator&(const Wide& other) const { return {high & other.high, low & other.low}; }
-};
-
-inline std::uint64_t mixed(std::uint64_t value) {
-    value *= 0x9e3779b97f4a7c15U;
-    return value ^ (value >> 32);
-}
-
-template <class Number>
-struct NumberOf;
-
-template <>
-struct NumberOf<std::uint32_t> {
-    static constexpr unsigned bits = 32;
-    static std::uint32_t load(const std::uint8_t* octets) { return wire::load32(octets); }
-    static std::uint32_t mask(unsigned length) { return length == 0 ? 0 : ~0U << (32 - length); }
-    static std::uint64_t hash(std::uint32_t source, std::uint32_t destination) { return mixed(std::uint64_t{source} << 32 | destination); }
-};
-
-template <>
-struct NumberOf<Wide> {
-    static constexpr unsigned bits = 128;
-    static Wide load(const std::uint8_t* octets) { return {wire::load64(octets), wire::load64(octets + 8)}; }
-    static std::uint64_t half_mask(unsigned length) { return length == 0 ? 0 : ~std::uint64_t{0} << (64 - length); }
-    static Wide mask(unsigned length) {
-        return length <= 64 ? Wide{half_mask(length), 0} : Wide{~std::uint64_t{0}, half_mask(length - 64)};
-    }
-    static std::uint64_t hash(const Wide& source, const Wide& destination) {
-        return mixed(mixed(mixed(mixed(source.high) + source.low) + destination.high) + destination.low);
-    }
-};
-
-/// What of a packet rules look at.
-template <class Number>
-struct Packet {
-    Number source{}, destination{};
-    std::uint16_t source_port = 0, destination_port = 0; // 0 where they are not known
-    std::uint8_t protocol = 0;
-    bool ports_known = false;
-    bool operator==(const Packet&) const = default;
-};
-
-/// A selector as it is compared, with what becomes of the packet beside it: one cache line with IPv4, two with IPv6.
-template <class Number>
-struct alignas(64) Rule {
-    Number source_first{}, source_last{}, destination_first{}, destination_last{};
-    PortRange source_ports, destination_ports;
-    const transform::OutboundSa* sa = nullptr;
-    std::uint32_t order = 0; // place of the policy: the lowest decides
-    std::uint32_t number = 0;
-    VpnNumber vpn = 0;
-    std::uint8_t protocol = 0;
-    DropReason reason = DropReason::none;
-    bool names_ports = false;
-    bool last = false; // of its run
-
-    [[nodiscard]] bool matches(const Packet<Number>& packet, bool with_ports) const {
-        if (packet.source < source_first || packet.source > source_last || packet.destination < destination_first ||
-            packet.destination > destination_last || (protocol != 0 && protocol != packet.protocol))
-            return false;
-        return !names_ports || !with_ports ||
-               (packet.ports_known && source_ports.contains(packet.source_port) && destination_ports.contains(packet.destination_port));
-    }
-};
 
 /// Which bits of a packet make the key of a tuple.
 struct Shape {
@@ -92,6 +24,18 @@ struct Shape {
     bool protocol = false, source_port = false, destination_port = false;
     auto operator<=>(const Shape&) const = default;
 };
+
+/// The same, coarser: what has a coarse shape is found by fewer probes, among more rules. Level 0 leaves it as it is.
+inline Shape coarse(Shape shape, unsigned level, unsigned bits) {
+    constexpr std::array<unsigned, 5> steps{1, 8, 4, 4, 4}; // level 1: 8 lengths, further ones: 4
+    const unsigned step = level == 0 ? 1 : bits / steps[level];
+    shape.source_length = static_cast<std::uint8_t>(shape.source_length - shape.source_length % step);
+    shape.destination_length = static_cast<std::uint8_t>(shape.destination_length - shape.destination_length % step);
+    if (level >= 3) shape.source_port = shape.destination_port = false;
+    if (level >= 4) shape.protocol = false;
+    return shape;
+}
+inline constexpr unsigned coarsest = 4;
 
 template <class Number>
 class SpdRules {
@@ -106,12 +50,15 @@ public:
     };
 
     /// `with_ports` false: for fragments; ports neither choose a tuple nor are they compared.
-    SpdRules(std::vector<Draft> drafts, bool with_ports) : with_ports_(with_ports) {
+    SpdRules(std::vector<Draft> drafts, bool with_ports) : with_ports_(with_ports), trees_(rules_, with_ports) {
         if (!with_ports)
             for (Draft& draft : drafts) draft.shape.source_port = draft.shape.destination_port = false;
+        join_tuples(drafts);
         lay_tuples(drafts);
         lay_rules(drafts);
     }
+    SpdRules(const SpdRules&) = delete; // the trees know where the rules lie
+    SpdRules& operator=(const SpdRules&) = delete;
 
     [[nodiscard]] bool empty() const { return rules_.empty(); }
     /// Everything fits the first-level cache: fetching ahead costs more than it gains.
@@ -126,7 +73,11 @@ public:
     /// The slot has come: its rules now.
     void advance(std::uint64_t hash) const {
         const Slot& slot = slots_[hash & mask_];
-        if (slot.first != nothing) __builtin_prefetch(&rules_[slot.first]);
+        if (slot.first == nothing) return;
+        if ((slot.first & is_tree) != 0)
+            trees_.prefetch(slot.first & ~is_tree);
+        else
+            __builtin_prefetch(&rules_[slot.first]);
     }
     /// The first rule that matches, null: none. `hash` is from begin().
     [[nodiscard]] const Rule<Number>* finish(const Packet<Number>& packet, std::uint64_t hash) const {
@@ -141,6 +92,10 @@ public:
 
 private:
     static constexpr std::uint32_t nothing = 0xffffffff;
+    static constexpr std::uint32_t is_tree = 0x80000000;
+    static constexpr std::size_t longest_run = 8; // that is walked through
+    static constexpr std::size_t most_tuples = 32;
+
     struct Tuple {
         Number source_mask, destination_mask;
         std::uint16_t source_port_mask, destination_port_mask;
@@ -150,7 +105,7 @@ private:
     };
     struct Slot {
         std::uint32_t tag = 0;
-        std::uint32_t first = nothing; // of a run of rules with one key, by order
+        std::uint32_t first = nothing; // of a run of rules with one key, by order; with is_tree: the root of its tree
     };
 
     [[nodiscard]] static std::uint64_t hash_of(const Packet<Number>& packet, const Tuple& tuple) {
@@ -166,6 +121,10 @@ private:
             const Slot& slot = slots_[at & mask_];
             if (slot.first == nothing) return best;
             if (slot.tag != tag_of(hash)) continue;
+            if ((slot.first & is_tree) != 0) [[unlikely]] {
+                best = trees_.find(slot.first & ~is_tree, packet, best);
+                continue;
+            }
             for (const Rule<Number>* rule = &rules_[slot.first];; ++rule) {
                 if (best != nullptr && rule->order >= best->order) break;
                 if (rule->matches(packet, with_ports_)) {
@@ -175,6 +134,17 @@ private:
                 if (rule->last) break;
             }
         }
+    }
+
+    static void join_tuples(std::vector<Draft>& drafts) {
+        unsigned level = 0;
+        for (; level < coarsest; ++level) {
+            std::set<Shape> shapes;
+            for (const Draft& draft : drafts) shapes.insert(coarse(draft.shape, level, Of::bits));
+            if (shapes.size() <= most_tuples) break;
+        }
+        if (level != 0)
+            for (Draft& draft : drafts) draft.shape = coarse(draft.shape, level, Of::bits);
     }
 
     void lay_tuples(const std::vector<Draft>& drafts) {
@@ -210,17 +180,26 @@ private:
         mask_ = count - 1;
         rules_.reserve(keyed.size());
         for (std::size_t i = 0; i < keyed.size(); ++i) {
-            if (i == 0 || keyed[i].hash != keyed[i - 1].hash) {
-                std::uint64_t at = keyed[i].hash;
-                while (slots_[at & mask_].first != nothing) ++at;
-                slots_[at & mask_] = {tag_of(keyed[i].hash), static_cast<std::uint32_t>(i)};
-            }
             rules_.push_back(keyed[i].draft->rule);
             rules_.back().last = i + 1 == keyed.size() || keyed[i + 1].hash != keyed[i].hash;
+        }
+        for (std::size_t i = 0, end = 0; i < keyed.size(); i = end) {
+            for (end = i + 1; end < keyed.size() && keyed[end].hash == keyed[i].hash;) ++end;
+            std::uint64_t at = keyed[i].hash;
+            while (slots_[at & mask_].first != nothing) ++at;
+            slots_[at & mask_] = {tag_of(keyed[i].hash), run(static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(end))};
         }
         // Only now may the tuples move: their salts are in the hashes.
         std::ranges::sort(tuples_, {}, &Tuple::lowest);
         shapes_.clear();
+    }
+
+    /// What a slot says of a run: where it begins, or the root of its tree.
+    [[nodiscard]] std::uint32_t run(std::uint32_t first, std::uint32_t end) {
+        if (end - first <= longest_run) return first;
+        bool one_protocol = true;
+        for (std::uint32_t i = first; i < end; ++i) one_protocol = one_protocol && rules_[i].protocol == rules_[first].protocol;
+        return trees_.add(first, end - first, one_protocol) | is_tree;
     }
 
     [[nodiscard]] std::uint64_t key_hash(const Draft& draft) const {
@@ -234,6 +213,7 @@ private:
     std::vector<Slot> slots_;
     std::uint64_t mask_ = 0;
     std::vector<Rule<Number>> rules_;
+    SpdTrees<Number> trees_;
     std::map<Shape, std::uint32_t> shapes_; // while building
 };
 

@@ -4,6 +4,7 @@
 #include "gateway/transform/esp.hpp"
 #include "gateway/transform/transform.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 namespace sallyport::transform {
@@ -44,7 +45,31 @@ Result<void> check(const SaSpec& spec, Direction direction, const Place& place) 
     return {};
 }
 
+constexpr unsigned unbounded = 65535; // octets: no IP packet of ours is larger
+
+constexpr unsigned tcp_headers(unsigned ip_header) { return ip_header + 20; } // RFC 9293 3.7.1: without options
+
 } // namespace
+
+Fit make_fit(const OutboundSa& sa, unsigned outer_mtu, std::uint16_t clamp) {
+    Fit fit;
+    fit.outer = static_cast<std::uint16_t>(std::min(outer_mtu, unbounded));
+    fit.inner = static_cast<std::uint16_t>(largest_inner(sa, fit.outer));
+    if (clamp == clamp_mss_off) return fit;
+    // Every IPv6 link carries 1280 octets (RFC 8200 5), so that no segment need be smaller than these leave room for.
+    const unsigned ipv6 = std::max<unsigned>(fit.inner, wire::ipv6_least_mtu);
+    const unsigned ipv4 = std::max<unsigned>(fit.inner, wire::ipv4_least_mtu);
+    fit.segment_ipv4 = clamp == clamp_mss_by_path ? static_cast<std::uint16_t>(ipv4 - tcp_headers(wire::ipv4_size)) : clamp;
+    fit.segment_ipv6 = clamp == clamp_mss_by_path ? static_cast<std::uint16_t>(ipv6 - tcp_headers(wire::ipv6_size)) : clamp;
+    return fit;
+}
+
+Fit make_fit(const InboundSa& sa, unsigned outer_mtu, std::uint16_t clamp) {
+    OutboundSa back; // as much of it as sizes depend on
+    back.transform = sa.transform;
+    back.outer_length = static_cast<std::uint8_t>(sa.outer_family == Family::ipv4 ? wire::ipv4_size : wire::ipv6_size);
+    return make_fit(back, outer_mtu, clamp);
+}
 
 Result<OutboundSa> build_outbound(const SaSpec& spec, const Place& place) {
     if (auto good = check(spec, Direction::outbound, place); !good) return std::unexpected(std::move(good.error()));
@@ -59,8 +84,8 @@ Result<OutboundSa> build_outbound(const SaSpec& spec, const Place& place) {
     sa.rules = outer.rules;
     sa.salt = salt_of(spec);
     sa.outer_vpn = spec.outer_vpn;
-    sa.mtu = spec.mtu;
     sa.number = place.number;
+    sa.fit = make_fit(sa, spec.mtu != 0 ? spec.mtu : unbounded, spec.clamp_mss);
     return sa;
 }
 
@@ -81,6 +106,7 @@ Result<InboundSa> build_inbound(const SaSpec& spec, const Place& place, std::spa
     sa.outer_family = spec.outer_local.family;
     sa.outer_remote = spec.outer_remote.octets;
     sa.outer_local = spec.outer_local.octets;
+    sa.fit = make_fit(sa, spec.mtu != 0 ? spec.mtu : unbounded, spec.clamp_mss);
     return sa;
 }
 

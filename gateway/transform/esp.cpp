@@ -4,6 +4,7 @@
 
 #include "gateway/mode/tunnel.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -33,26 +34,50 @@ void add(std::uint64_t& counter, std::uint64_t amount) {
 
 void fail(Frame& frame, SaCounters& counters, DropReason reason) {
     frame.reason = reason;
-    add(counters.errors, reason == DropReason::dummy ? 0 : 1);
+    const bool error = reason != DropReason::dummy && reason != DropReason::too_big; // what is too big may yet be cut
+    add(counters.errors, error ? 1 : 0);
 }
 
 constexpr std::array<std::uint8_t, 16> padding_octets{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0};
 
-/// What may stop a packet before it gets a number, and its padding and trailer (RFC 4303 2.4, 3.3.2).
+/// A packet larger than what fits. none: it is sealed whole all the same, to be cut after that.
+DropReason judge_large(Frame& frame, const OutboundSa& sa, const Fit& fit) {
+    if (frame.end <= chunk_size - tail_room && mode::is_cut_after(frame, sa.rules)) {
+        frame.flags |= frame_cut;
+        return DropReason::none;
+    }
+    frame.spi = std::min<std::uint32_t>(fit.inner, chunk_size - tail_room - frame.network);
+    return DropReason::too_big;
+}
+
+/// Sealed packets that must be cut go no further as they are.
+void hold_large(std::span<Frame* const> frames) {
+    for (Frame* frame : frames) {
+        if ((frame->flags & frame_cut) == 0 || frame->reason != DropReason::none) continue;
+        frame->spi = fit_of(*frame->outbound).outer;
+        frame->reason = DropReason::too_big;
+    }
+}
+
+/// What may stop a packet before it gets a number, and its padding and trailer (RFC 4303 2.4, 3.3.2). `large` is set where a packet is to
+/// be cut after sealing.
 template <Shape shape>
-DropReason prepare(Frame& frame) {
+DropReason prepare(Frame& frame, bool& large) {
     const OutboundSa& sa = *frame.outbound;
     const unsigned inner = frame.network_length();
-    const unsigned plain = (inner + wire::esp_trailer_size + shape.block - 1) & ~(shape.block - 1);
-    const unsigned whole = sa.outer_length + wire::esp_size + shape.iv + plain + crypto::icv_size;
-    if ((sa.mtu != 0 && whole > sa.mtu) || frame.end > chunk_size - tail_room) [[unlikely]]
-        return DropReason::too_big;
+    const Fit fit = fit_of(sa);
+    if (inner > fit.inner || frame.end > chunk_size - tail_room) [[unlikely]] {
+        if (const DropReason reason = judge_large(frame, sa, fit); reason != DropReason::none) return reason;
+        large = true;
+    }
     if ((frame.flags & frame_ours) == 0) {
         if (inner < (frame.family == 4 ? wire::ipv4_size : wire::ipv6_size)) [[unlikely]]
             return DropReason::malformed_ip;
         if (const DropReason reason = mode::count_hop(frame); reason != DropReason::none) [[unlikely]]
             return reason;
+        mode::clamp_segment(frame, fit.segment_ipv4, fit.segment_ipv6);
     }
+    const unsigned plain = (inner + wire::esp_trailer_size + shape.block - 1) & ~(shape.block - 1);
     std::uint8_t* end = frame.at(frame.end);
     const unsigned padding = plain - inner - wire::esp_trailer_size;
     std::memcpy(end, padding_octets.data(), shape.block == 4 ? 4 : 16); // at most 15 count; the room behind the frame takes the others
@@ -143,12 +168,13 @@ void seal(std::span<Frame* const> frames, const crypto::Suite& suite) {
     std::array<Frame*, batch_size> ready;
     std::array<Packet, batch_size> packets;
     unsigned count = 0;
+    bool large = false;
     for (const Frame* frame : frames) { // look-up has fetched the SAs
         __builtin_prefetch(frame->outbound->space.memory, 1);
         __builtin_prefetch(frame->outbound->counters, 1);
     }
     for (Frame* frame : frames) {
-        if (const DropReason reason = prepare<shape>(*frame); reason == DropReason::none) [[likely]]
+        if (const DropReason reason = prepare<shape>(*frame, large); reason == DropReason::none) [[likely]]
             ready[count++] = frame;
         else
             fail(*frame, *frame->outbound->counters, reason);
@@ -166,6 +192,8 @@ void seal(std::span<Frame* const> frames, const crypto::Suite& suite) {
     for (unsigned i = 0; i < count; ++i)
         if (!packets[i].good) [[unlikely]]
             fail(*ready[i], *ready[i]->outbound->counters, DropReason::crypto_failed);
+    if (large) [[unlikely]]
+        hold_large({ready.data(), count});
 }
 
 /// Length and number, before the ICV (RFC 4303 3.4.3), then what the cipher needs.
@@ -284,6 +312,13 @@ crypto::Engine engine_in_use() { return chosen(); }
 std::uint8_t row_of(Algorithm algorithm) { return row_of(chosen(), algorithm); }
 
 const Transform& transform(std::uint8_t row) { return rows[row]; }
+
+unsigned largest_inner(const OutboundSa& sa, unsigned outer_mtu) {
+    const Transform& row = rows[sa.transform];
+    const unsigned around = sa.outer_length + row.overhead_fixed - wire::esp_trailer_size;
+    if (outer_mtu < around + row.block) return 0;
+    return (outer_mtu - around) / row.block * row.block - wire::esp_trailer_size;
+}
 
 std::uint32_t key_size(std::uint8_t row) { return suite_of(row).key_size; }
 

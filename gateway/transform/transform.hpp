@@ -9,6 +9,7 @@
 #include "gateway/sequence/space.hpp"
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <span>
 
@@ -22,6 +23,16 @@ struct SaCounters {
     std::uint64_t errors = 0;              // frames of this SA that were dropped by seal or open
 };
 
+/// How large a packet may be that goes through a tunnel now, octets. Changed as a whole, under the eyes of the workers, by who follows
+/// routes and path MTUs (gateway/exception/path_mtus.hpp).
+struct alignas(8) Fit {
+    std::uint16_t outer = 65535;        // the outer packet
+    std::uint16_t inner = 65535;        // the inner packet: what seals into an outer packet of that size
+    std::uint16_t segment_ipv4 = 65535; // the MSS of TCP connections inside (RFC 9293 3.7.1); 65535: it is left alone
+    std::uint16_t segment_ipv6 = 65535;
+    bool operator==(const Fit&) const = default;
+};
+
 /// What sealing needs, precomputed when the SA is installed. Two cache lines.
 struct alignas(64) OutboundSa {
     sequence::Space space;
@@ -33,7 +44,7 @@ struct alignas(64) OutboundSa {
     std::uint8_t rules = 0;               // TunnelRule: what is copied from the inner header
     std::uint32_t salt = 0;               // as it lies in memory (network order)
     std::uint16_t outer_vpn = 0;
-    std::uint16_t mtu = 0;       // octets of the largest outer packet, 0: of the route
+    mutable Fit fit;             // see fit_of()
     std::uint64_t iv_prefix = 0; // of an AEAD's IV: sender id in the leftmost 0 to 24 bits (RFC 6054), the others 0
     std::uint32_t number = 0;    // of the SA in the store, for events and display
 };
@@ -55,14 +66,26 @@ struct alignas(64) InboundSa {
     Family outer_family = Family::ipv4;
     std::array<std::uint8_t, 16> outer_remote{}; // compared with the packet's source
     std::array<std::uint8_t, 16> outer_local{};  // and with its destination
+    mutable Fit fit;                             // of the way back: the segments that come out of this SA are answered there
 };
 static_assert(sizeof(InboundSa) == 128);
 
+template <class Sa>
+[[nodiscard]] inline Fit fit_of(const Sa& sa) {
+    return std::atomic_ref(sa.fit).load(std::memory_order_relaxed);
+}
+
+template <class Sa>
+inline void set_fit(const Sa& sa, const Fit& fit) {
+    std::atomic_ref(sa.fit).store(fit, std::memory_order_relaxed);
+}
+
 /// One row of the registry: one algorithm of ESP with one engine of cryptography. All frames of a call have SAs of this row.
-/// A frame that fails gets its `reason`; the others end as whole IP packets: sealed from `network` (outer header) to `end`, opened with
-/// `network` at the inner IP header, family and the red VPN set. Neither touches the Ethernet header: it is put on by routing.
-/// Sealing wants `network`, `end` (cut to the IP length) and `family` of the inner packet, or a dummy (mode::make_dummy); it takes one from
-/// the inner hop limit unless the frame is our own. Opening wants `transport` at the ESP header, `end` and the outer `traffic_class`.
+/// A frame that fails gets its `reason`, with too_big the octets that would fit in `spi`, of the outer packet where it has been sealed all
+/// the same (frame_cut); the others end as whole IP packets: sealed from `network` (outer header) to `end`, opened with `network` at the
+/// inner IP header, family and the red VPN set. Neither touches the Ethernet header: it is put on by routing. Sealing wants `network`,
+/// `end` (cut to the IP length) and `family` of the inner packet, or a dummy (mode::make_dummy); it takes one from the inner hop limit
+/// unless the frame is our own. Opening wants `transport` at the ESP header, `end` and the outer `traffic_class`.
 struct Transform {
     void (*seal)(std::span<Frame* const> frames); // up to 64; numbers are taken here, in the order of the frames of each SA
     void (*open)(std::span<Frame* const> frames); // up to 64; numbers are checked before and entered after the ICV
@@ -77,6 +100,15 @@ void use(crypto::Engine engine);
 /// The row for an algorithm with the engine in use; its index is OutboundSa::transform.
 [[nodiscard]] std::uint8_t row_of(Algorithm algorithm);
 [[nodiscard]] const Transform& transform(std::uint8_t row);
+
+/// Octets of the largest inner packet that this SA makes an outer packet of at most `outer_mtu` octets of, its own mtu aside: what lies
+/// between ESP header and ICV is a multiple of the block, and the trailer's two octets are part of it. 0: not even an empty one fits.
+[[nodiscard]] unsigned largest_inner(const OutboundSa& sa, unsigned outer_mtu);
+
+/// What fits into outer packets of `outer_mtu` octets, and how `clamp` (SaSpec::clamp_mss) bounds the segments of TCP.
+[[nodiscard]] Fit make_fit(const OutboundSa& sa, unsigned outer_mtu, std::uint16_t clamp);
+/// The same for an inbound SA, whose packets are answered by an SA of the same kind.
+[[nodiscard]] Fit make_fit(const InboundSa& sa, unsigned outer_mtu, std::uint16_t clamp);
 
 /// Octets of a key context of this row, a multiple of 64.
 [[nodiscard]] std::uint32_t key_size(std::uint8_t row);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "gateway/sa/address.hpp"
+#include "gateway/sa/selector.hpp"
 #include "gateway/wire/octets.hpp"
 
 #include <cstdint>
@@ -36,6 +37,9 @@ inline constexpr unsigned ipv6_destination = 24;
 inline constexpr unsigned ipv6_fragment_size = 8;        // next header | reserved | offset 13 bits, 2 reserved, M | identification 4
 inline constexpr unsigned maximum_extension_headers = 8; // that we follow; more is malformed_extension
 
+inline constexpr unsigned ipv4_least_mtu = 68;   // octets that every link carries (RFC 791 3.2)
+inline constexpr unsigned ipv6_least_mtu = 1280; // RFC 8200 5
+
 inline constexpr std::uint8_t protocol_hop_by_hop = 0;
 inline constexpr std::uint8_t protocol_icmp = 1;
 inline constexpr std::uint8_t protocol_ipv4 = 4;
@@ -51,13 +55,13 @@ inline constexpr std::uint8_t protocol_icmpv6 = 58;
 inline constexpr std::uint8_t protocol_no_next_header = 59;
 inline constexpr std::uint8_t protocol_destination_options = 60;
 inline constexpr std::uint8_t protocol_sctp = 132;
+inline constexpr std::uint8_t protocol_mobility = 135;
 inline constexpr std::uint8_t protocol_udp_lite = 136;
 
-/// Protocols whose header begins with a source and a destination port of two octets each.
-[[nodiscard]] constexpr bool has_ports(std::uint8_t protocol) {
-    return protocol == protocol_tcp || protocol == protocol_udp || protocol == protocol_sctp || protocol == protocol_dccp ||
-           protocol == protocol_udp_lite;
-}
+using sallyport::has_ports;
+using sallyport::has_type;
+
+inline constexpr unsigned mobility_type = 2; // MH Type in a Mobility Header (RFC 6275 6.1.1)
 
 /// Octets that are at least there of an upper-layer header, 0: we do not look into it.
 [[nodiscard]] constexpr unsigned minimum_transport(std::uint8_t protocol) {
@@ -66,11 +70,28 @@ inline constexpr std::uint8_t protocol_udp_lite = 136;
     case protocol_udp:                // RFC 768
     case protocol_udp_lite: return 8; // RFC 3828 3.1
     case protocol_icmp:               // RFC 792
-    case protocol_icmpv6: return 8;   // RFC 4443 4, 2.1
+    case protocol_icmpv6:             // RFC 4443 4, 2.1
+    case protocol_mobility: return 8; // RFC 6275 6.1.1
     case protocol_sctp:               // RFC 9260 3.1
     case protocol_dccp: return 12;    // RFC 4340 5.1
     default: return 0;
     }
+}
+
+/// Octets of the IPv6 extension header at `at`, of which two can be read; 0: it is none that we walk over.
+[[nodiscard]] inline unsigned extension_size(std::uint8_t protocol, const std::uint8_t* at) {
+    switch (protocol) {
+    case protocol_hop_by_hop:
+    case protocol_routing:
+    case protocol_destination_options: return (at[1] + 1U) * 8U; // RFC 8200 4.3, 4.4, 4.6
+    case protocol_fragment: return ipv6_fragment_size;           // RFC 8200 4.5
+    default: return 0;
+    }
+}
+
+[[nodiscard]] constexpr bool is_extension(std::uint8_t protocol) {
+    return protocol == protocol_hop_by_hop || protocol == protocol_routing || protocol == protocol_destination_options ||
+           protocol == protocol_fragment;
 }
 
 [[nodiscard]] inline Address address_at(const std::uint8_t* from, Family family) {

@@ -34,7 +34,7 @@ DropReason parse_transport(Frame& frame, unsigned rest) {
         // 0 is a jumbogram's (RFC 2675 4), which no frame of ours holds.
         if (length < udp_size || length > rest) return DropReason::malformed_transport;
     }
-    if (has_ports(frame.protocol)) frame.flags |= frame_ports;
+    frame.flags |= shown_by(frame.protocol);
     return DropReason::none;
 }
 
@@ -60,22 +60,6 @@ DropReason parse_ipv4(Frame& frame) {
         return offset + (total - header_size) > 65535U - header_size ? DropReason::malformed_ip : DropReason::none;
     }
     return parse_transport(frame, total - header_size);
-}
-
-/// Octets of the extension header at `at`, 0: it is none that we walk over.
-unsigned extension_size(std::uint8_t protocol, const std::uint8_t* at) {
-    switch (protocol) {
-    case protocol_hop_by_hop:
-    case protocol_routing:
-    case protocol_destination_options: return (at[1] + 1U) * 8U; // RFC 8200 4.3, 4.4, 4.6
-    case protocol_fragment: return ipv6_fragment_size;           // RFC 8200 4.5
-    default: return 0;
-    }
-}
-
-constexpr bool is_extension(std::uint8_t protocol) {
-    return protocol == protocol_hop_by_hop || protocol == protocol_routing || protocol == protocol_destination_options ||
-           protocol == protocol_fragment;
 }
 
 /// Walks the extension headers of frame.protocol on from frame.transport to `end`.
@@ -161,7 +145,7 @@ DropReason parse_frame(Frame& frame) {
 void parse(Frame& frame) { frame.reason = parse_frame(frame); }
 
 void parse_opened(Frame& frame) {
-    frame.flags &= static_cast<std::uint16_t>(~(frame_fragment | frame_ports));
+    frame.flags &= static_cast<std::uint16_t>(~(frame_fragment | frame_ports | frame_type));
     const DropReason reason = frame.family == 6 ? parse_ipv6(frame) : parse_ipv4(frame);
     frame.reason = reason == DropReason::none || reason == DropReason::martian_source ? reason : DropReason::malformed_inner;
 }
@@ -172,10 +156,12 @@ Flow flow_of(const Frame& frame) {
     flow.source = source_of(header, frame.family);
     flow.destination = destination_of(header, frame.family);
     flow.protocol = frame.protocol;
-    flow.ports_known = (frame.flags & frame_ports) != 0;
-    if (flow.ports_known) {
+    flow.ports_known = (frame.flags & (frame_ports | frame_type)) != 0;
+    if ((frame.flags & frame_ports) != 0) {
         flow.source_port = load16(frame.at(frame.transport + source_port_offset));
         flow.destination_port = load16(frame.at(frame.transport + destination_port_offset));
+    } else if (flow.ports_known) {
+        flow.source_port = type_of(frame);
     }
     return flow;
 }

@@ -18,6 +18,18 @@ void parse(Frame& frame);
 /// traffic_class and hop_limit are set to the inner header's. Malformed: reason malformed_inner.
 void parse_opened(Frame& frame);
 
+/// The flags for what the upper-layer header of a packet shows where it is there whole.
+[[nodiscard]] constexpr std::uint16_t shown_by(std::uint8_t protocol) {
+    if (has_ports(protocol)) return frame_ports;
+    return has_type(protocol) ? std::uint16_t{frame_type} : std::uint16_t{0};
+}
+
+/// With frame_type: type * 256 + code of ICMP and ICMPv6, type * 256 of a Mobility Header (RFC 4301 4.4.1.1).
+[[nodiscard]] inline std::uint16_t type_of(const Frame& frame) {
+    const std::uint8_t* at = frame.at(frame.transport);
+    return frame.protocol == protocol_mobility ? static_cast<std::uint16_t>(at[mobility_type] << 8) : load16(at);
+}
+
 /// What selectors look at. The frame has been parsed.
 [[nodiscard]] Flow flow_of(const Frame& frame);
 

@@ -21,6 +21,7 @@ void check_promises(const Frame& frame, unsigned end) {
     check(frame.family == 4 || frame.family == 6);
     check(frame.network_length() >= (frame.family == 4 ? 20U : 40U));
     if ((frame.flags & sallyport::frame_ports) != 0) check(frame.end - frame.transport >= 8);
+    if ((frame.flags & sallyport::frame_type) != 0) check(frame.end - frame.transport >= 8);
     if (frame.protocol == sallyport::wire::protocol_esp && (frame.flags & sallyport::frame_fragment) == 0)
         check(frame.end - frame.transport >= 8);
     const sallyport::Flow flow = sallyport::wire::flow_of(frame);

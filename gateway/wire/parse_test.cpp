@@ -148,12 +148,32 @@ TEST(Parse, Transport) {
     EXPECT_EQ(of(protocol_tcp, payload(19)), DropReason::malformed_transport);
     EXPECT_EQ(of(protocol_tcp, payload(20)), DropReason::none);
     EXPECT_EQ(of(protocol_icmp, payload(7)), DropReason::malformed_transport);
+    EXPECT_EQ(of(protocol_mobility, payload(7)), DropReason::malformed_transport);
     EXPECT_EQ(of(89, {}), DropReason::none);
     for (const std::size_t size : {0U, 3U, 7U}) EXPECT_EQ(of(protocol_esp, payload(size)), DropReason::malformed_esp);
     const Laid esp = parsed(ethernet(ipv4("192.0.2.1", "198.51.100.2", protocol_esp, {0, 1, 2, 3, 0, 0, 0, 1})));
     EXPECT_EQ(esp.frame.reason, DropReason::none);
     EXPECT_EQ(esp.frame.spi, 0x00010203U);
     EXPECT_EQ(esp.frame.flags & frame_ports, 0);
+}
+
+TEST(Parse, TypesAndCodes) {
+    const Laid icmp = parsed(ethernet(ipv4("192.0.2.1", "198.51.100.2", protocol_icmp, {3, 4, 0xff, 0xff, 0, 0, 0, 0})));
+    EXPECT_EQ(icmp.frame.flags, frame_type);
+    EXPECT_EQ(type_of(icmp.frame), 3 * 256 + 4);
+    EXPECT_TRUE(flow_of(icmp.frame).ports_known);
+    EXPECT_EQ(flow_of(icmp.frame).source_port, 3 * 256 + 4);
+    EXPECT_EQ(flow_of(icmp.frame).destination_port, 0) << "no checksum";
+    const auto six = [](std::uint8_t protocol, const Octets& data) {
+        return flow_of(parsed(ethernet(ipv6("2001:db8::1", "2001:db8::2", protocol, data))).frame);
+    };
+    EXPECT_EQ(six(protocol_icmpv6, {128, 0, 0, 0, 0, 0, 0, 0}).source_port, 128 * 256);
+    EXPECT_EQ(six(protocol_mobility, {59, 0, 5, 9, 0, 0, 0, 0}).source_port, 5 * 256);
+    EXPECT_TRUE(six(protocol_mobility, {59, 0, 5, 9, 0, 0, 0, 0}).ports_known);
+    EXPECT_FALSE(six(protocol_esp, payload(8)).ports_known);
+    const Laid fragment = parsed(ethernet(ipv4("192.0.2.1", "198.51.100.2", protocol_icmp, payload(8), 64, 0x2000)));
+    EXPECT_EQ(fragment.frame.flags, frame_fragment);
+    EXPECT_FALSE(flow_of(fragment.frame).ports_known);
 }
 
 TEST(Parse, FragmentsOfIpv4) {

@@ -12,9 +12,28 @@ namespace sallyport::worker {
 
 namespace {
 
+/// Is why it was dropped its sender's business?
+bool worth_telling(const Frame& frame, bool tell_prohibited) {
+    if ((frame.flags & frame_ours) != 0) return false;
+    switch (frame.reason) {
+    case DropReason::ttl_expired:
+    case DropReason::too_big:
+    case DropReason::no_route: return true;
+    case DropReason::no_policy:
+    case DropReason::policy_discard: return tell_prohibited;
+    default: return false;
+    }
+}
+
+const std::uint8_t* destination_of(const Frame& frame) {
+    return frame.at(frame.network + (frame.family == 4 ? wire::ipv4_destination : wire::ipv6_destination));
+}
+
+} // namespace
+
 /// The same for all packets of a flow, so that a multipath route does not reorder it: an SA outside, the addresses and ports inside.
-std::uint32_t flow_hash(const Frame& frame) {
-    if ((frame.flags & frame_waited) != 0) return frame.spi; // it no longer knows its SA
+std::uint32_t Worker::flow_hash(const Frame& frame) {
+    if ((frame.flags & (frame_waited | frame_onward)) != 0) return frame.spi; // it no longer knows its SA
     if ((frame.flags & (frame_to_red | frame_bypassed)) == 0) return frame.outbound->number * 0x9e3779b1U;
     const std::uint8_t* header = frame.at(frame.network);
     const unsigned first = frame.family == 4 ? wire::ipv4_source : wire::ipv6_source;
@@ -25,12 +44,6 @@ std::uint32_t flow_hash(const Frame& frame) {
     return static_cast<std::uint32_t>(sum >> 32);
 }
 
-const std::uint8_t* destination_of(const Frame& frame) {
-    return frame.at(frame.network + (frame.family == 4 ? wire::ipv4_destination : wire::ipv6_destination));
-}
-
-} // namespace
-
 void Worker::route(const Batch& batch) {
     for (Frame* frame : batch.span()) {
         const route::NextHop& hop = next_hop(*frame);
@@ -39,8 +52,7 @@ void Worker::route(const Batch& batch) {
         } else if (hop.reason == DropReason::neighbour_unresolved) {
             wait_for_neighbour(*frame);
         } else {
-            frame->reason = hop.reason;
-            drop(*frame);
+            refuse_at_the_end(*frame, hop.reason);
         }
     }
 }
@@ -77,8 +89,8 @@ void Worker::look_up(Frame& frame, Role out, std::uint32_t hash) {
 
 void Worker::leave(Frame& frame, const route::NextHop& hop) {
     if (frame.network_length() > hop.mtu || hop.port >= ports_.size()) [[unlikely]] {
-        frame.reason = hop.port < ports_.size() ? DropReason::too_big : DropReason::route_not_ours;
-        drop(frame);
+        frame.spi = hop.mtu;
+        refuse_at_the_end(frame, hop.port < ports_.size() ? DropReason::too_big : DropReason::route_not_ours);
         return;
     }
     const std::uint16_t ethertype = frame.family == 4 ? wire::ethertype_ipv4 : wire::ethertype_ipv6;
@@ -99,18 +111,40 @@ void Worker::wait_for_neighbour(Frame& frame) {
     send_on(frame, waited ? Errand::none : Errand::neighbour, DropReason::neighbour_unresolved);
 }
 
+/// A frame that goes no further as it is. Where it cannot be mended, and its sender may be told why, the exception stage does it; the frame
+/// counts with its reason anyway.
+void Worker::refuse(Frame& frame) {
+    if (mend(frame)) return;
+    const bool tells = worth_telling(frame, around_.tell_prohibited && from_red(frame));
+    if (!tells || rehearsal_ != nullptr || !go_on_errand(frame, Errand::icmp_error)) drop(frame);
+}
+
+/// The same for one that is on its way out. Whose packet it was is known only where it was not sealed.
+void Worker::refuse_at_the_end(Frame& frame, DropReason reason) {
+    frame.reason = reason;
+    if ((frame.flags & (frame_to_red | frame_bypassed)) == 0) return drop(frame);
+    const bool from_red_port = frame.port < ports_.size() && ports_[frame.port].role == Role::red;
+    if ((frame.flags & frame_to_red) == 0 && from_red_port) // its route may have been looked for in `wan`
+        frame.vpn = static_cast<VpnNumber>(ports_[frame.port].vlans.vpn_of(frame.vlan));
+    refuse(frame);
+}
+
+/// False: the exception stage cannot take it.
+bool Worker::go_on_errand(Frame& frame, Errand errand) {
+    frame.errand = errand;
+    frame.worker = number_;
+    if (around_.exceptions == nullptr || around_.exceptions->push({&frame, 1}) == 0) return false;
+    if (rehearsal_ != nullptr) rehearsal_->excepted(frame);
+    exceptions_rung_ = true;
+    LiveCounters::add(counters_.now().to_exceptions);
+    return true;
+}
+
 /// Through the one door out of the straight way; `otherwise`: the reason for which the frame is dropped where nobody can help.
 void Worker::send_on(Frame& frame, Errand errand, DropReason otherwise) {
     frame.reason = otherwise;
-    frame.errand = errand;
-    frame.worker = number_;
     if (errand != Errand::none && around_.exceptions != nullptr) {
-        if (around_.exceptions->push({&frame, 1}) == 1) {
-            if (rehearsal_ != nullptr) rehearsal_->excepted(frame);
-            exceptions_rung_ = true;
-            LiveCounters::add(counters_.now().to_exceptions);
-            return;
-        }
+        if (go_on_errand(frame, errand)) return;
         frame.reason = DropReason::exception_full;
     }
     drop(frame);

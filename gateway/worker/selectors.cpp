@@ -2,6 +2,7 @@
 #include "gateway/worker/selectors.hpp"
 
 #include "gateway/wire/ip.hpp"
+#include "gateway/wire/parse.hpp"
 #include "gateway/wire/udp.hpp"
 
 namespace sallyport::worker {
@@ -25,8 +26,11 @@ bool addresses_match(const Selector& selector, const std::uint8_t* header, std::
     return in_range6(selector.remote, header + wire::ipv6_source) && in_range6(selector.local, header + wire::ipv6_destination);
 }
 
+/// The frame came from the remote side: of a type, only what that side may send counts.
 bool ports_match(const Selector& selector, const Frame& frame) {
-    if ((frame.flags & frame_ports) == 0) return false;
+    if ((frame.flags & frame_type) != 0) return selector.remote_ports.contains(wire::type_of(frame));
+    if ((frame.flags & frame_ports) == 0)
+        return !selector.remote_ports.named() && (!selector.local_ports.named() || has_type(frame.protocol));
     const std::uint8_t* transport = frame.at(frame.transport);
     return selector.remote_ports.contains(wire::load16(transport + wire::source_port_offset)) &&
            selector.local_ports.contains(wire::load16(transport + wire::destination_port_offset));

@@ -3,6 +3,7 @@
 #include "gateway/mode/tunnel.hpp"
 #include "gateway/transform/transform.hpp"
 #include "gateway/wire/ethernet.hpp"
+#include "gateway/wire/icmp.hpp"
 #include "gateway/wire/parse.hpp"
 #include "gateway/wire/udp.hpp"
 #include "gateway/worker/rehearsal.hpp"
@@ -54,14 +55,25 @@ DropReason not_taken(const Frame& frame) {
     return port == wire::port_ike_nat ? DropReason::udp_encapsulated : DropReason::unsupported_protocol;
 }
 
-/// After opening: selectors, then the hop (RFC 4301 5.2 step 4, 5.1.2.1 note 2).
-DropReason judge_opened(Frame& frame) {
+/// After opening: selectors, then the hop (RFC 4301 5.2 step 4, 5.1.2.1 note 2). `order`: null: no policies overlap.
+DropReason judge_opened(Frame& frame, const tables::Spd* order) {
     wire::parse_opened(frame);
     if (frame.reason != DropReason::none) return frame.reason;
     frame.flags |= frame_to_red;
     const transform::InboundSa& sa = *frame.inbound;
     if (const DropReason reason = check_selectors({sa.selectors, sa.selector_count}, frame); reason != DropReason::none) return reason;
+    if (order != nullptr && order->ordered(sa.number)) [[unlikely]]
+        if (const DropReason reason = order->check_opened(frame); reason != DropReason::none) return reason;
+    const transform::Fit fit = transform::fit_of(sa);
+    mode::clamp_segment(frame, fit.segment_ipv4, fit.segment_ipv6);
     return mode::count_hop(frame);
+}
+
+/// What becomes of a packet to the gateway itself that is none of ESP: ICMP that the port's program sent here is an error about what we
+/// sent.
+Errand errand_of_ours(const Frame& frame) {
+    if ((frame.flags & frame_fragment) != 0) return Errand::reassemble_outer;
+    return frame.protocol == (frame.family == 4 ? wire::protocol_icmp : wire::protocol_icmpv6) ? Errand::icmp_received : Errand::none;
 }
 
 } // namespace
@@ -92,7 +104,7 @@ void Worker::inbound(Batch& batch) {
     if (batch.count == 0) return;
     Batch esp, clear;
     for (Frame* frame : batch.span())
-        (frame->protocol == wire::protocol_esp && (frame->flags & frame_fragment) == 0 ? esp : clear).add(frame);
+        (frame->protocol == wire::protocol_esp && (frame->flags & (frame_fragment | frame_gathered)) == 0 ? esp : clear).add(frame);
     around_.sad.find(esp.span());
     if (rehearsal_ != nullptr) [[unlikely]]
         rehearsal_->found(esp.span());
@@ -148,7 +160,8 @@ void Worker::open(Batch& batch) {
 
 /// What was opened: may its SA carry it?
 void Worker::judge(Batch& batch) {
-    for (Frame* frame : batch.span()) frame->reason = judge_opened(*frame);
+    const tables::Spd* const order = spd_->any_ordered() ? spd_ : nullptr;
+    for (Frame* frame : batch.span()) frame->reason = judge_opened(*frame, order);
     sift(batch);
     if (rehearsal_ != nullptr) [[unlikely]]
         rehearsal_->admitted(batch.span());
@@ -157,8 +170,11 @@ void Worker::judge(Batch& batch) {
 /// Red packets that a policy lets out in clear. Their VPN's own table says where to, else the table of the black side.
 void Worker::bypass_outwards(Batch& batch) {
     for (Frame* frame : batch.span()) {
-        frame->reason = mode::count_hop(*frame);
         frame->flags |= frame_bypassed;
+        if ((frame->flags & frame_secret) != 0)
+            frame->reason = DropReason::should_be_protected;
+        else if ((frame->flags & frame_ours) == 0)
+            frame->reason = mode::count_hop(*frame);
     }
     sift(batch);
     LiveCounters::add(counters_.now().bypassed, batch.count);
@@ -167,20 +183,25 @@ void Worker::bypass_outwards(Batch& batch) {
 
 /// What comes from the black side and is no ESP packet of ours.
 void Worker::clear_from_black(Batch& batch) {
+    Batch going;
     for (Frame* frame : batch.span()) {
         if (for_us(*frame, Role::black)) {
-            frame->reason = not_taken(*frame);
+            const Errand errand = errand_of_ours(*frame);
+            send_on(*frame, errand, errand == Errand::icmp_received ? DropReason::icmp_other : not_taken(*frame));
             continue;
         }
+        going.add(frame);
         const tables::PolicyVerdict verdict = spd_->decide_inbound(*frame);
         if (rehearsal_ != nullptr) rehearsal_->decided_inbound(verdict);
+        frame->reason = verdict.reason;
+        if (verdict.reason != DropReason::none) continue;
         frame->vpn = verdict.vpn;
         frame->flags |= frame_bypassed | frame_to_red;
-        frame->reason = verdict.reason == DropReason::none ? mode::count_hop(*frame) : verdict.reason;
+        frame->reason = mode::count_hop(*frame);
     }
-    sift(batch);
-    LiveCounters::add(counters_.now().bypassed, batch.count);
-    route(batch);
+    sift(going);
+    LiveCounters::add(counters_.now().bypassed, going.count);
+    route(going);
 }
 
 bool Worker::for_us(const Frame& frame, Role side) const {
@@ -204,7 +225,7 @@ bool Worker::is_housekeeping(const Frame& frame) const {
     const bool link_scope = ipv4 ? (wire::load32(to) >> 8) == 0xe00000 || wire::load32(to) == 0xffffffff
                                  : to[0] == 0xff && ((to[1] & 0xfU) == 1 || (to[1] & 0xfU) == 2);
     if (link_scope) return true;
-    return (side == Role::red || icmp) && for_us(frame, side);
+    return (side == Role::red || (icmp && !wire::is_icmp_error(frame))) && for_us(frame, side); // errors: about what we sent
 }
 
 void Worker::hand_over(Frame& frame, std::uint8_t owner) {

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <chrono>
 #include <thread>
 
@@ -89,12 +90,19 @@ TEST(Threads, TablesReplacedUnderTraffic) {
     peer.protect(1000, peer.everything());
     gateway.protect(1000, gateway.everything());
     const std::vector<Selector> everything = gateway.everything();
+    const std::vector<Selector> other{{*parse_range("10.1.0.0/16"), *parse_range("10.2.200.0/24"), 0, {}, {}}};
+    std::vector<Octets> sealed;
+    for (unsigned i = 0; i < 2000; ++i)
+        for (Octets& frame : peer.send(red, ethernet(ipv4("10.2.0.5", "10.1.0.5", 17, udp(1, 2, payload(32))))))
+            sealed.push_back(std::move(frame));
     std::atomic<bool> stop{false};
     {
         const Running running(gateway, 1);
         std::jthread traffic([&] {
             for (std::uint16_t i = 0; !stop.load(); ++i) {
                 (void)gateway.port(red).inject(datagram(i));
+                if (i < sealed.size()) (void)gateway.port(black).inject(sealed[i]);
+                (void)gateway.port(red).take();
                 if (i % 64 == 0) std::this_thread::sleep_for(100us);
                 (void)gateway.port(black).take();
             }
@@ -102,8 +110,12 @@ TEST(Threads, TablesReplacedUnderTraffic) {
         ASSERT_TRUE(eventually([&] { return gateway.worker().counters().sealed > 0; }));
         for (unsigned round = 0; round < 200; ++round) {
             auto sa = std::make_unique<transform::OutboundSa>(gateway.outbound(0));
-            const tables::Policy policy{wan_vpn, PolicyAction::protect, everything, sa.get(), 0};
-            gateway.publish(std::move(tables::Spd::build({&policy, 1}).value()));
+            // Another one comes first, so that what is opened meets the order, too; of an SA that the table knows.
+            const std::array policies{
+                tables::Policy{.action = PolicyAction::discard, .selectors = other},
+                tables::Policy{.action = PolicyAction::protect, .selectors = everything, .sa = sa.get(), .connection = 1}};
+            const tables::Opening opening{gateway.inbound(0).number, wan_vpn, 1};
+            gateway.publish(std::move(tables::Spd::build(policies, {&opening, 1}).value()));
             auto inbound = std::make_unique<transform::InboundSa>(gateway.inbound(0));
             inbound->spi = 5000 + round;
             ASSERT_TRUE(gateway.sad().add(*inbound));
@@ -117,6 +129,8 @@ TEST(Threads, TablesReplacedUnderTraffic) {
     }
     EXPECT_EQ(gateway.dropped(DropReason::no_policy), 0U);
     EXPECT_EQ(gateway.dropped(DropReason::no_sa), 0U);
+    EXPECT_EQ(gateway.dropped(DropReason::policy_mismatch), 0U);
+    EXPECT_GT(gateway.worker().counters().opened, 0U);
 }
 
 /// A worker asleep takes a new list of dummies at once, not when its sleep is over by itself.

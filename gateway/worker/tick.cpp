@@ -3,6 +3,8 @@
 #include "gateway/worker/clock.hpp"
 #include "gateway/worker/worker.hpp"
 
+#include <algorithm>
+
 namespace sallyport::worker {
 
 /// True: something was sent. Where no SA wants dummies it costs a load and two comparisons a round.
@@ -16,6 +18,8 @@ bool Worker::tick() {
     for (Frame* frame : batch.span()) {
         frame->arrival = ticks();
         frame->worker = number_;
+        const unsigned fits = transform::fit_of(*frame->outbound).inner; // of a dummy, any part is a dummy
+        frame->end = static_cast<std::uint16_t>(std::min<unsigned>(frame->end, frame->network + fits));
     }
     LiveCounters::add(counters_.now().dummies, batch.count);
     seal(batch);

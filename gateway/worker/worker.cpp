@@ -162,25 +162,27 @@ unsigned Worker::receive(unsigned port, Batch& batch) {
     return count;
 }
 
-/// Frames from other threads: those that waited for a neighbour go on where they were, the others are looked up here, with their SA's
-/// owner or after the exception stage has mended or made them.
+bool Worker::from_red(const Frame& frame) const {
+    return (frame.flags & frame_from_red) != 0 || (frame.port < ports_.size() && ports_[frame.port].role == Role::red);
+}
+
+/// Frames from other threads: those that waited for a neighbour, or are on their way into red, are routed, the others are looked up here,
+/// with their SA's owner or after the exception stage has mended or made them.
 bool Worker::take_inbox() {
     if (inbox_.empty()) return false;
     const unsigned count = inbox_.pop(frames_);
-    Batch red, black, waited;
+    Batch red, black, routed;
     for (Frame& frame : std::span(frames_).first(count)) {
         if ((frame.flags & frame_raw) != 0) {
             leave_raw(frame);
             continue;
         }
-        const bool red_port = frame.port < ports_.size() && ports_[frame.port].role == Role::red;
-        const bool from_red = red_port || (frame.flags & frame_from_red) != 0;
-        ((frame.flags & frame_waited) != 0 ? waited : from_red ? red : black).add(&frame);
+        ((frame.flags & (frame_waited | frame_onward | frame_to_red)) != 0 ? routed : from_red(frame) ? red : black).add(&frame);
     }
     LiveCounters::add(counters_.now().taken_over, count);
     outbound(red);
     inbound(black);
-    route(waited);
+    route(routed);
     return count != 0;
 }
 
@@ -209,7 +211,7 @@ void Worker::sift(Batch& batch) {
         if (frame->reason == DropReason::none) [[likely]]
             batch.at[kept++] = frame;
         else
-            drop(*frame);
+            refuse(*frame);
     }
     batch.count = kept;
 }

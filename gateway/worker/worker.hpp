@@ -44,7 +44,8 @@ struct Surroundings {
     tables::Audience& audience;
     FrameRing* exceptions = nullptr; // the exception stage's inbox; null: what has an errand is dropped
     bool spin = false;
-    EventRing* events = nullptr; // where audited drops are told; null: nowhere
+    EventRing* events = nullptr;  // where audited drops are told; null: nowhere
+    bool tell_prohibited = false; // sources of red packets that the policy discards get an ICMP error
 };
 
 class Rehearsal;
@@ -86,7 +87,7 @@ public:
     /// called. Threads: one at a time, not the worker's own.
     [[nodiscard]] bool call(Visitor& visitor);
 
-    /// Where other threads leave frames for this worker. Those with frame_waited are routed again, others looked up again.
+    /// Where other threads leave frames for this worker. Those with frame_waited or frame_onward are routed again, others looked up again.
     [[nodiscard]] FrameRing& inbox() { return inbox_; }
     [[nodiscard]] Waker& waker() { return waker_; }
     /// Threads: any.
@@ -116,6 +117,7 @@ private:
     // worker.cpp: the round
     unsigned receive(unsigned port, Batch& batch);
     bool take_inbox();
+    [[nodiscard]] bool from_red(const Frame& frame) const; // as at look-up, whatever became of it since
     void finish();
     void sleep();
     void sift(Batch& batch); // drops the frames that have a reason, keeps the others in order
@@ -135,13 +137,22 @@ private:
     void open(Batch& batch);
     void judge(Batch& batch);
 
+    // fragments.cpp
+    [[nodiscard]] bool mend(Frame& frame);
+    [[nodiscard]] bool follow_first(Frame& frame);
+    [[nodiscard]] bool cut(Frame& frame);
+
     // leave.cpp: next hop and transmission
+    [[nodiscard]] static std::uint32_t flow_hash(const Frame& frame);
     void route(const Batch& batch);
     [[nodiscard]] const route::NextHop& next_hop(Frame& frame);
     void look_up(Frame& frame, Role out, std::uint32_t hash);
     void leave(Frame& frame, const route::NextHop& hop);
     void wait_for_neighbour(Frame& frame);
+    void refuse(Frame& frame);
     void send_on(Frame& frame, Errand errand, DropReason otherwise);
+    bool go_on_errand(Frame& frame, Errand errand);
+    void refuse_at_the_end(Frame& frame, DropReason reason);
     void leave_raw(Frame& frame);
     void transmit(unsigned port);
 

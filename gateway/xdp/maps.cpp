@@ -16,14 +16,14 @@ namespace sallyport::xdp {
 namespace {
 
 constexpr std::array names{"local_addresses", "vlans",        "protected_sources", "bypass_sources", "bypass_destinations",
-                           "ike_peers",       "ike_requests", "ike_others",        "ike_machine"};
+                           "ike_peers",       "ike_requests", "ike_others",        "ike_machine",    "audits"};
 
 constexpr std::size_t first_bucket = 6; // from here on nothing but token buckets
 
 std::array<bpf_map*, names.size()> maps_of(port_bpf& skeleton) {
     auto& maps = skeleton.maps;
     return {maps.local_addresses, maps.vlans,        maps.protected_sources, maps.bypass_sources, maps.bypass_destinations,
-            maps.ike_peers,       maps.ike_requests, maps.ike_others,        maps.ike_machine};
+            maps.ike_peers,       maps.ike_requests, maps.ike_others,        maps.ike_machine,    maps.audits};
 }
 
 template <class T>

@@ -73,6 +73,9 @@ public:
     /// what it does takes nothing from them (but from those of configured peers).
     [[nodiscard]] Result<void> lend(port_bpf& skeleton, bool buckets = true) const;
 
+    /// The ring buffer of struct sp_audit, for Audits::open().
+    [[nodiscard]] int audit_ring() const { return maps_[audits].get(); }
+
     /// The maps were there already, made by this layout: what is pinned for single ports can be taken over too.
     [[nodiscard]] bool taken_over() const { return taken_over_; }
 
@@ -87,6 +90,7 @@ private:
         ike_requests,
         ike_others,
         ike_machine,
+        audits,
         map_count,
     };
     template <class Key, class Value>

@@ -97,7 +97,8 @@ TEST_F(Commands, Sa) {
 
 TEST_F(Commands, Policy) {
     const Said said = ask({"policy"});
-    EXPECT_THAT(said.out, HasSubstr("branch   office      1000  protect  branch (no SA in use)  10.1.0.0/16 - 10.2.0.0/16"));
+    EXPECT_THAT(said.out, HasSubstr("branch   office      1000  protect          branch (no SA in use)  10.1.0.0/16 - 10.2.0.0/16"));
+    EXPECT_THAT(said.out, HasSubstr("printer  wan         2000  bypass outbound"));
     EXPECT_EQ(json({"policy", "printer"})["policies"].items()[0]["action"].text(), "bypass");
 }
 

@@ -80,12 +80,13 @@ std::string status_text(const Json& status, std::uint64_t now) {
 
 std::string sa_text(const Json& list) {
     Table table({"CONNECTION", "DIRECTION", "SPI", "PEER", "VPN", "ALGORITHM", "ESN", ">SEQUENCE", ">MARK", ">PACKETS", ">OCTETS",
-                 ">ERRORS", ">WORKER", "STATE"});
+                 ">ERRORS", ">MTU", ">WORKER", "STATE"});
     std::string refused;
     for (const Json& sa : list["sas"].items()) {
         table.add({sa["name"].text(), sa["direction"].text(), std::format("{:#010x}", sa["spi"].number()), sa["remote"].text(),
                    sa["vpn"].text(), sa["algorithm"].text(), sa["esn"].flag() ? "yes" : "no", number(sa["sequence"]),
                    sa["mark"].has_value() ? number(sa["mark"]) : "none", number(sa["packets"]), number(sa["octets"]), number(sa["errors"]),
+                   sa["pathMtu"].number() == 0 ? "" : number(sa["pathMtu"]),
                    sa["refused"].text().empty() ? number(sa["worker"]) : "refused", sa["state"].text()});
         if (!sa["refused"].text().empty())
             refused += std::format("\n{} {} is refused: {}{}{}\n", sa["name"].text(), sa["direction"].text(), sa["refused"].text(),
@@ -100,7 +101,8 @@ std::string policy_text(const Json& list) {
         const std::string sa = policy["sa"].text() + (policy["usable"].flag() ? "" : " (no SA in use)");
         const std::uint64_t priority = policy["priority"].number();
         table.add({policy["name"].text(), policy["vpn"].text(), priority >> 32 != 0 ? "last" : std::to_string(priority),
-                   policy["action"].text(), sa, some(policy["selectors"])});
+                   policy["action"].text() + (policy["direction"].text() == "both" ? "" : " " + policy["direction"].text()), sa,
+                   some(policy["selectors"])});
     }
     return table.text();
 }

@@ -27,8 +27,10 @@ std::string flow_text(const Json& event) {
         if (!event[port].has_value()) return text;
         return text.contains(':') ? std::format("[{}]:{}", text, event[port].number()) : std::format("{}:{}", text, event[port].number());
     };
-    return std::format("{} > {}, protocol {}", end("source", "sourcePort"), end("destination", "destinationPort"),
-                       event["protocol"].number());
+    const std::string type = event["type"].has_value() ? std::format(", type {} code {}", event["type"].number(), event["code"].number())
+                                                       : "";
+    return std::format("{} > {}, protocol {}{}", end("source", "sourcePort"), end("destination", "destinationPort"),
+                       event["protocol"].number(), type);
 }
 
 bool print(const std::string& text) { return std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0; }

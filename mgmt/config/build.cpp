@@ -15,8 +15,6 @@ using enum Key;
 
 constexpr std::size_t most_selectors = 1024; // of one connection or policy
 
-bool has_ports(std::uint8_t protocol) { return protocol == 6 || protocol == 17 || protocol == 33 || protocol == 132 || protocol == 136; }
-
 /// Why a gateway cannot have or reach this address; empty: it can.
 std::string_view unusable(const Address& address) {
     const auto zero = [](std::uint8_t octet) { return octet == 0; };
@@ -51,6 +49,7 @@ public:
         ike();
         inbound_selectors();
         check_overlaps(traffic_, problems_);
+        check_hidden(traffic_, problems_);
         std::vector<PlacedSa> placed;
         for (std::size_t i = 0; i < desired_.sas.size(); ++i)
             if (desired_.sas[i].spi != 0) placed.push_back({sa_items_[i], &desired_.sas[i]});
@@ -92,6 +91,8 @@ private:
         to.frames = static_cast<std::uint32_t>(item.number(gateway_frames, to.frames));
         to.run_directory = item.text(gateway_run_directory);
         to.state_directory = item.text(gateway_state_directory);
+        to.icmp_error_rate = static_cast<std::uint32_t>(item.number(gateway_icmp_error_rate, to.icmp_error_rate));
+        to.icmp_prohibited = item.flag(gateway_icmp_prohibited);
         // A socket's path has at most 107 octets (unix(7)), the longest name below it is "/gateway.varlink".
         if (to.run_directory.size() > 90)
             problems_.add(item.place_of(gateway_run_directory), item.path(gateway_run_directory),
@@ -216,8 +217,10 @@ private:
         out.dscp_value = static_cast<std::uint8_t>(std::max<std::int64_t>(dscp, 0));
         const std::string_view df = item.text(connection_df);
         out.df = df == "set" ? DfRule::set : df == "clear" ? DfRule::clear : DfRule::copy;
+        out.fragment = item.text(connection_fragment) == "after" ? FragmentRule::after : FragmentRule::before;
         out.hop_limit = static_cast<std::uint8_t>(item.number(connection_hop_limit, 64));
         out.mtu = static_cast<std::uint16_t>(item.number(connection_mtu));
+        out.clamp_mss = static_cast<std::uint16_t>(item.number(connection_clamp_mss, clamp_mss_by_path));
         out.window = static_cast<std::uint32_t>(item.number(connection_replay_window, 1024));
         if (!std::has_single_bit(out.window))
             problems_.add(item.place_of(connection_replay_window), item.path(connection_replay_window),
@@ -225,8 +228,9 @@ private:
                           std::format("{} is the next", std::bit_ceil(out.window)));
         aead_rule(item, info(out.algorithm));
         addresses(item, out);
-        Traffic traffic = traffic_of(item, {connection_local_networks, connection_remote_networks, connection_protocol,
-                                            connection_local_ports, connection_remote_ports});
+        Traffic traffic = traffic_of(item,
+                                     {connection_local_networks, connection_remote_networks, connection_protocol, connection_local_ports,
+                                      connection_remote_ports, connection_icmp_type, connection_icmp_code, connection_mobility_type});
         traffic.priority = static_cast<std::uint32_t>(item.number(connection_priority));
         traffic.action = PolicyAction::protect;
         traffic.sa = item.name;
@@ -249,8 +253,9 @@ private:
             desired_.sas.push_back(*sa);
             sa_items_.push_back(&item);
         }
-        if (red) desired_.policies.push_back({item.name, *red, traffic.priority, PolicyAction::protect, out.selectors, item.name});
-        if (red) desired_.policies.back().place = out.place;
+        if (red)
+            desired_.policies.push_back(
+                {item.name, *red, traffic.priority, PolicyAction::protect, out.selectors, item.name, {}, out.place});
         if (red && !out.selectors.empty()) traffic_.push_back(std::move(traffic));
     }
 
@@ -318,7 +323,7 @@ private:
     }
 
     struct TrafficKeys {
-        Key local, remote, protocol, local_ports, remote_ports;
+        Key local, remote, protocol, local_ports, remote_ports, icmp_type, icmp_code, mobility_type;
     };
 
     Traffic traffic_of(const Item& item, TrafficKeys keys) {
@@ -332,11 +337,54 @@ private:
             const auto* given = item.get<PortRange>(key);
             if (given == nullptr) continue;
             *range = *given;
-            if (!has_ports(traffic.protocol) && item.find(keys.protocol) != nullptr)
-                problems_.add(item.place_of(key), item.path(key), "ports go with a protocol that has them",
-                              "set protocol to \"tcp\", \"udp\", \"sctp\", \"dccp\" or \"udplite\"");
+            if (!has_ports(traffic.protocol))
+                wrong_protocol(item, key, keys, "ports go", "\"tcp\", \"udp\", \"sctp\", \"dccp\" or \"udplite\"");
         }
+        if ((traffic.local_ports.opaque() && traffic.remote_ports.named()) ||
+            (traffic.remote_ports.opaque() && traffic.local_ports.named()))
+            problems_.add(item.place_of(keys.local_ports), item.path(keys.local_ports),
+                          "a packet shows the ports of both sides or of none: nothing would match", "make both \"opaque\", or neither");
+        types_of(item, keys, traffic);
+        wrong_family(item, traffic);
         return traffic;
+    }
+
+    void wrong_family(const Item& item, const Traffic& traffic) {
+        const std::uint8_t protocol = traffic.protocol;
+        if (protocol != 1 && protocol != 58 && protocol != 135 && protocol != opaque_protocol) return;
+        const Family family = protocol == 1 ? Family::ipv4 : Family::ipv6;
+        const auto of_it = [&](const AddressRange& range) { return range.first.family == family; };
+        if (!traffic.local.empty() && std::ranges::none_of(traffic.local, of_it))
+            problems_.warn(item.place, item.path(),
+                           std::format("nothing matches: it names a protocol of {} and no network of {}", name_of(family), name_of(family)),
+                           "use \"icmp\" with IPv4, \"icmpv6\" with IPv6");
+    }
+
+    void wrong_protocol(const Item& item, Key key, const TrafficKeys& keys, std::string_view what, std::string_view which) {
+        if (item.find(keys.protocol) != nullptr)
+            problems_.add(item.place_of(key), item.path(key), std::format("{} with a protocol that has them", what),
+                          std::format("set protocol to {}", which));
+    }
+
+    /// ICMP types and codes, and types of Mobility Headers: the same for what either side sends.
+    void types_of(const Item& item, const TrafficKeys& keys, Traffic& traffic) {
+        const auto octet = [](std::uint16_t value) { return static_cast<std::uint8_t>(value); };
+        const auto* icmp = item.get<PortRange>(keys.icmp_type);
+        const auto* code = item.get<PortRange>(keys.icmp_code);
+        const auto* mobility = item.get<PortRange>(keys.mobility_type);
+        if (icmp != nullptr && traffic.protocol != 1 && traffic.protocol != 58)
+            wrong_protocol(item, keys.icmp_type, keys, "types go", "\"icmp\" or \"icmpv6\"");
+        else if (icmp != nullptr && code != nullptr && !icmp->opaque())
+            traffic.local_ports = type_range(octet(icmp->first), octet(icmp->last), octet(code->first), octet(code->last));
+        else if (icmp != nullptr)
+            traffic.local_ports = icmp->opaque() ? *icmp : type_range(octet(icmp->first), octet(icmp->last));
+        if (code != nullptr && (icmp == nullptr ? !item.given(keys.icmp_type) : icmp->opaque()))
+            problems_.add(item.place_of(keys.icmp_code), item.path(keys.icmp_code), "a code goes with a type", "set icmp-type to a number");
+        if (mobility != nullptr && traffic.protocol != 135)
+            wrong_protocol(item, keys.mobility_type, keys, "types of Mobility Headers go", "\"mobility\"");
+        else if (mobility != nullptr)
+            traffic.local_ports = mobility->opaque() ? *mobility : type_range(octet(mobility->first), octet(mobility->last));
+        if (has_type(traffic.protocol)) traffic.remote_ports = traffic.local_ports;
     }
 
     /// The product of both lists by family; a network without a partner on the other side is a mistake in a connection.
@@ -418,12 +466,17 @@ private:
     void policies() {
         for (const Item* item : all(Section::policy)) {
             const std::string_view action = item->text(policy_action);
-            Traffic traffic = traffic_of(
-                *item, {policy_local_networks, policy_remote_networks, policy_protocol, policy_local_ports, policy_remote_ports});
+            Traffic traffic = traffic_of(*item, {policy_local_networks, policy_remote_networks, policy_protocol, policy_local_ports,
+                                                 policy_remote_ports, policy_icmp_type, policy_icmp_code, policy_mobility_type});
             traffic.priority = static_cast<std::uint32_t>(item->number(policy_priority));
             traffic.action = action == "protect"  ? PolicyAction::protect
                              : action == "bypass" ? PolicyAction::bypass
                                                   : PolicyAction::discard;
+            const std::string_view direction = item->text(policy_direction);
+            traffic.reach = direction == "out" ? PolicyReach::outbound : direction == "in" ? PolicyReach::inbound : PolicyReach::both;
+            if (traffic.action == PolicyAction::protect && traffic.reach != PolicyReach::both)
+                problems_.add(item->place_of(policy_direction), item->path(policy_direction), "a connection carries both directions",
+                              "leave the key out");
             if (find(Section::connection, item->name) != nullptr)
                 problems_.add(item->place, item->path(), "a connection has this name, and its policy bears it", "choose another name");
             const std::string_view connection_name = item->text(policy_connection);
@@ -439,8 +492,8 @@ private:
                               "name it at a [port.NAME] with role = \"red\"");
             traffic.vpn = vpn.value_or(wan_vpn);
             if (connection != nullptr) traffic.sa = connection->name;
-            PolicySpec policy{item->name, traffic.vpn, traffic.priority, traffic.action, {}, traffic.sa};
-            policy.place = problems_.text(item->place);
+            PolicySpec policy{item->name, traffic.vpn, traffic.priority, traffic.action,
+                              {},         traffic.sa,  traffic.reach,    problems_.text(item->place)};
             policy.selectors = selectors_of(*item, traffic, policy_local_networks, policy_remote_networks);
             if (vpn && !action.empty() && !policy.selectors.empty()) traffic_.push_back(traffic);
             desired_.policies.push_back(std::move(policy));

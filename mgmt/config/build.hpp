@@ -16,11 +16,16 @@ struct Traffic {
     std::string sa; // with protect
     std::vector<AddressRange> local, remote;
     std::uint8_t protocol = 0;
-    PortRange local_ports, remote_ports;
+    PortRange local_ports, remote_ports; // or types, both the same
+    PolicyReach reach = PolicyReach::both;
 };
 
 /// Where two of one VPN and priority overlap and do different things, the file does not say what happens.
 void check_overlaps(const std::vector<Traffic>& traffic, Problems& problems);
+
+/// Warns of entries that never match, since one entry before them matches the same, and of bypass entries of two VPNs that let in the same
+/// clear packets from the black side. Of very many entries only the first pairs are compared.
+void check_hidden(const std::vector<Traffic>& traffic, Problems& problems);
 
 /// One direction of a connection with where its SPI and key stand.
 struct PlacedSa {

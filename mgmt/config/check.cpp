@@ -29,7 +29,10 @@ std::optional<AddressRange> overlap(const std::vector<AddressRange>& a, const st
     return std::nullopt;
 }
 
-bool overlap(PortRange a, PortRange b) { return a.first <= b.last && b.first <= a.last; }
+bool overlap(const PortRange& a, const PortRange& b) {
+    if (a.opaque() || b.opaque()) return !a.named() && !b.named();
+    return a.first <= b.last && b.first <= a.last;
+}
 
 struct Overlap {
     AddressRange local, remote;
@@ -37,6 +40,7 @@ struct Overlap {
 
 std::optional<Overlap> overlap(const Traffic& a, const Traffic& b) {
     if (a.protocol != 0 && b.protocol != 0 && a.protocol != b.protocol) return std::nullopt;
+    if (a.reach != PolicyReach::both && b.reach != PolicyReach::both && a.reach != b.reach) return std::nullopt;
     if (!overlap(a.local_ports, b.local_ports) || !overlap(a.remote_ports, b.remote_ports)) return std::nullopt;
     for (const Family family : {Family::ipv4, Family::ipv6})
         if (const auto local = overlap(a.local, b.local, family))
@@ -88,31 +92,79 @@ void check_group(const std::vector<const Traffic*>& group, Family family, Proble
     }
 }
 
-} // namespace
+bool covers(const std::vector<AddressRange>& outer, const std::vector<AddressRange>& inner) {
+    return std::ranges::all_of(inner, [&](const AddressRange& one) {
+        return std::ranges::any_of(outer, [&](const AddressRange& other) { return other.contains(one.first) && other.contains(one.last); });
+    });
+}
 
-void check_overlaps(const std::vector<Traffic>& traffic, Problems& problems) {
-    std::vector<Traffic> sorted = traffic;
-    std::map<std::pair<VpnNumber, std::uint32_t>, std::vector<const Traffic*>> groups;
-    for (Traffic& one : sorted) {
-        const auto by_address = [](const AddressRange& range) { return std::pair(range.first.family, range.first.octets); };
+/// Does every packet of `b` match `a`?
+bool covers(const Traffic& a, const Traffic& b) {
+    if (a.vpn != b.vpn || (a.reach != PolicyReach::both && a.reach != b.reach) || (a.protocol != 0 && a.protocol != b.protocol))
+        return false;
+    return a.local_ports.covers(b.local_ports) && a.remote_ports.covers(b.remote_ports) && covers(a.local, b.local) &&
+           covers(a.remote, b.remote);
+}
+
+std::vector<Traffic> sorted_by_address(std::vector<Traffic> traffic) {
+    const auto by_address = [](const AddressRange& range) { return std::pair(range.first.family, range.first.octets); };
+    for (Traffic& one : traffic) {
         std::ranges::sort(one.local, {}, by_address);
         std::ranges::sort(one.remote, {}, by_address);
-        groups[{one.vpn, one.priority}].push_back(&one);
     }
+    return traffic;
+}
+
+bool lets_in(const Traffic& traffic) { return traffic.action == PolicyAction::bypass && reaches(traffic.reach, Direction::inbound); }
+
+} // namespace
+
+void check_hidden(const std::vector<Traffic>& traffic, Problems& problems) {
+    constexpr unsigned most_pairs = 4'000'000;
+    const std::vector<Traffic> sorted = sorted_by_address(traffic);
+    std::vector<const Traffic*> ordered;
+    for (const Traffic& one : sorted) ordered.push_back(&one);
+    std::ranges::stable_sort(ordered, {}, [](const Traffic* one) { return one->priority; });
+    unsigned pairs = 0;
+    for (auto b = ordered.begin(); b != ordered.end(); ++b)
+        for (auto a = ordered.begin(); a != b; ++a) {
+            if (++pairs > most_pairs) return;
+            const Traffic &before = **a, &behind = **b;
+            if (covers(before, behind)) {
+                problems.warn(behind.item->place, behind.item->path(),
+                              std::format("it never matches: {} in {}, of priority {}, comes first and matches the same",
+                                          before.item->path(), problems.text(before.item->place), before.priority),
+                              "give it a lower priority, or remove it");
+                break;
+            }
+            if (before.vpn != behind.vpn && lets_in(before) && lets_in(behind) && overlap(before, behind))
+                problems.warn(
+                    behind.item->place, behind.item->path(),
+                    std::format("clear packets from the black side that it lets in belong to {} in {}, of another VPN, as well, and "
+                                "go there",
+                                before.item->path(), problems.text(before.item->place)),
+                    "give the VPNs different addresses, or let one out only: direction = \"out\"");
+        }
+}
+
+void check_overlaps(const std::vector<Traffic>& traffic, Problems& problems) {
+    const std::vector<Traffic> sorted = sorted_by_address(traffic);
+    std::map<std::pair<VpnNumber, std::uint32_t>, std::vector<const Traffic*>> groups;
+    for (const Traffic& one : sorted) groups[{one.vpn, one.priority}].push_back(&one);
     std::map<std::pair<const Item*, const Item*>, bool> said;
     for (const auto& [key, group] : groups)
         for (const Family family : {Family::ipv4, Family::ipv6}) check_group(group, family, problems, said);
 }
 
 void check_unique(const std::vector<PlacedSa>& sas, Problems& problems) {
-    std::map<std::uint32_t, const PlacedSa*> inbound;
+    std::map<std::pair<std::uint32_t, VpnNumber>, const PlacedSa*> inbound;
     std::map<std::tuple<std::uint32_t, Address, VpnNumber>, const PlacedSa*> outbound;
     for (const PlacedSa& one : sas) {
         const SaSpec& sa = *one.sa;
         const bool in = sa.direction == Direction::inbound;
         const Key key = in ? Key::connection_spi_in : Key::connection_spi_out;
         const auto [other, fresh] = in ? [&] {
-            const auto [at, ok] = inbound.emplace(sa.spi, &one);
+            const auto [at, ok] = inbound.emplace(std::pair(sa.spi, sa.outer_vpn), &one);
             return std::pair(at->second, ok);
         }()
                                        : [&] {
@@ -124,7 +176,8 @@ void check_unique(const std::vector<PlacedSa>& sas, Problems& problems) {
             problems.add(one.item->place_of(key), one.item->path(key),
                          std::format("SPI {:#x} is already that of {} in {}", sa.spi, other->item->path(),
                                      problems.text(other->item->place_of(key))),
-                         in ? "every connection receives on an SPI of its own" : "a peer tells its connections apart by SPI");
+                         in ? "every connection of an outer VPN receives on an SPI of its own"
+                            : "a peer tells its connections apart by SPI");
     }
     // Equal keys: the same counter under the same key is a nonce used twice, and a packet sent back would be accepted.
     std::vector<const PlacedSa*> by_key;

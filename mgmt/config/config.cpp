@@ -192,6 +192,7 @@ Outcome load(const std::string& path) {
     for (const Text& text : texts) sources.push_back({false, text.name, std::string(text.content)});
     Outcome outcome = parse_all(texts, [&](const std::string& name) { return kept_key(name, sources); }, contents);
     if (outcome) outcome->sources = std::move(sources);
+    wipe_stack();
     return outcome;
 }
 
@@ -201,6 +202,7 @@ Outcome parse(std::span<const Source> sources) {
         if (!source.key) texts.push_back({source.name, source.octets});
     Outcome outcome = parse_all(texts, [&](const std::string& name) { return key_of(name, sources); }, {});
     if (outcome) outcome->sources.assign(sources.begin(), sources.end());
+    wipe_stack();
     return outcome;
 }
 

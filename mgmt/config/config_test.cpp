@@ -16,6 +16,7 @@
 namespace sallyport::config {
 namespace {
 
+using testing::ElementsAre;
 using testing::HasSubstr;
 
 Desired good(const std::string& text) {
@@ -46,6 +47,7 @@ TEST(Config, FewLinesMakeATunnel) {
     EXPECT_EQ(out.mtu, 0);
     EXPECT_EQ(out.dscp, DscpRule::copy);
     EXPECT_EQ(out.df, DfRule::copy);
+    EXPECT_EQ(out.fragment, FragmentRule::before);
     EXPECT_TRUE(out.manual);
     EXPECT_EQ(out.key.size, 64);
     EXPECT_EQ(out.key.octets[0], 0x22);
@@ -122,6 +124,7 @@ esn = false
 replay-window = 64
 dscp = 46
 df = "set"
+fragment = "after"
 mtu = 1400
 hop-limit = 9
 dummies = 5
@@ -183,6 +186,7 @@ machine-burst = 6
     EXPECT_EQ(out.dscp, DscpRule::set);
     EXPECT_EQ(out.dscp_value, 46);
     EXPECT_EQ(out.df, DfRule::set);
+    EXPECT_EQ(out.fragment, FragmentRule::after);
     EXPECT_EQ(out.mtu, 1400);
     EXPECT_EQ(out.hop_limit, 9);
     EXPECT_EQ(out.dummies_per_second, 5U);
@@ -210,6 +214,77 @@ machine-burst = 6
     EXPECT_EQ(desired.ike.prefix_burst, 4U);
     EXPECT_EQ(desired.ike.machine_rate, 5U);
     EXPECT_EQ(desired.ike.machine_burst, 6U);
+}
+
+TEST(Config, TypesCodesAndOpaque) {
+    const auto of = [](const std::string& keys) {
+        const Desired desired = good(ports_text + connection_text("a", keys));
+        return desired.sas.empty() ? std::string() : to_string(desired.sas[0].selectors.at(0));
+    };
+    const std::string nets = "10.1.0.0/16 <-> 10.2.0.0/16";
+    EXPECT_EQ(of("protocol = \"icmp\"\n"), nets + " icmp");
+    EXPECT_EQ(of("protocol = \"icmp\"\nicmp-type = 8\n"), nets + " icmp type 8");
+    EXPECT_EQ(of("protocol = \"icmp\"\nicmp-type = 3\nicmp-code = \"0-4\"\n"), nets + " icmp type 3 code 0-4");
+    EXPECT_EQ(of("protocol = \"icmp\"\nicmp-type = \"3-5\"\nicmp-code = 1\n"), nets + " icmp type 3 code 1 to type 5 code 1");
+    EXPECT_EQ(of("protocol = \"icmpv6\"\nicmp-type = \"opaque\"\n"), nets + " ipv6-icmp type opaque");
+    EXPECT_EQ(of("protocol = \"mobility\"\nmobility-type = \"1-4\"\n"), nets + " mobility type 1-4");
+    EXPECT_EQ(of("protocol = \"tcp\"\nlocal-ports = \"opaque\"\nremote-ports = \"opaque\"\n"),
+              "10.1.0.0/16 port opaque <-> 10.2.0.0/16 port opaque tcp");
+    EXPECT_EQ(of("protocol = \"opaque\"\n"), nets + " protocol opaque");
+}
+
+TEST(Config, DirectionsDoNotOverlap) {
+    const Desired desired = good(ports_text + "[policy.o]\naction = \"bypass\"\ndirection = \"out\"\n"
+                                              "[policy.i]\naction = \"discard\"\ndirection = \"in\"\n");
+    ASSERT_EQ(desired.policies.size(), 2U);
+    EXPECT_EQ(desired.policies[0].reach, PolicyReach::outbound);
+    EXPECT_EQ(desired.policies[1].reach, PolicyReach::inbound);
+}
+
+std::vector<std::string> warnings(const std::string& text) {
+    const Outcome outcome = parse_text(text);
+    std::vector<std::string> result;
+    if (!outcome) return {"errors"};
+    for (const Problem& problem : outcome->warnings) result.push_back(to_string(problem));
+    return result;
+}
+
+TEST(Config, WhatNeverMatchesIsSaid) {
+    const std::string wide = ports_text +
+                             "[policy.wide]\naction = \"discard\"\npriority = 1\nremote-networks = [\"10.0.0.0/8\", \"::/0\"]\n";
+    const auto behind = [&](const std::string& keys) {
+        return warnings(wide + "[policy.late]\naction = \"bypass\"\npriority = 2\n" + keys);
+    };
+    EXPECT_THAT(
+        behind("remote-networks = \"10.2.0.0/16\"\nprotocol = \"tcp\"\nremote-ports = 80\n"),
+        ElementsAre("test.toml:11:9: policy.late: it never matches: policy.wide in test.toml:7, of priority 1, comes first and matches "
+                    "the same; give it a lower priority, or remove it"));
+    EXPECT_THAT(behind("remote-networks = [\"10.2.0.0/16\", \"11.0.0.0/8\"]\n"), ElementsAre()) << "part of it is free";
+    EXPECT_THAT(warnings(ports_text + "[policy.a]\naction = \"bypass\"\npriority = 1\nprotocol = \"tcp\"\nremote-ports = \"80-90\"\n"
+                                      "[policy.b]\naction = \"discard\"\npriority = 2\nprotocol = \"tcp\"\nremote-ports = \"80-91\"\n"),
+                ElementsAre());
+    EXPECT_THAT(warnings(ports_text + "[policy.a]\naction = \"bypass\"\npriority = 1\ndirection = \"out\"\n"
+                                      "[policy.b]\naction = \"discard\"\npriority = 2\n"),
+                ElementsAre())
+        << "the other direction is free";
+    EXPECT_THAT(
+        warnings(ports_text +
+                 "[policy.a]\naction = \"bypass\"\nprotocol = \"icmp\"\nlocal-networks = \"2001:db8::/32\"\nremote-networks = \"::/0\"\n"),
+        ElementsAre(HasSubstr("policy.a: nothing matches: it names a protocol of IPv4 and no network of IPv4")));
+}
+
+TEST(Config, ClearRepliesForTwoVpnsAreSaid) {
+    const std::string vpns = ports_text + "[vpn.x]\ntable = 100\n[port.lan1]\nrole = \"red\"\nvpn = \"x\"\n";
+    const auto two = [&](const std::string& keys) {
+        return warnings(vpns +
+                        "[policy.a]\naction = \"bypass\"\nlocal-networks = \"10.1.0.0/16\"\nremote-networks = \"0.0.0.0/0\"\n"
+                        "[policy.b]\naction = \"bypass\"\nvpn = \"x\"\n" +
+                        keys + "remote-networks = \"203.0.113.0/24\"\n");
+    };
+    EXPECT_THAT(two("local-networks = \"10.1.7.0/24\"\n"),
+                ElementsAre(HasSubstr("policy.b: clear packets from the black side that it lets in belong to policy.a in test.toml")));
+    EXPECT_THAT(two("local-networks = \"10.2.0.0/16\"\n"), ElementsAre());
+    EXPECT_THAT(two("direction = \"out\"\n"), ElementsAre());
 }
 
 TEST(Config, ManualAeadIsAllowedWithAWarning) {

@@ -165,9 +165,47 @@ TEST(Errors, Ports) {
     EXPECT_EQ(with("local-ports = 80"), "test.toml:8:15: connection.a.local-ports: ports go with a protocol that has them; set protocol to "
                                         "\"tcp\", \"udp\", \"sctp\", \"dccp\" or \"udplite\"");
     for (const std::string bad : {"\"80-\"", "\"-80\"", "\"90-80\"", "\"0x50\"", "\"80-90-100\"", "65536", "-1", "\"\"", "true", "[80]"})
-        EXPECT_THAT(with("protocol = \"tcp\"\nremote-ports = " + bad),
-                    HasSubstr("test.toml:9:16: connection.a.remote-ports: expected a port number, or a range as \"1000-2000\", found"))
+        EXPECT_THAT(
+            with("protocol = \"tcp\"\nremote-ports = " + bad),
+            HasSubstr(
+                "test.toml:9:16: connection.a.remote-ports: expected a port number, or a range as \"1000-2000\", or \"opaque\", found"))
             << bad;
+}
+
+TEST(Errors, TypesAndCodes) {
+    const std::string set_icmp = "types go with a protocol that has them; set protocol to \"icmp\" or \"icmpv6\"";
+    EXPECT_EQ(with("icmp-type = 8"), "test.toml:8:13: connection.a.icmp-type: " + set_icmp);
+    EXPECT_EQ(with("icmp-type = 8\nprotocol = \"tcp\""), "test.toml:8:13: connection.a.icmp-type: " + set_icmp);
+    EXPECT_EQ(
+        with("protocol = \"icmp\"\nlocal-ports = 8"),
+        "test.toml:9:15: connection.a.local-ports: ports go with a protocol that has them; set protocol to \"tcp\", \"udp\", \"sctp\", "
+        "\"dccp\" or \"udplite\"");
+    EXPECT_EQ(with("protocol = \"icmp\"\nicmp-code = 1"),
+              "test.toml:9:13: connection.a.icmp-code: a code goes with a type; set icmp-type to a number");
+    EXPECT_EQ(with("protocol = \"icmp\"\nicmp-type = \"opaque\"\nicmp-code = 1"),
+              "test.toml:10:13: connection.a.icmp-code: a code goes with a type; set icmp-type to a number");
+    EXPECT_EQ(with("mobility-type = 8"),
+              "test.toml:8:17: connection.a.mobility-type: types of Mobility Headers go with a protocol that has "
+              "them; set protocol to \"mobility\"");
+    for (const std::string bad : {"256", "-1", "\"3-256\"", "\"5-3\"", "\"echo\"", "true"})
+        EXPECT_THAT(
+            with("protocol = \"icmp\"\nicmp-type = " + bad),
+            HasSubstr(
+                "test.toml:9:13: connection.a.icmp-type: expected a number from 0 to 255, or a range as \"3-5\", or \"opaque\", found"))
+            << bad;
+    EXPECT_THAT(with("protocol = \"icmp\"\nicmp-type = 3\nicmp-code = \"opaque\""),
+                HasSubstr("test.toml:10:13: connection.a.icmp-code: expected a number from 0 to 255, or a range as \"3-5\", found"));
+    EXPECT_EQ(with("protocol = \"tcp\"\nlocal-ports = \"opaque\"\nremote-ports = 80"),
+              "test.toml:9:15: connection.a.local-ports: a packet shows the ports of both sides or of none: nothing would match; make both "
+              "\"opaque\", or neither");
+}
+
+TEST(Errors, DirectionOfAPolicy) {
+    EXPECT_THAT(errors(ports_text + connection_text("a") +
+                       "[policy.p]\naction = \"protect\"\nconnection = \"a\"\npriority = 1\ndirection = \"in\"\n"),
+                ElementsAre(HasSubstr("policy.p.direction: a connection carries both directions; leave the key out")));
+    EXPECT_THAT(errors(ports_text + "[policy.p]\naction = \"bypass\"\ndirection = \"inbound\"\n"),
+                ElementsAre(HasSubstr("expected one of \"both\", \"out\", \"in\", found \"inbound\"")));
 }
 
 TEST(Errors, MissingKeys) {
@@ -194,7 +232,10 @@ TEST(Errors, Spis) {
     EXPECT_THAT(
         errors(ports_text + connection_text("a") + second),
         ElementsAre("test.toml:22:10: connection.b.spi-in: SPI 0x1001 is already that of connection.a in test.toml:12; every connection "
-                    "receives on an SPI of its own"));
+                    "of an outer VPN receives on an SPI of its own"));
+    EXPECT_THAT(errors(ports_text + "[vpn.x]\ntable = 100\n[port.wan1]\nrole = \"black\"\nvpn = \"x\"\n" +
+                       connection_text("a", "outer-vpn = \"x\"\n") + second),
+                testing::IsEmpty());
     second = connection_text("b", "priority = 5\n", 64, 3);
     second.replace(second.find("spi-out = 0x1004"), 16, "spi-out = 0x1002");
     EXPECT_THAT(errors(ports_text + connection_text("a") + second)[0], HasSubstr("connection.b.spi-out: SPI 0x1002 is already that of"));

@@ -33,7 +33,7 @@ using Data = std::variant<std::monostate, bool, std::int64_t, std::string, std::
 struct Value {
     Place place;               // of the value; of the section where it is a default
     bool given = false;        // it stands in a file
-    Data data;                 // dscp: -1 is "copy"
+    Data data;                 // dscp: -1 is "copy"; clamp: as SaSpec::clamp_mss
     std::vector<Place> places; // of the elements of a list
 };
 

@@ -58,6 +58,11 @@ constexpr std::array key_table{
             "Where the control socket and what is pinned of BPF lie."},
     KeyInfo{gateway_state_directory, gateway, "state-directory", path, false, "\"/var/lib/sallyport\"", 0, 0, "",
             "Where the durable marks of sequence numbers lie. It must survive a reboot: a connection whose marks are lost needs new keys."},
+    KeyInfo{gateway_icmp_error_rate, gateway, "icmp-error-rate", integer, false, "100", 0, 100000, "",
+            "How many ICMP errors a second the sources of dropped packets get in each VPN: packet too big as many, and all others together "
+            "as many; in all VPNs ten times as many. 0: none, so that senders find the size of the path by themselves or not at all."},
+    KeyInfo{gateway_icmp_prohibited, gateway, "icmp-prohibited", boolean, false, "false", 0, 0, "",
+            "Sources on the red side are told, too, that the policy discards their packets (RFC 4301 5.1.1), instead of silence."},
 
     KeyInfo{port_interface, port, "interface", interface, false, "", 0, 0, "",
             "The name of the network device. Without it NAME of [port.NAME]."},
@@ -97,11 +102,22 @@ constexpr std::array key_table{
     KeyInfo{connection_remote_networks, connection, "remote-networks", networks, true, "", 0, 0, "",
             "The protected networks on the peer's side. Every local network reaches every remote one of its family."},
     KeyInfo{connection_protocol, connection, "protocol", protocol, false, "\"any\"", 0, 255, "",
-            "Only this upper-layer protocol is carried."},
-    KeyInfo{connection_local_ports, connection, "local-ports", ports, false, "", 0, u16, "",
-            "Only these ports on this side; with a protocol that has ports. Without it all."},
-    KeyInfo{connection_remote_ports, connection, "remote-ports", ports, false, "", 0, u16, "",
+            "Only this upper-layer protocol is carried. \"opaque\": only IPv6 fragments that do not show it."},
+    KeyInfo{connection_local_ports, connection, "local-ports", ports, false, "", 0, u16, "opaque",
+            "Only these ports on this side; with a protocol that has ports. Without it all, fragments that do not show them included. "
+            "\"opaque\": only those."},
+    KeyInfo{connection_remote_ports, connection, "remote-ports", ports, false, "", 0, u16, "opaque",
             "Only these ports on the peer's side; with a protocol that has ports. Without it all."},
+    KeyInfo{
+        connection_icmp_type, connection, "icmp-type", ports, false, "", 0, 255, "opaque",
+        "Only ICMP or ICMPv6 messages of this type, with protocol \"icmp\" or \"icmpv6\". Without it all. \"opaque\": only fragments that "
+        "do not show it."},
+    KeyInfo{
+        connection_icmp_code, connection, "icmp-code", ports, false, "", 0, 255, "",
+        "Only this code of icmp-type. With a range of types the first one's from the first code on, the last one's up to the last code, "
+        "and all between (RFC 4301 4.4.1.1). Without it all."},
+    KeyInfo{connection_mobility_type, connection, "mobility-type", ports, false, "", 0, 255, "opaque",
+            "Only Mobility Headers of this type (RFC 6275), with protocol \"mobility\". Without it all."},
     KeyInfo{connection_priority, connection, "priority", integer, false, "1000", 0, u32, "",
             "The place of this connection's policy among the policies of its VPN; the lowest that matches decides."},
     KeyInfo{connection_algorithm, connection, "algorithm", word, false, "\"aes-256-cbc-hmac-sha2-256\"", 0, 0, all_algorithms,
@@ -111,7 +127,7 @@ constexpr std::array key_table{
         "Allows a gcm or chacha20-poly1305 algorithm with keys given by hand, which RFC 8221 section 3 forbids: one sequence number used "
         "twice, by a restored backup or by a second machine with the same file, gives the traffic away. For demonstrations and tests."},
     KeyInfo{connection_spi_in, connection, "spi-in", integer, true, "", 256, u32, "",
-            "SPI of what the peer sends to us; the peer's spi-out. Unique among all connections."},
+            "SPI of what the peer sends to us; the peer's spi-out. Unique among the connections of its outer-vpn."},
     KeyInfo{connection_spi_out, connection, "spi-out", integer, true, "", 256, u32, "",
             "SPI of what we send to the peer; the peer's spi-in."},
     KeyInfo{
@@ -133,8 +149,20 @@ constexpr std::array key_table{
             "DSCP of the outer header: copied from the inner one, or a fixed number."},
     KeyInfo{connection_df, connection, "df", word, false, "\"copy\"", 0, 0, "copy set clear",
             "Don't Fragment in an outer IPv4 header: copied from the inner one, always set or never."},
+    KeyInfo{
+        connection_fragment, connection, "fragment", word, false, "\"before\"", 0, 0, "before after",
+        "Where an IPv4 packet without Don't Fragment that is too large for the tunnel is cut. before: into pieces, each sealed; the "
+        "receiving host puts them together. after: it is sealed whole and the sealed packet is cut, whatever df says; the peer puts it "
+        "together, which costs it memory, and a lost piece costs the whole. IPv6 packets are never cut inside a tunnel, but one of up to "
+        "1280 octets that does not fit is sealed whole and cut (RFC 8200 section 5)."},
     KeyInfo{connection_mtu, connection, "mtu", integer, false, "", 576, u16, "",
-            "The largest outer packet in octets; at least 1280 over IPv6. Without it what the route says."},
+            "The largest outer packet in octets; at least 1280 over IPv6. Without it what the route says. What ICMP tells of the path is "
+            "heeded below it."},
+    KeyInfo{
+        connection_clamp_mss, connection, "clamp-mss", clamp, false, "true", 536, 65000, "",
+        "The largest segment that TCP connections inside may use (MSS): in packets that open one, in both directions, a larger one is "
+        "lowered. true: to what fits through the tunnel at that moment. A number: to so many octets. false: it is left alone. Options that "
+        "TCP-AO authenticates are never changed."},
     KeyInfo{connection_hop_limit, connection, "hop-limit", integer, false, "64", 1, 255, "", "TTL or hop limit of the outer header."},
     KeyInfo{connection_dummies, connection, "dummies", integer, false, "0", 0, 10000, "",
             "Dummy packets a second (RFC 4303 2.6) that hide how much is said. 0: none."},
@@ -151,9 +179,26 @@ constexpr std::array key_table{
     KeyInfo{policy_remote_networks, policy, "remote-networks", networks, false, "[ \"0.0.0.0/0\", \"::/0\" ]", 0, 0, "",
             "Addresses on the other side."},
     KeyInfo{policy_protocol, policy, "protocol", protocol, false, "\"any\"", 0, 255, "", "Only this upper-layer protocol."},
-    KeyInfo{policy_local_ports, policy, "local-ports", ports, false, "", 0, u16, "", "Only these ports on this side. Without it all."},
-    KeyInfo{policy_remote_ports, policy, "remote-ports", ports, false, "", 0, u16, "",
+    KeyInfo{
+        policy_local_ports, policy, "local-ports", ports, false, "", 0, u16, "opaque",
+        "Only these ports on this side. Without it all, fragments that do not show them included. \"opaque\": only those; such a policy "
+        "belongs before those that name ports."},
+    KeyInfo{policy_remote_ports, policy, "remote-ports", ports, false, "", 0, u16, "opaque",
             "Only these ports on the other side. Without it all."},
+    KeyInfo{
+        policy_icmp_type, policy, "icmp-type", ports, false, "", 0, 255, "opaque",
+        "Only ICMP or ICMPv6 messages of this type, with protocol \"icmp\" or \"icmpv6\". Without it all. \"opaque\": only fragments that "
+        "do not show it."},
+    KeyInfo{
+        policy_icmp_code, policy, "icmp-code", ports, false, "", 0, 255, "",
+        "Only this code of icmp-type. With a range of types the first one's from the first code on, the last one's up to the last code, "
+        "and all between (RFC 4301 4.4.1.1). Without it all."},
+    KeyInfo{policy_mobility_type, policy, "mobility-type", ports, false, "", 0, 255, "opaque",
+            "Only Mobility Headers of this type (RFC 6275), with protocol \"mobility\". Without it all."},
+    KeyInfo{
+        policy_direction, policy, "direction", word, false, "\"both\"", 0, 0, "both out in",
+        "With bypass and discard: both, only what comes from the red side (out), or only what comes in clear from the black side (in). A "
+        "discard that is in also keeps back what comes out of a tunnel."},
 
     KeyInfo{ike_peers, ike, "peers", addresses, false, "", 0, 0, "",
             "Peers with a bucket of their own. The remote address of every connection is among them anyway."},
@@ -220,9 +265,12 @@ std::string expected_text(const KeyInfo& key) {
     case Type::address: return "an IPv4 or IPv6 address in quotes";
     case Type::addresses: return "a list of IPv4 or IPv6 addresses in quotes";
     case Type::networks: return "a list of networks in quotes, each \"192.0.2.0/24\", \"192.0.2.1-192.0.2.9\" or one address";
-    case Type::protocol: return "\"any\", \"tcp\", \"udp\", \"icmp\", \"icmpv6\", \"sctp\", \"gre\" or a number from 1 to 255";
-    case Type::ports: return "a port number, or a range as \"1000-2000\"";
+    case Type::protocol: return "\"any\", \"tcp\", \"udp\", \"icmp\", \"icmpv6\", \"sctp\", \"gre\", \"opaque\" or a number from 1 to 255";
+    case Type::ports:
+        return std::format("{}, or a range as \"{}\"{}", key.greatest > 255 ? "a port number" : "a number from 0 to 255",
+                           key.greatest > 255 ? "1000-2000" : "3-5", key.words.empty() ? "" : std::format(", or \"{}\"", key.words));
     case Type::dscp: return "\"copy\" or a number from 0 to 63";
+    case Type::clamp: return std::format("true, false or an integer from {} to {}", key.least, key.greatest);
     case Type::key: return "hexadecimal digits in quotes";
     case Type::vlans: return "a table of VLANs, such as { 7 = \"office\" }";
     }

@@ -32,8 +32,9 @@ enum class Type : std::uint8_t {
     addresses, // a list, or one
     networks,  // a list, or one: prefix, range "first-last" or address
     protocol,  // name or number
-    ports,     // number or range "first-last"
+    ports,     // number or range "first-last", from least to greatest, or one of `words`
     dscp,      // "copy" or a number
+    clamp,     // true, false or a number
     key,       // hexadecimal digits; never shown
     vlans,     // table of VLAN id = VPN
 };
@@ -45,6 +46,8 @@ enum class Key : std::uint8_t {
     gateway_frames,
     gateway_run_directory,
     gateway_state_directory,
+    gateway_icmp_error_rate,
+    gateway_icmp_prohibited,
     port_interface,
     port_role,
     port_vpn,
@@ -62,6 +65,9 @@ enum class Key : std::uint8_t {
     connection_protocol,
     connection_local_ports,
     connection_remote_ports,
+    connection_icmp_type,
+    connection_icmp_code,
+    connection_mobility_type,
     connection_priority,
     connection_algorithm,
     connection_unsafe_manual_aead,
@@ -75,7 +81,9 @@ enum class Key : std::uint8_t {
     connection_replay_window,
     connection_dscp,
     connection_df,
+    connection_fragment,
     connection_mtu,
+    connection_clamp_mss,
     connection_hop_limit,
     connection_dummies,
     policy_action,
@@ -87,6 +95,10 @@ enum class Key : std::uint8_t {
     policy_protocol,
     policy_local_ports,
     policy_remote_ports,
+    policy_icmp_type,
+    policy_icmp_code,
+    policy_mobility_type,
+    policy_direction,
     ike_peers,
     ike_peer_rate,
     ike_peer_burst,
@@ -104,7 +116,7 @@ struct KeyInfo {
     bool required;
     std::string_view fallback; // as it would stand in the file; empty: none
     std::int64_t least, greatest;
-    std::string_view words; // of Type::word
+    std::string_view words; // of Type::word and Type::ports
     std::string_view meaning;
 };
 

@@ -18,9 +18,17 @@ struct Protocol {
     std::uint8_t number;
 };
 
-constexpr std::array protocols{Protocol{"any", 0},    Protocol{"icmp", 1},      Protocol{"tcp", 6},
-                               Protocol{"udp", 17},   Protocol{"gre", 47},      Protocol{"icmpv6", 58},
-                               Protocol{"sctp", 132}, Protocol{"udplite", 136}, Protocol{"dccp", 33}};
+constexpr std::array protocols{Protocol{"any", 0},
+                               Protocol{"icmp", 1},
+                               Protocol{"tcp", 6},
+                               Protocol{"udp", 17},
+                               Protocol{"gre", 47},
+                               Protocol{"icmpv6", 58},
+                               Protocol{"sctp", 132},
+                               Protocol{"udplite", 136},
+                               Protocol{"dccp", 33},
+                               Protocol{"mobility", 135},
+                               Protocol{"opaque", opaque_protocol}};
 
 std::string found(const Node& node) {
     switch (node.kind) {
@@ -71,6 +79,7 @@ private:
         case Type::protocol: return put(value, protocol(node));
         case Type::ports: return put(value, ports(node));
         case Type::dscp: return put(value, dscp(node));
+        case Type::clamp: return put(value, clamp(node));
         case Type::key: return put(value, key(node));
         case Type::vlans: return vlans(node, value);
         }
@@ -180,11 +189,12 @@ private:
     }
 
     std::optional<PortRange> ports(const Node& node) {
-        if (node.kind == NodeKind::integer && node.integer >= 0 && node.integer <= 65535) {
+        if (node.kind == NodeKind::integer && node.integer >= key_.least && node.integer <= key_.greatest) {
             const auto port = static_cast<std::uint16_t>(node.integer);
             return PortRange{port, port};
         }
         if (node.kind != NodeKind::text) return wrong(node), std::nullopt;
+        if (!key_.words.empty() && node.text == key_.words) return opaque_ports;
         PortRange range;
         const char* const begin = node.text.data();
         const char* const end = begin + node.text.size();
@@ -192,13 +202,18 @@ private:
         auto last = first;
         range.last = range.first;
         if (first.ec == std::errc{} && first.ptr != end && *first.ptr == '-') last = std::from_chars(first.ptr + 1, end, range.last);
-        if (first.ec != std::errc{} || last.ec != std::errc{} || last.ptr != end || range.first > range.last)
+        if (first.ec != std::errc{} || last.ec != std::errc{} || last.ptr != end || range.first > range.last || range.last > key_.greatest)
             return wrong(node), std::nullopt;
         return range;
     }
 
     std::optional<std::int64_t> dscp(const Node& node) {
         if (node.kind == NodeKind::text && node.text == "copy") return -1;
+        return integer(node);
+    }
+
+    std::optional<std::int64_t> clamp(const Node& node) {
+        if (node.kind == NodeKind::boolean) return node.boolean ? clamp_mss_by_path : clamp_mss_off;
         return integer(node);
     }
 

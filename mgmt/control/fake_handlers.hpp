@@ -63,6 +63,8 @@ public:
                            .mark = 1ULL << 41,
                            .window = 1024,
                            .worker = 1,
+                           .path_mtu = 1500,
+                           .largest_inner = 1446,
                            .packets = 5,
                            .octets = 6,
                            .errors = 7,
@@ -74,8 +76,8 @@ public:
     }
 
     std::vector<PolicyView> policies() override {
-        return {{"branch", "office", 1000, "protect", "branch", false, {"10.1.0.0/16 - 10.2.0.0/16"}},
-                {"printer", "wan", 2000, "bypass", "", true, {"a", "b"}}};
+        return {{"branch", "office", 1000, "protect", "both", "branch", false, {"10.1.0.0/16 - 10.2.0.0/16"}},
+                {"printer", "wan", 2000, "bypass", "outbound", "", true, {"a", "b"}}};
     }
 
     std::vector<CounterView> counters() override {

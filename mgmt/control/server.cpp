@@ -247,6 +247,7 @@ Json json_of(const SaView& sa) {
                          {"algorithm", sa.algorithm}, {"esn", sa.esn},
                          {"sequence", sa.sequence},   {"mark", sa.mark ? Json(*sa.mark) : Json{}},
                          {"window", sa.window},       {"worker", sa.worker},
+                         {"pathMtu", sa.path_mtu},    {"largestInner", sa.largest_inner},
                          {"packets", sa.packets},     {"octets", sa.octets},
                          {"errors", sa.errors},       {"selectors", texts(sa.selectors)},
                          {"refused", sa.refused},     {"remedy", sa.remedy}});
@@ -257,6 +258,7 @@ Json json_of(const PolicyView& policy) {
                          {"vpn", policy.vpn},
                          {"priority", policy.priority},
                          {"action", policy.action},
+                         {"direction", policy.direction},
                          {"sa", policy.sa.empty() ? Json{} : Json(policy.sa)},
                          {"usable", policy.usable},
                          {"selectors", texts(policy.selectors)}});
@@ -290,6 +292,8 @@ Json json_of(const EventView& event) {
                          {"destination", text(event.destination)},
                          {"protocol", number(event.protocol)},
                          {"sourcePort", number(event.source_port)},
+                         {"type", number(event.type)},
+                         {"code", number(event.code)},
                          {"destinationPort", number(event.destination_port)},
                          {"generation", number(event.generation)},
                          {"count", event.count},

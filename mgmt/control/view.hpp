@@ -83,6 +83,7 @@ struct SaView {
     std::optional<std::uint64_t> mark; // durable
     std::uint64_t window = 0;          // inbound
     std::uint64_t worker = 0;
+    std::uint64_t path_mtu = 0, largest_inner = 0; // outbound
     std::uint64_t packets = 0, octets = 0, errors = 0;
     std::vector<std::string> selectors;
 };
@@ -91,9 +92,10 @@ struct PolicyView {
     std::string name;
     std::string vpn;
     std::uint64_t priority = 0;
-    std::string action; // "protect", "bypass", "discard"
-    std::string sa;     // with protect
-    bool usable = true; // with protect: its outbound SA is in use
+    std::string action;             // "protect", "bypass", "discard"
+    std::string direction = "both"; // or "outbound", "inbound"
+    std::string sa;                 // with protect
+    bool usable = true;             // with protect: its outbound SA is in use
     std::vector<std::string> selectors;
 };
 
@@ -114,7 +116,7 @@ struct EventView {
     std::optional<std::uint64_t> sequence;
     std::string reason, remedy;      // of a dropped packet
     std::string source, destination; // of a dropped packet
-    std::optional<std::uint64_t> protocol, source_port, destination_port;
+    std::optional<std::uint64_t> protocol, source_port, destination_port, type, code;
     std::optional<std::uint64_t> generation;
     std::uint64_t count = 1;    // of what the event speaks: SAs of one transaction
     std::uint64_t left_out = 0; // packets with this reason that made no event since the last one that did

@@ -6,6 +6,23 @@
 
 namespace sallyport::daemon {
 
+namespace {
+
+void describe_upper(const Flow& flow, AuditLine& line) {
+    if (!flow.ports_known) return;
+    if (has_type(flow.protocol)) {
+        line.fields.type = flow.source_port >> 8U;
+        line.fields.code = flow.source_port & 255U;
+        line.message += std::format(", type {} code {}", *line.fields.type, *line.fields.code);
+    } else {
+        line.fields.source_port = flow.source_port;
+        line.fields.destination_port = flow.destination_port;
+        line.message += std::format(", ports {} and {}", flow.source_port, flow.destination_port);
+    }
+}
+
+} // namespace
+
 std::optional<AuditLine> Audit::dropped(const control::Told& told, std::uint64_t now) {
     const Event& event = told.event;
     Reason& reason = reasons_[static_cast<std::size_t>(event.reason)];
@@ -16,7 +33,7 @@ std::optional<AuditLine> Audit::dropped(const control::Told& told, std::uint64_t
     }
     if (reason.lines >= most_lines) return std::nullopt;
     ++reason.lines;
-    ++reason.told;
+    if (!event.by_kernel) ++reason.told;
     const DropReasonInfo& about = info(event.reason);
     AuditLine line;
     journal::Fields& fields = line.fields;
@@ -30,15 +47,14 @@ std::optional<AuditLine> Audit::dropped(const control::Told& told, std::uint64_t
         fields.destination = to_string(event.flow.destination);
         fields.protocol = event.flow.protocol;
         line.message += std::format("; {} to {}, protocol {}", fields.source, fields.destination, event.flow.protocol);
-        if (event.flow.ports_known) {
-            fields.source_port = event.flow.source_port;
-            fields.destination_port = event.flow.destination_port;
-            line.message += std::format(", ports {} and {}", event.flow.source_port, event.flow.destination_port);
-        }
+        describe_upper(event.flow, line);
+        if (event.flow.source.family == Family::ipv6) fields.flow_label = event.flow_label;
     }
     if (fields.spi) line.message += std::format(", SPI {:#010x}", *fields.spi);
     if (fields.sequence) line.message += std::format(", sequence {}", *fields.sequence);
     if (!told.connection.empty()) line.message += std::format(", connection {}", told.connection);
+    for (const std::string& selector : told.selectors) fields.selectors += (fields.selectors.empty() ? "" : ", ") + selector;
+    if (!fields.selectors.empty()) line.message += std::format(", which carries {}", fields.selectors);
     return line;
 }
 

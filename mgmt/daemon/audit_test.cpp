@@ -44,6 +44,24 @@ TEST(Audit, ALineSaysWhatIsKnown) {
     EXPECT_EQ(line->fields.remedy, info(DropReason::selector_mismatch).remedy);
 }
 
+TEST(Audit, TypesSelectorsAndFlowLabel) {
+    Audit audit;
+    control::Told one = told(DropReason::selector_mismatch);
+    one.event.flow = {*parse_address("2001:db8::1"), *parse_address("2001:db8::2"), 128 * 256 + 3, 0, 58, true};
+    one.event.flow_label = 0x12345;
+    one.selectors = {"a <-> b", "c <-> d"};
+    const auto line = audit.dropped(one, 5);
+    ASSERT_TRUE(line);
+    EXPECT_THAT(line->message, HasSubstr("2001:db8::1 to 2001:db8::2, protocol 58, type 128 code 3, SPI"));
+    EXPECT_THAT(line->message, testing::EndsWith("connection branch, which carries a <-> b, c <-> d"));
+    EXPECT_THAT(journal::record(journal::Event::packet_dropped, "x", line->fields),
+                testing::IsSupersetOf({"TYPE=128", "CODE=3", "FLOW_LABEL=74565", "SELECTORS=a <-> b, c <-> d"}));
+    EXPECT_FALSE(line->fields.source_port);
+    const varlink::EventView view = view_of(one);
+    EXPECT_EQ(view.type, 128U);
+    EXPECT_EQ(view.source_port, std::nullopt);
+}
+
 TEST(Audit, AFloodMakesFewLinesAndTheSumIsRight) {
     Audit audit;
     Drops drops{};

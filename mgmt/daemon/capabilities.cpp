@@ -5,7 +5,9 @@
 #include <cerrno>
 #include <memory>
 #include <sys/capability.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 namespace sallyport::daemon {
 namespace {
@@ -56,6 +58,18 @@ Result<void> drop_capabilities() {
     if (cap_set_proc(kept.get()) != 0) return failed("The capabilities cannot be given up");
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return failed("no_new_privs cannot be set");
     return {};
+}
+
+void hide_memory() {
+    constexpr rlimit none{.rlim_cur = 0, .rlim_max = 0};
+    (void)setrlimit(RLIMIT_CORE, &none);
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+Result<void> lock_memory() {
+    // Keys pass through the ordinary heap and the stack on their way from the configuration to locked memory.
+    if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0) return {};
+    return std::unexpected(system_error(errno, "Memory cannot be locked"));
 }
 
 } // namespace sallyport::daemon

@@ -95,14 +95,18 @@ Result<void> Generations::keep(const config::Loaded& loaded, const std::string& 
     for (const config::Source& source : loaded.sources)
         next.parts.push_back({source.key ? state::Committed::Kind::key : state::Committed::Kind::text, source.name, source.octets});
     if (auto written = state::replace(*files_, file_name, state::format_committed(next)); !written) return written;
-    kept_ = std::move(next);
+    keeps_ = true;
     return {};
 }
 
+/// What is kept is read again: it has keys, which are not held in memory for that.
 Result<void> Generations::close() {
-    if (!kept_) return {};
-    kept_->closed = true;
-    return state::replace(*files_, file_name, state::format_committed(*kept_));
+    if (!keeps_) return {};
+    auto kept = read();
+    if (!kept) return std::unexpected(std::move(kept.error()));
+    if (!*kept) return {};
+    (*kept)->closed = true;
+    return state::replace(*files_, file_name, state::format_committed(**kept));
 }
 
 } // namespace sallyport::daemon

@@ -39,7 +39,7 @@ private:
     std::string started_with_;
     std::string directory_; // of `files_`
     std::unique_ptr<state::Files> files_;
-    std::optional<state::Committed> kept_; // as it lies there now
+    bool keeps_ = false; // something lies there
 };
 
 } // namespace sallyport::daemon

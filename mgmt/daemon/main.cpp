@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // sallyport-gateway: the data plane as a process.
+#include "gateway/crypto/locked_heap.hpp"
 #include "gateway/xdp/names.hpp"
 #include "mgmt/daemon/capabilities.hpp"
 #include "mgmt/daemon/daemon.hpp"
@@ -10,7 +11,6 @@
 #include <format>
 #include <getopt.h>
 #include <optional>
-#include <sys/prctl.h>
 
 namespace {
 
@@ -73,8 +73,9 @@ int main(int argc, char** argv) {
     const std::optional<Arguments> arguments = arguments_of(argc, argv, status);
     if (!arguments) return status;
     block_signals();
-    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); // no memory with keys in a core file, nor for another process of our user
-    xdp::learn_program_names();               // a foreign program on a port is refused by name, which only CAP_SYS_ADMIN sees
+    hide_memory();
+    const bool locked_heap = crypto::lock_openssl_memory();
+    xdp::learn_program_names(); // a foreign program on a port is refused by name, which only CAP_SYS_ADMIN sees
     if (const auto dropped = drop_capabilities(); !dropped) {
         journal::say(journal::Event::privilege_missing, dropped.error().sentence);
         return failed;
@@ -91,5 +92,7 @@ int main(int argc, char** argv) {
                      {.remedy = "start it by its systemd unit, or as root"});
         return failed;
     }
+    if (!locked_heap) journal::say(journal::Event::gateway_warning, "OpenSSL keeps its memory in the ordinary heap");
+    if (const auto locked = lock_memory(); !locked) journal::say(journal::Event::gateway_warning, locked.error().sentence);
     return daemon.run();
 }

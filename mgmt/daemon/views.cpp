@@ -29,6 +29,10 @@ std::string_view name_of(PolicyAction action) {
     return "discard";
 }
 
+std::string_view name_of(PolicyReach reach) {
+    return reach == PolicyReach::both ? "both" : name_of(reach == PolicyReach::outbound ? Direction::outbound : Direction::inbound);
+}
+
 std::vector<std::string> texts(const std::vector<Selector>& selectors) {
     std::vector<std::string> result;
     result.reserve(selectors.size());
@@ -60,6 +64,18 @@ bool reachable(Role role, VpnNumber vpn, const std::vector<control::PortStatus>&
             if (port.interface == spec.interface && port.up) return true;
     }
     return false;
+}
+
+/// Before the peer's address.
+std::string_view hindrance_text(DropReason reason) {
+    switch (reason) {
+    case DropReason::no_route: return "no route to the peer";
+    case DropReason::route_not_ours: return "no black port of the outer VPN leads to the peer";
+    case DropReason::route_refused: return "the route to the peer says unreachable, prohibit or blackhole";
+    case DropReason::for_gateway: return "the peer's address is one of this machine";
+    case DropReason::link_down: return "the link to the peer is down";
+    default: return "no way to the peer";
+    }
 }
 
 CounterView packets(std::string_view name, std::uint64_t value, std::string_view meaning) {
@@ -109,6 +125,8 @@ std::vector<ConnectionView> connections_of(const std::vector<control::PortStatus
             else if (!reachable(Role::red, sa.red_vpn, ports, desired))
                 view.reason = std::format("no red port of the VPN {} is up", view.vpn);
         }
+        if (view.reason.empty() && sa.hindrance != DropReason::none)
+            view.reason = std::format("{}: {}", hindrance_text(sa.hindrance), view.peer);
         if (!sa.refused.empty()) view.reason = sa.remedy.empty() ? sa.refused : std::format("{}; {}", sa.refused, sa.remedy);
         view.up = view.reason.empty();
     }
@@ -166,6 +184,8 @@ std::vector<SaView> view_of(const std::vector<control::SaStatus>& sas, const Des
         if (sa.marked) view.mark = sa.mark;
         view.window = sa.direction == Direction::inbound ? sa.window : 0;
         view.worker = sa.worker;
+        view.path_mtu = sa.path_mtu;
+        view.largest_inner = sa.largest_inner;
         view.packets = sa.packets;
         view.octets = sa.octets;
         view.errors = sa.errors;
@@ -177,10 +197,16 @@ std::vector<SaView> view_of(const std::vector<control::SaStatus>& sas, const Des
 
 std::vector<PolicyView> view_of(const std::vector<control::PolicyStatus>& policies, const Desired& desired) {
     std::vector<PolicyView> result;
-    for (const control::PolicyStatus& policy : policies)
-        result.push_back({policy.name, vpn_name(policy.vpn, desired), policy.priority, std::string(name_of(policy.action)), policy.sa,
-                          policy.action != PolicyAction::protect || policy.sa_usable, texts(policy.selectors)});
-    result.push_back({"(last)", "(all)", std::uint64_t{1} << 32, "discard", "", true, {"everything else"}});
+    std::vector<const control::PolicyStatus*> ordered; // as they decide
+    for (const control::PolicyStatus& policy : policies) ordered.push_back(&policy);
+    std::ranges::stable_sort(ordered, {}, [](const control::PolicyStatus* policy) { return policy->priority; });
+    for (const control::PolicyStatus* at : ordered) {
+        const control::PolicyStatus& policy = *at;
+        result.push_back({policy.name, vpn_name(policy.vpn, desired), policy.priority, std::string(name_of(policy.action)),
+                          std::string(name_of(policy.reach)), policy.sa, policy.action != PolicyAction::protect || policy.sa_usable,
+                          texts(policy.selectors)});
+    }
+    result.push_back({"(last)", "(all)", std::uint64_t{1} << 32, "discard", "both", "", true, {"everything else"}});
     return result;
 }
 
@@ -218,7 +244,10 @@ EventView view_of(const control::Told& told) {
         view.source = to_string(event.flow.source);
         view.destination = to_string(event.flow.destination);
         view.protocol = event.flow.protocol;
-        if (event.flow.ports_known) {
+        if (event.flow.ports_known && has_type(event.flow.protocol)) {
+            view.type = event.flow.source_port >> 8U;
+            view.code = event.flow.source_port & 255U;
+        } else if (event.flow.ports_known) {
             view.source_port = event.flow.source_port;
             view.destination_port = event.flow.destination_port;
         }
@@ -239,6 +268,9 @@ std::vector<CounterView> view_of(const control::Counters& counters) {
         packets("to_exceptions", counters.to_exceptions, "frames given to the exception stage"),
         packets("waited", counters.waited, "frames that came back from the exception stage, as after waiting for a link-layer address"),
         packets("waiting", counters.waiting, "frames that the exception stage holds now"),
+        packets("icmp_told", counters.icmp_told, "ICMP errors sent to the sources of dropped packets"),
+        packets("icmp_limited", counters.icmp_limited, "ICMP errors not sent, since there were too many (icmp-error-rate)"),
+        packets("icmp_mute", counters.icmp_mute, "ICMP errors not sent for want of a red address, a way to the source or a chunk"),
         packets("events_left_out", counters.events_left_out, "audited drops that made no event, because so many came")};
     for (std::size_t i = 1; i < drop_reasons.size(); ++i)
         result.push_back({"drop", "", std::string(drop_reasons[i].name), counters.drops[i], std::string(drop_reasons[i].meaning),

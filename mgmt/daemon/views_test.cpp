@@ -43,6 +43,17 @@ protected:
     std::vector<control::SaStatus> sas;
 };
 
+TEST_F(Views, AConnectionWithoutAWayToItsPeer) {
+    EXPECT_TRUE(connection().up);
+    sas[0].hindrance = DropReason::no_route;
+    EXPECT_FALSE(connection().up);
+    EXPECT_EQ(connection().reason, "no route to the peer: 198.51.100.1");
+    sas[0].hindrance = DropReason::route_refused;
+    EXPECT_EQ(connection().reason, "the route to the peer says unreachable, prohibit or blackhole: 198.51.100.1");
+    sas[1].refused = "no mark";
+    EXPECT_EQ(connection().reason, "no mark") << "what the operator must do first";
+}
+
 TEST_F(Views, Status) {
     status.workers = {{.number = 0, .core = -1, .sealed = 5}, {.number = 1, .core = 3}};
     status.crypto = "engine";

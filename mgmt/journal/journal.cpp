@@ -76,6 +76,10 @@ std::vector<std::string> record(Event event, std::string_view message, const Fie
     add_number("PROTOCOL", fields.protocol);
     add_number("SOURCE_PORT", fields.source_port);
     add_number("DESTINATION_PORT", fields.destination_port);
+    add_number("TYPE", fields.type);
+    add_number("CODE", fields.code);
+    add_number("FLOW_LABEL", fields.flow_label);
+    add("SELECTORS", fields.selectors);
     add_number("SEQUENCE", fields.sequence);
     add_number("COUNT", fields.count);
     return result;

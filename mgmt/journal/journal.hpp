@@ -27,6 +27,9 @@ struct Fields {
     std::string destination = {};          // address
     std::optional<unsigned> protocol = {}; // upper-layer protocol
     std::optional<unsigned> source_port = {}, destination_port = {};
+    std::optional<unsigned> type = {}, code = {}; // of ICMP; of a Mobility Header the type
+    std::optional<std::uint32_t> flow_label = {}; // of IPv6
+    std::string selectors = {};                   // of the SA that the packet does not match
     std::optional<std::uint64_t> sequence = {};
     std::optional<std::uint64_t> count = {}; // packets of which the line speaks, where it is not one
 };

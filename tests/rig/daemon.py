@@ -49,6 +49,7 @@ class Gateway:
         self.notify = None
         self.holder = Holder(self.directory) if holder else None
         self.prefix = []  # a command that starts it
+        self.options = []  # more options of the daemon
         self.configure(config)
 
     def configure(self, config):
@@ -71,7 +72,8 @@ class Gateway:
     def start(self, timeout=START, environment=None):
         """Starts it and waits until it says that it is ready. Refused when it ends before."""
         before = self.log.stat().st_size if self.log.exists() else 0
-        command = self.space.command(*self.prefix, BIN / "sallyport-gateway", "--config", self.file, "--state", self.state_directory)
+        command = self.space.command(*self.prefix, BIN / "sallyport-gateway", "--config", self.file, "--state", self.state_directory,
+                                     *self.options)
         surroundings = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **(environment or {})}
         ready = self._start_held(command, surroundings) if self.holder else self._start(command, surroundings)
         end = time.monotonic() + timeout
@@ -218,7 +220,7 @@ class Counters:
         self.drops = {name: value for (group, _, name), value in values.items() if group == "drop" and value}
         self.drops |= {f"{port}.{name}": value for (group, port, name), value in values.items()
                        if group == "kernel" and name in self.DROPPING and value}
-        for name in ("sealed", "opened", "bypassed", "handed_over"):
+        for name in ("sealed", "opened", "bypassed", "handed_over", "waiting"):
             setattr(self, name, values[("packets", None, name)])
         self.rounds = sum(worker["rounds"] for worker in workers)
         self.sleeps = sum(worker["sleeps"] for worker in workers)

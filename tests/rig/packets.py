@@ -65,6 +65,13 @@ def echo(source, destination, payload=b"", *, reply=False, identification=1, seq
     return ip(source, destination, ICMP, message[:2] + struct.pack("!H", checksum(message)) + message[4:], **more)
 
 
+def tcp(source, destination, *, sport=4000, dport=5000, flags=0x02, options=b"", payload=b"", **more):
+    """A TCP segment, a SYN unless `flags` says otherwise; `options` a multiple of 4 octets."""
+    segment = struct.pack("!HHIIBBHHH", sport, dport, 1, 0, (20 + len(options)) // 4 << 4, flags, 65535, 0, 0) + options + payload
+    value = checksum(pseudo(source, destination, TCP, len(segment)) + segment)
+    return ip(source, destination, TCP, segment[:16] + struct.pack("!H", value) + segment[18:], **more)
+
+
 def icmp_error(source, destination, kind, code, quote, rest=0, **more):
     message = struct.pack("!BBHI", kind, code, 0, rest) + quote
     if ":" in source:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from .config import key_for
 
-VERSION = 1
+VERSION = 2
 MAGIC = 0x7364726F63657253
 INBOUND, OUTBOUND = 1, 0
 PROTECT, BYPASS, DISCARD = range(3)
@@ -62,15 +62,15 @@ class Sa:
     outer_vpn: int = 0
     vpn: int = 0
     generation: int = 0
-    more: dict = field(default_factory=dict)  # dummies, mtu, owner, dscp, dscp_value, df, hop_limit, manual
+    more: dict = field(default_factory=dict)  # dummies, mtu, owner, dscp, dscp_value, df, hop_limit, manual, clamp_mss, fragment
 
     def packed(self, first):
-        more = {"dummies": 0, "mtu": 0, "owner": -1, "dscp": 0, "dscp_value": 0, "df": 0, "hop_limit": 64, "manual": 0, **self.more}
-        return struct.pack("64sQIIIIIIHHHh16s16sBBBBBBBBBB6x64s", self.name.encode(), self.generation, self.child, self.spi, self.window,
+        more = {"dummies": 0, "mtu": 0, "owner": -1, "dscp": 0, "dscp_value": 0, "df": 0, "hop_limit": 64, "manual": 0, "clamp_mss": 65535, "fragment": 0, **self.more}
+        return struct.pack("64sQIIIIIIHHHh16s16sBBBBBBBBBBHB3x64s", self.name.encode(), self.generation, self.child, self.spi, self.window,
                            more["dummies"], first, len(self.selectors), self.outer_vpn, self.vpn, more["mtu"], more["owner"],
                            _address(self.local), _address(self.remote), ipaddress.ip_address(self.local).version, self.direction,
                            ALGORITHMS.index(self.algorithm), int(self.esn), more["dscp"], more["dscp_value"], more["df"],
-                           more["hop_limit"], more["manual"], len(self.key), self.key)
+                           more["hop_limit"], more["manual"], len(self.key), more["clamp_mss"], more["fragment"], self.key)
 
 
 @dataclass

@@ -17,6 +17,35 @@ from .wire import Tap, ethernet
 _numbers = itertools.count(1)
 
 
+TCP_SERVER = """
+import socket, sys
+server = socket.create_server((sys.argv[1], 9000), family=socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET)
+connection, _ = server.accept()
+while piece := connection.recv(65536):
+    connection.sendall(piece)
+connection.close()
+"""
+
+TCP_CLIENT = """
+import hashlib, os, socket, sys, threading, time
+data = os.urandom(int(sys.argv[3]))
+for _ in range(200):
+    try:
+        connection = socket.create_connection((sys.argv[1], 9000), 10, (sys.argv[2], 0))
+        break
+    except ConnectionRefusedError:
+        time.sleep(0.02)
+def send():
+    connection.sendall(data)
+    connection.shutdown(socket.SHUT_WR)
+threading.Thread(target=send).start()
+back = hashlib.sha256()
+while piece := connection.recv(65536):
+    back.update(piece)
+print("whole" if back.digest() == hashlib.sha256(data).digest() else "damaged")
+"""
+
+
 class Rig:
     """Namespaces and gateways that are removed together, gateways first."""
 
@@ -93,14 +122,15 @@ class Single(Rig):
     """red -- gw -- black. The far ends have no addresses and no kernel noise: what is sent and received there, the test sends and receives.
 
     The gateway: black 192.0.2.1 and 2001:db8:a::1, the peer beyond at .2 (its MAC is known), red 10.1.0.1 and 2001:db8:1::1, the host
-    there at .2. `reds` > 1: further red ports red2, red3, ... with the same addresses, each in the VPN vpn2, vpn3, ... (table 102, ...)."""
+    there at .2. `reds` > 1: further red ports red2, red3, ... with the same addresses, each in the VPN vpn2, vpn3, ... (table 102, ...).
+    `blacks` > 1: likewise black2, ..., each in the VPN of the red port with that number."""
 
     LOCAL, PEER = {4: "192.0.2.1", 6: "2001:db8:a::1"}, {4: "192.0.2.2", 6: "2001:db8:a::2"}
     RED, HOST = {4: "10.1.0.1", 6: "2001:db8:1::1"}, {4: "10.1.0.2", 6: "2001:db8:1::2"}
     RED_NETWORK, FAR_NETWORK = {4: "10.1.0.0/24", 6: "2001:db8:1::/64"}, {4: "10.2.0.0/16", 6: "2001:db8:2::/48"}
     FAR = {4: "10.2.0.2", 6: "2001:db8:2::2"}  # a host behind the peer
 
-    def __init__(self, queues=1, mtu=1500, reds=1, black_mtu=None, known=True):
+    def __init__(self, queues=1, mtu=1500, reds=1, black_mtu=None, known=True, blacks=1):
         super().__init__("s")
         self.queues = queues
         self.gw = self.space("gw")
@@ -113,13 +143,17 @@ class Single(Rig):
             self.gw.ip("route", "add", "default", "via", "192.0.2.2")
             self.gw.ip("route", "add", "default", "via", "2001:db8:a::2")
             self.black = self.tap(self.beyond, "black")
+            self.blacks = {"black": self.black}
             self.reds = {}
             for number in range(1, reds + 1):
                 self._red(number, queues, mtu)
             self.red = self.reds["red"]
+            for number in range(2, blacks + 1):
+                self._black(number, queues, black_mtu or mtu)
             if known:
                 for family in (4, 6):
-                    self.gw.neighbour("black", self.PEER[family], self.black.mac)
+                    for name, tap in self.blacks.items():
+                        self.gw.neighbour(name, self.PEER[family], tap.mac)
             undo.pop_all()
         self.gw_black_mac, self.gw_red_mac = self.gw.mac("black"), self.gw.mac("red")
 
@@ -132,6 +166,15 @@ class Single(Rig):
             self.gw.neighbour(name, self.HOST[family], self.reds[name].mac)
             if number > 1:
                 self.gw.ip(f"-{family}", "route", "add", self.RED_NETWORK[family], "dev", name, "table", 100 + number)
+
+    def _black(self, number, queues, mtu):
+        name = f"black{number}"
+        veth(self.gw, name, self.beyond, name, queues, mtu)
+        self.gw.address(name, "192.0.2.1/24", "2001:db8:a::1/64")
+        self.blacks[name] = self.tap(self.beyond, name)
+        for family, network in ((4, "192.0.2.0/24"), (6, "2001:db8:a::/64")):
+            self.gw.ip(f"-{family}", "route", "add", network, "dev", name, "table", 100 + number)
+            self.gw.ip(f"-{family}", "route", "add", "default", "via", self.PEER[family], "dev", name, "table", 100 + number)
 
     def _abandon(self):
         with contextlib.suppress(RigError):
@@ -150,6 +193,9 @@ class Single(Rig):
         ports = ports or {}
         table = {"black": {"role": "black", **ports.get("black", {})}}
         vpns = dict(vpns or {})
+        for number, name in enumerate(self.blacks, 1):
+            if number > 1:
+                table[name] = {"role": "black", "vpn": f"vpn{number}", **ports.get(name, {})}
         for number, name in enumerate(self.reds, 1):
             keys = {"role": "red"}
             if number > 1:
@@ -172,8 +218,9 @@ class Single(Rig):
         tap = self.reds[red]
         tap.send(ethernet(self.gw.mac(red) if red != "red" else self.gw_red_mac, tap.mac, packet))
 
-    def from_black(self, packet):
-        self.black.send(ethernet(self.gw_black_mac, self.black.mac, packet))
+    def from_black(self, packet, black="black"):
+        tap = self.blacks[black]
+        tap.send(ethernet(self.gw.mac(black) if black != "black" else self.gw_black_mac, tap.mac, packet))
 
 
 class Pair(Rig):
@@ -181,7 +228,8 @@ class Pair(Rig):
 
     Networks of A: 10.1.0.0/24, 2001:db8:1::/64 (carried over outer IPv4), 10.1.6.0/24, 2001:db8:16::/64 (carried over outer IPv6); B has 2
     where A has 1 (10.2.0.0/24, 2001:db8:2::/64, 10.2.6.0/24, 2001:db8:26::/64). Hosts end in 2, gateways in 1.
-    wan: toA 192.0.2.1, 2001:db8:a::1; toB 198.51.100.1, 2001:db8:b::1. gwA 192.0.2.2, gwB 198.51.100.2."""
+    wan: toA 192.0.2.1, 2001:db8:a::1; toB 198.51.100.1, 2001:db8:b::1. gwA 192.0.2.2, gwB 198.51.100.2.
+    With `narrow` there are two routers, wan (toA) and mid (toB), and between them a link of that MTU."""
 
     NETWORKS = {side: {"4in4": f"10.{n}.0.0/24", "6in4": f"2001:db8:{n}::/64", "4in6": f"10.{n}.6.0/24", "6in6": f"2001:db8:{n}6::/64"}
                 for side, n in (("A", 1), ("B", 2))}
@@ -191,10 +239,11 @@ class Pair(Rig):
     ROUTER = {"A": {4: "192.0.2.1", 6: "2001:db8:a::1"}, "B": {4: "198.51.100.1", 6: "2001:db8:b::1"}}
     FAMILIES = ("4in4", "6in4", "4in6", "6in6")
 
-    def __init__(self, queues=1, mtu=1500, wan_mtu=1500, path_mtu=1400, prefix="p"):
+    def __init__(self, queues=1, mtu=1500, wan_mtu=1500, path_mtu=1400, prefix="p", narrow=None):
         """`path_mtu`: what the hosts believe of the way to the other side (room for ESP on the wan)."""
         super().__init__(prefix)
         self.path_mtu = path_mtu
+        self.narrow = narrow
         self.queues = queues
         self.host, self.gw, self.daemon = {}, {}, {}
         try:
@@ -207,11 +256,12 @@ class Pair(Rig):
     def _build(self, mtu, wan_mtu):
         self.wan = self.space("wan")
         self.wan.forward()
+        routers = {"A": self.wan, "B": self._mid() if self.narrow else self.wan}
         for side in "AB":
             host, gateway = self.space(f"host{side}"), self.space(f"gw{side}")
             self.host[side], self.gw[side] = host, gateway
             veth(gateway, "red", host, "net", self.queues, mtu)
-            veth(gateway, "black", self.wan, f"to{side}", self.queues, wan_mtu)
+            veth(gateway, "black", routers[side], f"to{side}", self.queues, wan_mtu)
             for kind in self.FAMILIES:
                 bits = self.NETWORKS[side][kind].split("/")[1]
                 near = self.HOSTS[side][kind][:-1] + "1"
@@ -219,12 +269,24 @@ class Pair(Rig):
                 gateway.address("red", f"{near}/{bits}")
             for family, bits in ((4, 24), (6, 64)):
                 gateway.address("black", f"{self.BLACK[side][family]}/{bits}")
-                self.wan.address(f"to{side}", f"{self.ROUTER[side][family]}/{bits}")
+                routers[side].address(f"to{side}", f"{self.ROUTER[side][family]}/{bits}")
                 gateway.ip("route", "add", "default", "via", self.ROUTER[side][family])
             far = "B" if side == "A" else "A"
             for kind in self.FAMILIES:
                 host.ip("route", "add", self.NETWORKS[far][kind], "via", self.HOSTS[side][kind][:-1] + "1", "src", self.HOSTS[side][kind],
                         "mtu", self.path_mtu)
+
+    def _mid(self):
+        mid = self.space("mid")
+        mid.forward()
+        veth(self.wan, "middle", mid, "middle", 1, self.narrow)
+        self.wan.address("middle", "203.0.113.1/24", "2001:db8:c::1/64")
+        mid.address("middle", "203.0.113.2/24", "2001:db8:c::2/64")
+        for space, far, family in ((self.wan, "198.51.100.0/24", 4), (self.wan, "2001:db8:b::/64", 6),
+                                   (mid, "192.0.2.0/24", 4), (mid, "2001:db8:a::/64", 6)):
+            next_hop = ("203.0.113." if family == 4 else "2001:db8:c::") + ("2" if space is self.wan else "1")
+            space.ip("route", "add", far, "via", next_hop)
+        return mid
 
     def connections(self, **options):
         """A's view: one connection over outer IPv4, one over outer IPv6, each with networks of both families."""
@@ -281,6 +343,16 @@ class Pair(Rig):
         while (come := self.answers(kind, source) - before) < count and time.monotonic() < end:
             time.sleep(0.02)
         return come
+
+    def tcp(self, kind, octets, timeout=30):
+        """So many random octets from A to B, which sends them back: "whole" or "damaged"."""
+        near, far = self.HOSTS["A"][kind], self.HOSTS["B"][kind]
+        server = self.host["B"].start("python3", "-c", TCP_SERVER, far)
+        try:
+            return self.host["A"].run("python3", "-c", TCP_CLIENT, far, near, octets, timeout=timeout).stdout.strip()
+        finally:
+            server.kill()
+            server.wait()
 
     def pings(self, kind="4in4", count=5, interval=0.01, size=56, source="A", timeout=10, *options):
         """Pings of which each must be answered; what the gateways counted meanwhile stands in the complaint."""

@@ -2,13 +2,15 @@
 """Rigs shared by the tests of a module, a time limit for everything, and the daemons' logs beside each failure."""
 
 import contextlib
+import os
 import signal
 
 import pytest
 
 from tests.rig.topology import Pair, Rig, Single
 
-LIMIT = 60  # seconds for a test, and for the setting up or the removal of its rigs
+# Seconds for a test, and for the setting up or the removal of its rigs; longer where it does more than in the default run.
+LIMIT = 60 * int(os.environ.get("SALLYPORT_PATIENCE", 1))
 
 
 class TooLate(Exception):

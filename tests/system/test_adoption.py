@@ -238,7 +238,8 @@ def test_what_does_not_fit_is_bound_afresh():
                  "no inventory": lambda: rewrite(daemon, lambda octets: b""),
                  "a socket is missing": lambda: daemon.holder.forget("xsk-1-0"),
                  "memory is missing": lambda: daemon.holder.forget("xsk-memory"),
-                 "had other ports, queues or frames": lambda: frames.update(frames=8192) or daemon.configure(daemon.text),
+                 "had other ports, queues or frames": lambda: (frames.update(frames=8192), daemon.configure(daemon.text),
+                                                               daemon.options.append("--fresh")),
                  "other ports": lambda: remade(rig)}
         numbers = []
         for step, (why, damage) in enumerate(cases.items()):

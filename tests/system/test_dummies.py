@@ -39,4 +39,4 @@ def test_dummies_arrive_and_disturb_nothing():
             daemon = rig.daemon[side]
             until(lambda d=daemon: d.counters().drops.get("dummy", 0) >= 20, what="dummies are counted")
             # What comes before the gateway is whole: a kernel answers it by an ICMP error, or the program drops it.
-            assert set(daemon.counters().drops) <= {"dummy", "unsupported_protocol", "black.no_worker", "black.transit"}
+            assert set(daemon.counters().drops) <= {"dummy", "icmp_other", "unsupported_protocol", "black.no_worker", "black.transit"}

@@ -34,43 +34,7 @@ def test_large_pings(pair, kind):
 @pytest.mark.parametrize("kind", ["4in4", "6in6"])
 def test_tcp(pair, kind):
     """Some megabytes by TCP arrive whole, in both directions."""
-    near, far = pair.HOSTS["A"][kind], pair.HOSTS["B"][kind]
-    server = pair.host["B"].start("python3", "-c", TCP_SERVER, far)
-    try:
-        client = pair.host["A"].run("python3", "-c", TCP_CLIENT, far, near, timeout=30)
-        assert client.stdout.split() == ["whole"]
-    finally:
-        server.kill()
-        server.wait()
-
-
-TCP_SERVER = """
-import socket, sys
-server = socket.create_server((sys.argv[1], 9000), family=socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET)
-connection, _ = server.accept()
-while piece := connection.recv(65536):
-    connection.sendall(piece)
-connection.close()
-"""
-
-TCP_CLIENT = """
-import hashlib, os, socket, sys, threading, time
-data = os.urandom(4 << 20)
-for _ in range(200):
-    try:
-        connection = socket.create_connection((sys.argv[1], 9000), 10, (sys.argv[2], 0))
-        break
-    except ConnectionRefusedError:
-        time.sleep(0.02)
-def send():
-    connection.sendall(data)
-    connection.shutdown(socket.SHUT_WR)
-threading.Thread(target=send).start()
-back = hashlib.sha256()
-while piece := connection.recv(65536):
-    back.update(piece)
-print("whole" if back.digest() == hashlib.sha256(data).digest() else "damaged")
-"""
+    assert pair.tcp(kind, 4 << 20) == "whole"
 
 
 def test_counters_tell_what_passed(pair):
