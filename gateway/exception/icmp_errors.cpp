@@ -42,6 +42,7 @@ bool link_local(const Address& address) {
 } // namespace
 
 IcmpErrors::IcmpErrors(const tables::Published<route::Fib>& fib, const tables::Published<RedAddresses>& addresses, std::uint32_t rate)
+    // NOLINTNEXTLINE(bugprone-throw-keyword-missing): it is no exception, only its namespace is called so
     : fib_(fib), addresses_(addresses), rate_(rate), all_(rate * 10, rate) {}
 
 void IcmpErrors::take(const Frame& frame, std::uint64_t now, Exits& exits) {

@@ -16,6 +16,7 @@ route::NextHop route_of(const route::Fib& fib, const Frame& frame) {
 } // namespace
 
 Neighbours::Neighbours(const tables::Published<route::Fib>& fib, Asker& asker, Handler* errors, const WaitingLimits& limits)
+    // NOLINTNEXTLINE(bugprone-throw-keyword-missing): it is no exception, only its namespace is called so
     : fib_(fib), asker_(asker), errors_(errors), waiting_(limits) {
     found_.reserve(limits.all);
     dropped_.reserve(limits.all);

@@ -9,8 +9,6 @@
 
 namespace sallyport::state {
 
-using sequence::Unit;
-
 namespace {
 
 // The first unit is the header; then a ring of entries, four in a unit.

@@ -36,8 +36,8 @@ struct AllLeft {
 [[nodiscard]] Result<SecretTable::Record> stage(SecretTable& table, const SaSpec& spec);
 [[nodiscard]] Result<SecretTable::Record> stage(SecretTable& table, const PolicySpec& spec, std::uint64_t order);
 
-/// All of them, of this release's version and of the one before. Error conflict: one is of a version that this release does not know, or what it says cannot be: then nothing of the table
-/// is to be trusted.
+/// All of them, of this release's version and of the one before. Error conflict: one is of a version that this release does not know, or
+/// what it says cannot be: then nothing of the table is to be trusted.
 [[nodiscard]] Result<AllLeft> load_all(const SecretTable& table);
 
 } // namespace sallyport::store
