@@ -21,8 +21,11 @@ std::string end_text(const Address& address, std::uint16_t port, bool with_port)
 
 /// "10.1.0.2:1000 > 10.2.0.2:53, protocol 17"
 std::string text_of(const Flow& flow) {
-    return std::format("{} > {}, protocol {}", end_text(flow.source, flow.source_port, flow.ports_known),
-                       end_text(flow.destination, flow.destination_port, flow.ports_known), flow.protocol);
+    const bool ports = flow.ports_known && has_ports(flow.protocol);
+    const bool icmp = flow.ports_known && !ports; // the type and code lie where ports would
+    return std::format("{} > {}, protocol {}{}", end_text(flow.source, flow.source_port, ports),
+                       end_text(flow.destination, flow.destination_port, ports), flow.protocol,
+                       icmp ? std::format(", type {} code {}", flow.source_port >> 8, flow.source_port & 0xff) : "");
 }
 
 std::string text_of(const route::Mac& mac) {
@@ -32,6 +35,20 @@ std::string text_of(const route::Mac& mac) {
 }
 
 std::string text_of(DropReason reason) { return std::format("{}: {}", info(reason).name, info(reason).meaning); }
+
+std::string_view text_of(Errand errand) {
+    switch (errand) {
+    case Errand::neighbour: return "it waits until the kernel has found the link-layer address of the next hop";
+    case Errand::own_vlan: return "for the gateway itself, on a VLAN that has no interface of the kernel";
+    case Errand::icmp_received: return "an ICMP message to the gateway, which may tell of a path MTU";
+    case Errand::icmp_error: return "its source is told why it is dropped";
+    case Errand::reassemble_outer: return "a fragment of a packet to the gateway, which is put together";
+    case Errand::inner_fragment: return "a fragment, which follows the first of its packet";
+    case Errand::cut: return "larger than its way: it is cut into pieces";
+    case Errand::none: break;
+    }
+    return "the exception stage takes it over";
+}
 
 std::string_view name_of(PolicyAction action) {
     switch (action) {
@@ -147,12 +164,10 @@ void Explainer::tell_way(const Step& step) {
 }
 
 void Explainer::tell_exception(const Step& step) {
-    if (step.errand == Errand::neighbour) {
-        explanation_.ending = Ending::exception;
-        return add("exception", "it waits until the kernel has found the link-layer address of the next hop");
-    }
     explanation_.ending = Ending::exception;
-    add("exception", std::format("the exception stage takes it over; what it cannot help is dropped: {}", text_of(step.reason)));
+    add("exception", std::string(text_of(step.errand)));
+    if (step.reason != DropReason::none)
+        explanation_.decisions.back().text += std::format("; where that fails it is dropped ({})", info(step.reason).name);
 }
 
 void Explainer::tell_dropped(const Step& step) {

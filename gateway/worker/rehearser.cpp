@@ -30,7 +30,8 @@ Rehearser::Rehearser(std::uint8_t number, const Surroundings& real, std::vector<
                               .fib = real.fib,
                               .dummies = dummies_,
                               .audience = audience_,
-                              .exceptions = &exceptions_};
+                              .exceptions = &exceptions_,
+                              .tell_prohibited = real.tell_prohibited};
     worker_ = std::make_unique<Worker>(number, around, std::move(ports), &rehearsal_);
 }
 
