@@ -21,7 +21,7 @@ constexpr std::array names{"local_addresses", "vlans",        "protected_sources
                            "ike_peers",       "ike_requests", "ike_others",        "ike_machine",    "audits",
                            "egress_destinations", "egress_sources"};
 
-constexpr std::size_t first_bucket = 6; // from here on nothing but token buckets
+constexpr std::size_t first_bucket = 6; // from here on token buckets, and what a rehearsal must not fill
 
 std::array<bpf_map*, names.size()> maps_of(port_bpf& skeleton) {
     auto& maps = skeleton.maps;
