@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The maps of a port's program, and what the port is. Each port has its own xsks and counters; the others are shared by all ports.
+// The maps of a port's program, and what the port is. Each port has its own xsks and counters; the others are shared by all ports, some
+// of them (shared_maps.h) with the program of the other direction too.
 #pragma once
 
 #include <linux/bpf.h>
@@ -8,7 +9,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "parse.h"
-#include "shared.h"
+#include "shared_maps.h"
 
 const volatile struct sp_port port; // set before load: what a port cannot do, the verifier removes
 
@@ -47,23 +48,6 @@ struct {
     __type(key, struct sp_local_key);
     __type(value, __u32); // enum sp_local_flags
 } local_addresses SEC(".maps");
-
-struct {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(max_entries, SP_MAX_VLANS);
-    __uint(map_flags, BPF_F_NO_PREALLOC);
-    __type(key, struct sp_vlan_key);
-    __type(value, __u32); // VPN, SP_VLAN_OWN
-} vlans SEC(".maps");
-
-#define SP_TRIE(name)                                                                                                                      \
-    struct {                                                                                                                               \
-        __uint(type, BPF_MAP_TYPE_LPM_TRIE);                                                                                               \
-        __uint(max_entries, SP_MAX_PREFIXES);                                                                                              \
-        __uint(map_flags, BPF_F_NO_PREALLOC);                                                                                              \
-        __type(key, struct sp_prefix_key);                                                                                                 \
-        __type(value, __u32);                                                                                                              \
-    } name SEC(".maps")
 
 SP_TRIE(protected_sources);   // value: enum sp_protection
 SP_TRIE(bypass_sources);      // value: any; transit goes to the policy when both tries

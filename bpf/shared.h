@@ -68,6 +68,25 @@ enum sp_verdict {
         SP_VERDICT_COUNT, // also: not decided yet
 };
 
+// What becomes of a packet that the machine itself sends by a black port, as the verdicts above. AF_XDP's transmission passes below: what
+// the gateway sends is not among them.
+#define SP_EGRESS_VERDICTS(X)                                                                                                              \
+    X(SP_EGRESS_CLEAR, "egress_clear", SP_KERNEL, "packet of the machine itself that no policy protects")                                  \
+    X(SP_EGRESS_IPSEC, "egress_ipsec", SP_KERNEL, "ESP, AH or IKE of the machine itself")                                                  \
+    X(SP_EGRESS_OTHER, "egress_other", SP_KERNEL, "link protocol, or link-local multicast, of the machine itself")                         \
+    X(SP_EGRESS_PROTECTED, "egress_protected", SP_DROP, "clear packet of the machine itself that must be protected")                       \
+    X(SP_EGRESS_UNKNOWN_VLAN, "egress_unknown_vlan", SP_DROP,                                                                              \
+      "packet of the machine itself in a VLAN that is not configured on this port")                                                        \
+    X(SP_EGRESS_BAD, "egress_bad", SP_DROP, "packet of the machine itself whose IP header is cut short")
+
+enum sp_egress_verdict {
+
+#define SP_X(symbol, name, action, meaning) symbol,
+    SP_EGRESS_VERDICTS(SP_X)
+#undef SP_X
+        SP_EGRESS_VERDICT_COUNT,
+};
+
 // Sizes of the maps. What does not fit is refused by user space, with its own sentence.
 enum {
     SP_MAX_QUEUES = 128,

@@ -12,6 +12,8 @@ pkg_check_modules(libnl-genl-3.0 REQUIRED IMPORTED_TARGET GLOBAL libnl-genl-3.0)
 pkg_check_modules(liburcu-qsbr REQUIRED IMPORTED_TARGET GLOBAL liburcu-qsbr)
 pkg_check_modules(libsystemd REQUIRED IMPORTED_TARGET GLOBAL libsystemd)
 pkg_check_modules(libcap REQUIRED IMPORTED_TARGET GLOBAL libcap)
+# The boot guard's rules: the grammar of nft(8) and one transaction by a library, no command to start.
+pkg_check_modules(libnftables REQUIRED IMPORTED_TARGET GLOBAL libnftables)
 
 # ipsec-mb is there on x86-64 only; sallyport::ipsec_mb is empty elsewhere, and OpenSSL does the work.
 add_library(sallyport_ipsec_mb INTERFACE)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every test of the default run, or those named; called by ./dev test inside the development root.
 
-Names: unit, structure, asan, system, threads, kernels, booted, repeat, the name of a test binary, a file of tests/system.
+Names: unit, structure, asan, system, threads, kernels, booted, repeat, leak, the name of a test binary, a file of tests/system.
 """
 
 import os
@@ -22,7 +22,7 @@ BUILD_LIMIT = 12 * 60  # seconds of a clean build of the test preset on two core
 WHOLE_LIMIT = 25 * 60  # seconds of the default run
 BINARY_LIMIT = 180  # seconds one test binary may take
 SYSTEM_LIMIT = 15 * 60
-DEFAULT = ["unit", "structure", "asan", "system"]  # structure looks at the programs that unit builds
+DEFAULT = ["unit", "structure", "asan", "system", "some-leak"]  # structure looks at the programs that unit builds
 CORES = os.cpu_count() or 2
 
 
@@ -216,9 +216,10 @@ def system(score, files=(), more=None):
     score.add(passed, [f"system: {name}" for name in failed])
 
 
-def counted_elsewhere(score, name):
+def counted_elsewhere(score, name, *arguments):
     """Runs tests/NAME/run.py and counts what it counts in its last line."""
-    process = subprocess.Popen([sys.executable, str(TOP / "tests" / name / "run.py")], cwd=TOP, stdout=subprocess.PIPE, text=True, errors="replace")
+    environment = dict(os.environ, SALLYPORT_BIN=str(TOP / "build/test/bin"), PYTHONPATH=str(TOP))
+    process = subprocess.Popen([sys.executable, str(TOP / "tests" / name / "run.py"), *arguments], cwd=TOP, env=environment, stdout=subprocess.PIPE, text=True, errors="replace")
     failed, passed = [], 0
     for line in process.stdout:
         match = re.fullmatch(r"(\d+) passed, (\d+) failed\n?", line)
@@ -239,6 +240,16 @@ def repeat(score):
     system(score, ["tests/system/test_repeat.py"], {"SALLYPORT_REPEAT_KILLS": "200", "SALLYPORT_PATIENCE": "14"})
 
 
+def leak(score, frames=100_000):
+    """Random frames from each side, in each state of a gateway."""
+    if built("test", score, ["sallyport-programs"]):
+        counted_elsewhere(score, "leak", str(frames))
+
+
+def some_leak(score):
+    leak(score, 10_000)
+
+
 def kernels(score):
     counted_elsewhere(score, "kernels")
 
@@ -249,7 +260,7 @@ def booted(score):
 
 
 STEPS = {"structure": structure, "unit": unit, "asan": asan, "threads": threads, "system": system, "kernels": kernels, "booted": booted,
-         "repeat": repeat}
+         "repeat": repeat, "leak": leak, "some-leak": some_leak}
 
 
 def is_file(name):

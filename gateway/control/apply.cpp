@@ -203,6 +203,7 @@ void Gateway::Inside::commit_change(Change change) {
     if (!change.boundary) return;
     boundary = std::move(*change.boundary);
     settle_boundary();
+    guard_is_late = true;
 }
 
 void Gateway::Inside::abandon_change(Change change) {
@@ -250,6 +251,7 @@ void Gateway::Inside::commit_configuration() {
     desired = std::move(next.wanted);
     ++generation;
     commit_change(std::move(next.change));
+    bring_guard_up();
     tell({.kind = EventKind::committed, .generation = generation});
     std::set<SaName> names;
     for (const SaSpec& sa : desired.sas) names.insert(store::name_of(sa));
@@ -275,6 +277,7 @@ Result<void> Gateway::Inside::write_boundary(const Boundary& wanted) {
     xdp::SharedMaps& all = shared_maps();
     if (auto set = all.set_protected_sources(wanted.sources); !set) return set;
     if (auto set = all.set_bypass(wanted.bypass.sources, wanted.bypass.destinations); !set) return set;
+    if (auto set = all.set_egress(wanted.egress.destinations, wanted.egress.sources); !set) return set;
     return all.set_ike_peers(wanted.peers);
 }
 

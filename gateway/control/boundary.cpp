@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <span>
 #include <string_view>
 #include <tuple>
 
@@ -84,16 +85,37 @@ private:
 
 bool whole_sources(const Selector& selector) { return selector.protocol == 0 && selector.local_ports.any() && selector.remote_ports.any(); }
 
+bool covers(const AddressRange& outer, const AddressRange& inner) { return outer.contains(inner.first) && outer.contains(inner.last); }
+
+bool overlap(const AddressRange& a, const AddressRange& b) { return a.contains(b.first) || b.contains(a.first); }
+
+// Is all that a protect entry of lower rank wants protected in the bypassed networks let through by the bypass?
+bool let_through(const PolicySpec& bypass, const Selector& selector, std::span<const PolicySpec* const> behind) {
+    for (const PolicySpec* policy : behind)
+        if (policy->action == PolicyAction::protect)
+            for (const Selector& other : policy->selectors)
+                if (overlap(selector.remote, other.remote) && (policy->vpn != bypass.vpn || !covers(selector.local, other.local)))
+                    return false;
+    return true;
+}
+
+bool inside(const Prefix& inner, const Prefix& outer) { return inner.length >= outer.length && contains(outer, inner.address); }
+
 } // namespace
 
 std::vector<xdp::LocalAddress> local_addresses(const std::vector<PortSpec>& ports, const std::vector<std::uint32_t>& interfaces,
                                                const std::vector<route::LocalAddress>& addresses) {
+    const auto vpn_of = [](const route::LocalAddress& local) { return local.link != nullptr ? local.link->vpn : wan_vpn; };
+    std::map<Address, std::set<VpnNumber>> vpns;
+    for (const route::LocalAddress& local : addresses) vpns[local.address.address].insert(vpn_of(local));
     std::map<std::tuple<std::uint32_t, VpnNumber, Address>, bool> found; // value: for IPsec too
     for (std::size_t port = 0; port < ports.size(); ++port) {
         const PortSpec& spec = ports[port];
         for (const VlanSpec& vlan : spec.vlans)
             for (const route::LocalAddress& local : addresses) {
-                if ((local.link != nullptr ? local.link->vpn : wan_vpn) != vlan.vpn) continue;
+                if (vpn_of(local) != vlan.vpn) continue;
+                // The kernel has one such address, and would answer by way of the other VPN.
+                if (spec.role == Role::red && vlan.vpn != wan_vpn && vpns[local.address.address].size() > 1) continue;
                 const bool here = local.link != nullptr && local.link->port == port;
                 const bool listens = spec.listen.empty() ? here
                                                          : std::ranges::find(spec.listen, local.address.address) != spec.listen.end();
@@ -165,6 +187,44 @@ BypassPrefixes bypass_prefixes(const Desired& desired) {
     return {list(sources), list(destinations)};
 }
 
+EgressPrefixes egress_prefixes(const Desired& desired) {
+    std::map<Key, bool> destinations; // value: exempt
+    std::set<Key> sources;
+    std::vector<std::pair<VpnNumber, Prefix>> before;
+    const std::set<VpnNumber> everywhere = black_vpns(desired);
+    const auto of_connections = outer_vpns(desired);
+    const std::vector<const PolicySpec*> ordered = by_priority(desired);
+    for (std::size_t at = 0; at < ordered.size(); ++at) {
+        const PolicySpec& policy = *ordered[at];
+        if (policy.action == PolicyAction::discard) continue;
+        const bool bypass = policy.action == PolicyAction::bypass;
+        if (bypass && !reaches(policy.reach, Direction::outbound)) continue;
+        const auto found = bypass ? of_connections.end() : of_connections.find(policy.sa); // one that is not there could come in any VPN
+        for (const Selector& selector : policy.selectors) {
+            if (bypass && (!whole_sources(selector) || !let_through(policy, selector, std::span(ordered).subspan(at)))) continue;
+            for (const VpnNumber vpn : found == of_connections.end() ? everywhere : found->second)
+                for (const Prefix& prefix : prefixes_of(selector.remote)) {
+                    const auto meets = [&](const auto& one) {
+                        return one.first == vpn && (inside(prefix, one.second) || inside(one.second, prefix));
+                    };
+                    if (bypass && (prefix.length == 0 || std::ranges::any_of(before, meets))) continue;
+                    if (!bypass) before.emplace_back(vpn, prefix);
+                    if (prefix.length != 0) {
+                        destinations.try_emplace(key_of(vpn, prefix), bypass); // the first of equal ones decides
+                        continue;
+                    }
+                    for (const Prefix& local : prefixes_of(selector.local))
+                        if (local.length != 0) sources.insert(key_of(vpn, local));
+                }
+        }
+    }
+    EgressPrefixes result;
+    for (const auto& [key, exempt] : destinations)
+        result.destinations.push_back({std::get<0>(key), {std::get<1>(key), std::get<2>(key)}, exempt});
+    for (const auto& [vpn, address, length] : sources) result.sources.push_back({vpn, {address, length}});
+    return result;
+}
+
 std::vector<xdp::IkePeer> ike_peers(const Desired& desired) {
     std::vector<xdp::IkePeer> result;
     for (const VpnNumber vpn : black_vpns(desired))
@@ -173,18 +233,30 @@ std::vector<xdp::IkePeer> ike_peers(const Desired& desired) {
 }
 
 Boundary boundary_of(const Desired& desired) {
-    return {.sources = protected_sources(desired), .bypass = bypass_prefixes(desired), .peers = ike_peers(desired)};
+    return {.sources = protected_sources(desired), .bypass = bypass_prefixes(desired), .egress = egress_prefixes(desired), .peers = ike_peers(desired)};
 }
 
+namespace {
+
+// What either protects; to be exempt needs both to say so.
+std::vector<xdp::ProtectedSource> both(const std::vector<xdp::ProtectedSource>& now, const std::vector<xdp::ProtectedSource>& next) {
+    std::map<Key, bool> joined; // value: exempt
+    for (const xdp::ProtectedSource& one : next) joined.emplace(key_of(one.vpn, one.prefix), one.exempt);
+    for (const xdp::ProtectedSource& one : now)
+        if (!one.exempt) joined[key_of(one.vpn, one.prefix)] = false;
+    std::vector<xdp::ProtectedSource> result;
+    for (const auto& [key, exempt] : joined) result.push_back({std::get<0>(key), {std::get<1>(key), std::get<2>(key)}, exempt});
+    return result;
+}
+
+} // namespace
+
 Boundary both(const Boundary& now, const Boundary& next) {
-    Boundary result{.sources = {}, .bypass = next.bypass, .peers = next.peers};
-    std::map<Key, bool> sources; // value: exempt, which needs both to say so
-    for (const xdp::ProtectedSource& source : next.sources) sources.emplace(key_of(source.vpn, source.prefix), source.exempt);
-    for (const xdp::ProtectedSource& source : now.sources)
-        if (!source.exempt) sources[key_of(source.vpn, source.prefix)] = false;
-    for (const auto& [key, exempt] : sources) result.sources.push_back({std::get<0>(key), {std::get<1>(key), std::get<2>(key)}, exempt});
+    Boundary result{.sources = both(now.sources, next.sources), .bypass = next.bypass, .egress = next.egress, .peers = next.peers};
     join(result.bypass.sources, now.bypass.sources);
     join(result.bypass.destinations, now.bypass.destinations);
+    result.egress.destinations = both(now.egress.destinations, next.egress.destinations);
+    join(result.egress.sources, now.egress.sources);
     return result;
 }
 

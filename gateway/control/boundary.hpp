@@ -13,7 +13,7 @@ namespace sallyport::control {
 
 /// The gateway's own addresses as each port sees them. `interfaces`: kernel's number of each port's device, in the order of the ports. An
 /// address counts on all ports of its VPN, that of an interface which is no port in `wan`; ESP and IKE are taken at those of a black port
-/// itself, or at those that it listens to.
+/// itself, or at those that it listens to. One that the gateway has in several VPNs is for the gateway itself on red ports of `wan` alone.
 [[nodiscard]] std::vector<xdp::LocalAddress> local_addresses(const std::vector<PortSpec>& ports,
                                                              const std::vector<std::uint32_t>& interfaces,
                                                              const std::vector<route::LocalAddress>& addresses);
@@ -35,12 +35,25 @@ struct BypassPrefixes {
 /// What of clear transit from the black side is worth asking the policy about.
 [[nodiscard]] BypassPrefixes bypass_prefixes(const Desired& desired);
 
+struct EgressPrefixes {
+    std::vector<xdp::ProtectedSource> destinations;
+    std::vector<xdp::VpnPrefix> sources;
+};
+
+/// What the machine itself must not send in clear by a black port, never less: to the remote networks of protect entries, whatever the
+/// source, in the outer VPN of their SA; and where an entry protects what goes to a whole address family, from its local networks (but a
+/// whole family of those too would cut the machine itself off from the black side). A bypass entry exempts its remote networks only where
+/// every packet there is one that it lets through: no protect entry before it, and those behind it of its VPN and of no more local
+/// addresses.
+[[nodiscard]] EgressPrefixes egress_prefixes(const Desired& desired);
+
 [[nodiscard]] std::vector<xdp::IkePeer> ike_peers(const Desired& desired);
 
 /// What the maps hold for one set of policies. Of the SAs only name and outer VPN count.
 struct Boundary {
     std::vector<xdp::ProtectedSource> sources;
     BypassPrefixes bypass;
+    EgressPrefixes egress;
     std::vector<xdp::IkePeer> peers;
 };
 

@@ -2,6 +2,7 @@
 #include "gateway/control/boundary.hpp"
 
 #include "gateway/control/difference.hpp"
+#include "gateway/control/guard.hpp"
 #include "gateway/control/threads.hpp"
 
 #include <algorithm>
@@ -107,6 +108,85 @@ TEST(Boundary, Many) {
     EXPECT_EQ(protected_sources(desired).size(), 10000U);
     EXPECT_EQ(bypass_prefixes(desired).sources.size(), 5000U);
     EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(1)) << "a second is twenty times what it takes";
+}
+
+TEST(Boundary, TheMachineItselfSendsNothingThatIsProtected) {
+    Desired desired = two_worlds();
+    desired.policies = {policy("a", 10, PolicyAction::protect, "10.1.0.0/16", "10.2.0.0/16", "office"),
+                        policy("b", 20, PolicyAction::protect, "10.1.0.0/16", "10.3.0.0/16", "far"),
+                        policy("c", 30, PolicyAction::protect, "10.1.0.0/16", "10.4.0.0/16", "not there"),
+                        policy("d", 40, PolicyAction::discard, "10.1.0.0/16", "10.5.0.0/16"),
+                        policy("e", 50, PolicyAction::protect, "10.6.0.0/16", "0.0.0.0/0", "office"),
+                        policy("f", 60, PolicyAction::protect, "0.0.0.0/0", "0.0.0.0/0", "office")};
+    const EgressPrefixes egress = egress_prefixes(desired);
+    EXPECT_EQ(texts(egress.destinations), (Texts{"0 10.2.0.0/16", "0 10.4.0.0/16", "5 10.3.0.0/16", "5 10.4.0.0/16"}));
+    ASSERT_EQ(egress.sources.size(), 1U) << "not from everywhere: the machine would be cut off from the black side";
+    EXPECT_EQ(egress.sources[0].vpn, 0);
+    EXPECT_EQ(to_string(egress.sources[0].prefix), "10.6.0.0/16");
+}
+
+TEST(Boundary, ABypassExemptsFromTheLockOnlyWhatItAllLetsThrough) {
+    Desired desired = two_worlds();
+    desired.ports[0].vlans.pop_back();
+    const auto destinations = [&] { return texts(egress_prefixes(desired).destinations); };
+    desired.policies = {policy("first", 5, PolicyAction::bypass, "10.1.0.0/16", "10.2.7.0/24"),
+                        policy("net", 10, PolicyAction::protect, "10.1.0.0/16", "10.2.0.0/16", "office"),
+                        policy("late", 20, PolicyAction::bypass, "10.1.0.0/16", "10.2.8.0/24"),
+                        policy("wide", 20, PolicyAction::bypass, "10.1.0.0/16", "10.0.0.0/8"),
+                        policy("aside", 20, PolicyAction::bypass, "10.1.0.0/16", "10.9.0.0/16")};
+    EXPECT_EQ(destinations(), (Texts{"0 10.2.0.0/16", "0 10.2.7.0/24 exempt", "0 10.9.0.0/16 exempt"}));
+    desired.policies[0].selectors[0].protocol = 6;
+    EXPECT_EQ(destinations(), (Texts{"0 10.2.0.0/16", "0 10.9.0.0/16 exempt"})) << "TCP only exempts nobody from the rest";
+    desired.policies[0] = policy("first", 5, PolicyAction::bypass, "10.1.7.0/24", "10.2.7.0/24");
+    EXPECT_EQ(destinations(), (Texts{"0 10.2.0.0/16", "0 10.9.0.0/16 exempt"})) << "from others it is protected";
+    desired.policies[0] = policy("first", 5, PolicyAction::bypass, "10.1.0.0/16", "10.2.7.0/24");
+    desired.policies[0].vpn = 2;
+    EXPECT_EQ(destinations(), (Texts{"0 10.2.0.0/16", "0 10.9.0.0/16 exempt"})) << "another VPN's bypass is none here";
+}
+
+TEST(GuardOfBoot, KnowsPortsAndNetworks) {
+    Desired desired = two_worlds();
+    desired.vpns = {{"b", 1, 101}};
+    desired.policies = {policy("first", 5, PolicyAction::bypass, "10.1.0.0/16", "10.2.7.0/24"),
+                        policy("net", 10, PolicyAction::protect, "10.1.0.0/16", "10.2.0.0/16", "office"),
+                        policy("all", 20, PolicyAction::protect, "10.6.0.0/16", "0.0.0.0/0", "office")};
+    const guard::Wall wall = wall_of_boot(desired);
+    EXPECT_EQ(wall.ports, (Texts{"wan", "lan"}));
+    EXPECT_EQ(wall.tunnels, (Texts{"sp-b"}));
+    const auto words = [](const std::vector<Prefix>& prefixes) {
+        Texts result;
+        for (const Prefix& prefix : prefixes) result.push_back(to_string(prefix));
+        return result;
+    };
+    EXPECT_EQ(words(wall.networks), (Texts{"10.1.0.0/16", "10.2.0.0/16", "10.6.0.0/16"}));
+    EXPECT_EQ(words(wall.sources), (Texts{"10.2.0.0/16"}));
+    ASSERT_EQ(wall.ways.size(), 1U);
+    EXPECT_EQ(wall.ways[0].interface, "");
+    ASSERT_EQ(wall.ways[0].destinations.size(), 1U);
+    EXPECT_FALSE(wall.ways[0].destinations[0].exempt);
+}
+
+TEST(StandingGuard, KnowsWhatStandsOnPorts) {
+    Desired desired = two_worlds();
+    desired.policies = {policy("first", 5, PolicyAction::bypass, "10.1.0.0/16", "10.2.7.0/24"),
+                        policy("net", 10, PolicyAction::protect, "10.1.0.0/16", "10.2.0.0/16", "office")};
+    std::map<std::uint32_t, route::KernelLink> links;
+    links[2].name = "wan";
+    links[3].name = "lan";
+    links[7].name = "fifty";
+    links[7].parent = 2;
+    links[8].name = "other";
+    guard::Wall wall = standing_wall(desired, links);
+    EXPECT_EQ(wall.ports, (Texts{"wan", "lan", "fifty"}));
+    EXPECT_TRUE(wall.networks.empty() && wall.sources.empty());
+    ASSERT_EQ(wall.ways.size(), 2U);
+    EXPECT_EQ(wall.ways[0].interface, "wan");
+    EXPECT_EQ(wall.ways[1].interface, "fifty");
+    EXPECT_EQ(wall.ways[0].destinations.size(), 1U) << "two VPNs: nothing is exempt";
+    desired.ports[0].vlans.pop_back();
+    wall = standing_wall(desired, {});
+    ASSERT_EQ(wall.ways.size(), 1U);
+    EXPECT_EQ(wall.ways[0].destinations.size(), 2U);
 }
 
 TEST(Boundary, LocalAddressesByVpnAndPort) {

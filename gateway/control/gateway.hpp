@@ -114,7 +114,15 @@ private:
     std::unique_ptr<Inside> inside_;
 };
 
-/// Takes our programs off all ports, which are open to the kernel's stack then. Returns their names. Not while a gateway runs.
-[[nodiscard]] Result<std::vector<std::string>> detach(const Settings& settings);
+/// What detach() opened.
+struct Detached {
+    std::vector<std::string> ports;   // open to the kernel's stack, both ways
+    std::vector<std::string> devices; // TUN devices of the gateway itself, gone with their routes
+    bool guard = false;               // the guard's rules stood, and no longer do
+};
+
+/// Opens all locks: programs of the ports, routes and devices of the gateway itself, the guard. Not while a gateway runs. After an error
+/// whatever could be opened is open.
+[[nodiscard]] Result<Detached> detach(const Settings& settings);
 
 } // namespace sallyport::control

@@ -7,6 +7,7 @@
 #include "gateway/control/difference.hpp"
 #include "gateway/control/gateway.hpp"
 #include "gateway/control/keying.hpp"
+#include "gateway/control/own.hpp"
 #include "gateway/control/threads.hpp"
 #include "gateway/exception/cutter.hpp"
 #include "gateway/exception/icmp_errors.hpp"
@@ -108,6 +109,15 @@ struct Gateway::Inside final : route::MirrorListener {
     std::unique_ptr<const tables::Dummies> build_dummies(const store::Applied* applied) const;
     void publish(std::unique_ptr<const tables::Spd> policies, std::unique_ptr<const tables::Dummies> sending);
 
+    // locks.cpp
+    void raise_first_wall();
+    void raise_wall();
+    [[nodiscard]] std::map<VpnNumber, unsigned> mtus_of_tunnels() const;
+    void arrange_own_traffic();
+    void bring_guard_up();
+    [[nodiscard]] Desired joined() const;
+    void look_at_locks();
+
     [[nodiscard]] std::vector<std::uint32_t> interfaces() const; // kernel's numbers of the ports, 0: not there
     void look_at_ports();
     void close_anew(std::size_t port);
@@ -138,6 +148,10 @@ struct Gateway::Inside final : route::MirrorListener {
     std::uint64_t started = 0; // seconds since 1970
     std::vector<std::vector<unsigned>> cores;
     bool stopped = false;
+    std::string wall; // rules of the guard that stand
+    bool told_no_wall = false;
+    std::map<VpnNumber, unsigned> own_mtus; // of the devices of the gateway itself
+    bool guard_is_late = false; // policies have changed since the guard and the routes were brought in step
     std::string told_trouble;               // of the marks, as it was noted last
     std::vector<bool> told_missing;         // by port: its interface is another one than at start
     std::vector<bool> told_down;            // by port
@@ -177,6 +191,8 @@ struct Gateway::Inside final : route::MirrorListener {
     std::unique_ptr<exception::Reassembly> reassembly;
     std::unique_ptr<exception::InnerFragments> inner_fragments;
     std::unique_ptr<exception::Cutter> cutter;
+    std::unique_ptr<OwnTraffic> own; // reads into the workers' inboxes, which its thread does not outlive
+    std::unique_ptr<exception::ToKernel> to_kernel;
     std::unique_ptr<exception::Stage> stage;
     std::vector<std::unique_ptr<worker::Worker>> workers;
     Threads threads;

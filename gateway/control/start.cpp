@@ -30,6 +30,13 @@ struct StageJob final : Job {
     exception::Stage& stage;
 };
 
+struct ReaderJob final : Job {
+    explicit ReaderJob(own::Reader& its) : reader(its) {}
+    void run(const std::atomic<bool>& stop) override { reader.run(stop); }
+    void wake() override { reader.wake(); }
+    own::Reader& reader;
+};
+
 struct KernelAsker final : exception::Asker {
     KernelAsker(route::NeighbourAsker& kernel, exception::OwnVlans& own) : asker(kernel), vlans(own) {}
     void ask(const exception::Neighbour& neighbour) override {
@@ -64,7 +71,10 @@ Keying& Gateway::keying() { return *inside_->keying_door; }
 
 const Keying& Gateway::keying() const { return *inside_->keying_door; }
 
-void Gateway::tick() { inside_->keying->tick(milliseconds()); }
+void Gateway::tick() {
+    inside_->keying->tick(milliseconds());
+    inside_->look_at_locks();
+}
 
 void Gateway::dispatch() {
     inside_->mirror->dispatch();
@@ -80,8 +90,6 @@ Result<void> Gateway::stop() {
     if (!closed) inside_->note(Level::error, closed.error());
     return closed;
 }
-
-Result<std::vector<std::string>> detach(const Settings& settings) { return xdp::detach(xdp::pin_directory(settings)); }
 
 Gateway::Inside::Inside(Observer& told, const Options& given)
     : observer(told), options(given), keeper(given.keeper ? *given.keeper : no_keeper) {}
@@ -106,6 +114,7 @@ Result<void> Gateway::Inside::start(Desired wanted) {
     told_down.assign(desired.ports.size(), false);
 
     if (auto done = open_state(); !done) return done;
+    raise_first_wall();
     auto left = take_table();
     if (!left) return std::unexpected(std::move(left.error()));
     auto opened = route::Mirror::open(desired.vpns, desired.ports, *this);
@@ -140,6 +149,7 @@ Result<void> Gateway::Inside::start(Desired wanted) {
     if (!marks->settle(first_marks_ms)) look_at_marks();
     addresses_changed(mirror->picture());
     if (auto done = start_threads(); !done) return done;
+    bring_guard_up();
     ++generation;
     tell({.kind = EventKind::committed, .generation = generation});
     return {};
@@ -214,12 +224,16 @@ Result<void> Gateway::Inside::start_threads() {
         inboxes.push_back(&workers.back()->inbox());
     }
     for (worker::Worker* worker : all) worker->meet(all);
-    stage->meet(std::move(inboxes));
+    stage->meet(inboxes);
+    own = std::make_unique<OwnTraffic>(*depot, std::move(inboxes));
+    to_kernel = std::make_unique<exception::ToKernel>(*own);
+    stage->serve(Errand::to_kernel, *to_kernel);
     // A round before there are threads gives the sockets chunks to receive into: from now on no frame is lost, whenever a thread gets its
     // core.
     for (worker::Worker* worker : all) worker->run_once();
 
     if (auto begun = threads.begin(std::make_unique<StageJob>(*stage), "sp-exception", {}); !begun) return begun;
+    if (auto begun = threads.begin(std::make_unique<ReaderJob>(own->reader()), "sp-tun", {}); !begun) return begun;
     cores = cores_of_workers(ports->queues(), desired.settings.cores, allowed_cores());
     for (unsigned number = 0; number < workers.size(); ++number) {
         auto begun = threads.begin(std::make_unique<WorkerJob>(*workers[number]), "sp-worker-" + std::to_string(number), cores[number]);
@@ -288,6 +302,7 @@ void Gateway::Inside::addresses_changed(const route::Picture& picture) {
         if (!macs.empty() && macs.size() <= SP_MAX_PORT_MACS) ports->program(port).set_macs(macs);
     }
     look_at_ports();
+    if (generation != 0) bring_guard_up(); // start() does it when all stands
 }
 
 /// Another interface has the port's name, without our program: the kernel would forward in clear what comes in there.

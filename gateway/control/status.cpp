@@ -139,6 +139,12 @@ Counters Gateway::counters() const {
             for (std::size_t v = 0; v < verdicts->size(); ++v)
                 port.verdicts.push_back({xdp::verdicts[v].name, name_of(xdp::verdicts[v].action), xdp::verdicts[v].meaning,
                                          (*verdicts)[v].packets, (*verdicts)[v].octets});
+        if (in.desired.ports[i].role == Role::black) {
+            const xdp::EgressCounters egress = in.ports->program(i).egress().counters();
+            for (std::size_t v = 0; v < egress.size(); ++v)
+                port.verdicts.push_back({xdp::egress_verdicts[v].name, name_of(xdp::egress_verdicts[v].action),
+                                         xdp::egress_verdicts[v].meaning, egress[v].packets, egress[v].octets});
+        }
         for (unsigned queue = 0; queue < in.ports->queues(); ++queue) {
             const PortStatistics kernel = in.ports->queue(i, queue).statistics();
             port.kernel_dropped += kernel.dropped;
@@ -168,6 +174,10 @@ Counters Gateway::counters() const {
     }
     const exception::StageCounters stage = in.stage->counters();
     for (std::size_t i = 0; i < drop_reason_count; ++i) result.drops[i] += stage.dropped[i];
+    const own::ReaderCounters reader = in.own->reader().counters();
+    for (std::size_t i = 0; i < drop_reason_count; ++i) result.drops[i] += reader.dropped[i];
+    result.own_sent = reader.sent;
+    result.own_delivered = in.to_kernel->delivered();
     result.waited = stage.returned;
     result.waiting = stage.held;
     const exception::IcmpErrorCounters errors = in.icmp_errors->counters();

@@ -35,7 +35,7 @@ protected:
 
     void again(const Frame& frame) override { sent.push_back(frame); }
     void drop(const Frame& frame, DropReason reason) override { dropped.emplace_back(frame, reason); }
-    void used_up(const Frame& frame) override { dropped.emplace_back(frame, DropReason::none); }
+    void used_up(const Frame& /*frame*/) override { FAIL() << "a frame is answered or dropped"; }
     bool make(Frame& frame) override {
         frame = Frame{};
         frame.chunk = fresh();

@@ -31,9 +31,10 @@ enum class Errand : std::uint8_t {
     icmp_error,       // tell its source why it was dropped: `reason`, with too_big the octets that would fit in `spi`
     reassemble_outer, // put a packet to the gateway itself together
     inner_fragment,   // let it follow its first fragment; the way that it is on is in `sequence`, with way_opened the flow hash in `spi`
+    to_kernel,        // it came out of a tunnel and is for the gateway itself: its kernel takes it
     cut,              // into pieces of at most `sequence` octets, as IP headers count; the flow hash in `spi` where it leaves
 };
-inline constexpr std::size_t errand_count = 8;
+inline constexpr std::size_t errand_count = 9;
 
 /// Frame::sequence with Errand::inner_fragment.
 inline constexpr std::uint64_t way_red = 0, way_black = 1; // clear: it is looked up again

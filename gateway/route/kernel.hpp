@@ -14,6 +14,10 @@ struct nlmsghdr;
 
 namespace sallyport::route {
 
+/// Of the routes that lead what the machine itself sends into the gateway's TUN devices (gateway/own): protocol numbers from 8 on are for
+/// whoever takes them (rtnetlink(7)). The gateway itself never goes by them.
+inline constexpr std::uint8_t own_protocol = 83;
+
 struct KernelLink {
     std::uint32_t interface = 0;
     std::string name;

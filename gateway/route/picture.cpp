@@ -274,7 +274,7 @@ bool Picture::matters(std::uint32_t table) const {
 }
 
 void Picture::route(const KernelRoute& route, unsigned flags) {
-    if (!matters(route.table)) return;
+    if (!matters(route.table) || route.protocol == own_protocol) return;
     std::vector<KernelRoute>& list = routes_[route.table][{route.destination.address.family, route.destination.address,
                                                            route.destination.length, route.priority, route.tos}];
     if (std::ranges::find(list, route) != list.end()) return;
@@ -300,7 +300,7 @@ void Picture::route(const KernelRoute& route, unsigned flags) {
 
 void Picture::route_gone(const KernelRoute& route) {
     const auto table = routes_.find(route.table);
-    if (table == routes_.end()) return;
+    if (table == routes_.end() || route.protocol == own_protocol) return;
     const auto entry = table->second.find(
         {route.destination.address.family, route.destination.address, route.destination.length, route.priority, route.tos});
     if (entry == table->second.end()) return;

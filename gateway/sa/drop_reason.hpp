@@ -48,7 +48,7 @@ namespace sallyport {
     X(no_sa, "the policy wants protection and no SA is there", "look at the connection's state", audited)                                  \
     X(should_be_protected, "clear, and a policy wants it protected (RFC 4301 5.2)", "look for a misrouted or forging sender", audited)     \
     X(transit_from_black, "clear transit from the black side that no bypass allows", "look for a misrouted or forging sender", audited)    \
-    X(for_gateway, "an opened packet for the gateway itself; not carried", "reach the gateway by its own side")                            \
+    X(for_gateway, "an opened packet for the gateway itself, which its kernel cannot get", "look at the journal, or reach it by its side") \
     X(sequence_exhausted, "the sequence number would wrap", "make a new key", audited)                                                     \
     X(mark_not_durable, "the durable mark is not yet ahead of the sequence number", "look at the state directory's disk")                  \
     X(ttl_expired, "the hop limit is used up", "look for a routing loop")                                                                  \
@@ -77,7 +77,10 @@ namespace sallyport {
       "look for forged ICMP; a path that cannot carry 576 (IPv4) or 1280 octets (IPv6) needs another link", audited)                       \
     X(icmp_other, "another ICMP error about what we sent, as destination unreachable; nothing was changed", "look at the way to the peer") \
     X(icmp_malformed, "an ICMP error with a wrong checksum or cut short", "look at the sender's implementation")                           \
-    X(policy_mismatch, "an opened packet of which a policy before that of its SA speaks", "compare the policies of both gateways", audited)
+    X(policy_mismatch, "an opened packet of which a policy before that of its SA speaks", "compare the policies of both gateways", audited) \
+    X(kernel_full, "the kernel took no more packets for the gateway itself", "look at the load of the services on the gateway")            \
+    X(own_full, "a worker had no room for a packet of the gateway itself", "look at the load")                                             \
+    X(own_other_vpn, "a packet of the gateway itself with its address in another VPN", "send it from the gateway's address in that VPN")
 
 enum class DropReason : std::uint8_t {
 #define X(name, ...) name,

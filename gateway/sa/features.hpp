@@ -23,7 +23,7 @@ struct Feature {
 
 inline constexpr std::array features{
     Feature{"ESP, tunnel mode, IPv4 and IPv6 in either", "RFC 4303", FeatureState::partial, "gateway/transform",
-            "no packets for the gateway itself, no UDP encapsulation"},
+            "no UDP encapsulation"},
     Feature{"AES-GCM-16, 128, 192 and 256 bits", "RFC 4106", FeatureState::complete, "gateway/transform",
             "with manual keys only for tests (RFC 8221)"},
     Feature{"ChaCha20-Poly1305", "RFC 7634", FeatureState::complete, "gateway/transform", "with manual keys only for tests (RFC 8221)"},
@@ -45,6 +45,9 @@ inline constexpr std::array features{
             "addresses, protocol, ports, ICMP and Mobility types, OPAQUE; no names"},
     Feature{"Keys given by hand with durable marks", "RFC 4301 section 4.5.1", FeatureState::complete, "gateway/state", ""},
     Feature{"VPNs: a routing table of the kernel each, by port or VLAN", "", FeatureState::complete, "gateway/route", ""},
+    Feature{"Traffic of the gateway itself through its tunnels", "RFC 4301 section 4.4.1", FeatureState::complete, "gateway/own",
+            "by a TUN device for each VPN; one address counts in one VPN"},
+    Feature{"Locks against clear text on black ports and at boot", "RFC 4301 section 5", FeatureState::complete, "gateway/guard", ""},
     Feature{"VLANs without an interface of the kernel: ARP and neighbour discovery by the gateway", "RFC 826, RFC 4861",
             FeatureState::partial, "gateway/exception", "addresses by the configuration; no router advertisements"},
     Feature{"AF_XDP ports, native and generic", "", FeatureState::complete, "gateway/xdp", ""},

@@ -51,6 +51,8 @@ void Worker::route(const Batch& batch) {
             leave(*frame, hop);
         } else if (hop.reason == DropReason::neighbour_unresolved) {
             wait_for_neighbour(*frame);
+        } else if (hop.reason == DropReason::for_gateway && (frame->flags & (frame_to_red | frame_bypassed)) == frame_to_red) {
+            send_on(*frame, Errand::to_kernel, DropReason::for_gateway);
         } else {
             refuse_at_the_end(*frame, hop.reason);
         }

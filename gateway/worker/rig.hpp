@@ -203,13 +203,13 @@ public:
     }
 
 private:
-    /// What the exception stage would drop after a word to its source.
+    /// What the exception stage would drop: after a word to its source, or since the kernel of this gateway takes nothing.
     void drop_as_the_stage_would() {
         std::vector<Frame> others;
         std::array<Frame, 64> some;
         while (const unsigned count = exceptions_.pop(some))
             for (const Frame& frame : std::span(some).first(count)) {
-                if (frame.errand != Errand::icmp_error) {
+                if (frame.errand != Errand::icmp_error && frame.errand != Errand::to_kernel) {
                     others.push_back(frame);
                     continue;
                 }

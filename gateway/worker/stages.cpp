@@ -161,7 +161,12 @@ void Worker::open(Batch& batch) {
 /// What was opened: may its SA carry it?
 void Worker::judge(Batch& batch) {
     const tables::Spd* const order = spd_->any_ordered() ? spd_ : nullptr;
-    for (Frame* frame : batch.span()) frame->reason = judge_opened(*frame, order);
+    for (Frame* frame : batch.span()) {
+        frame->reason = judge_opened(*frame, order);
+        // The last hop is ours: nobody passes it on.
+        if (frame->reason == DropReason::ttl_expired && next_hop(*frame).reason == DropReason::for_gateway) [[unlikely]]
+            frame->reason = DropReason::none;
+    }
     sift(batch);
     if (rehearsal_ != nullptr) [[unlikely]]
         rehearsal_->admitted(batch.span());

@@ -4,6 +4,8 @@
 #include "gateway/xdp/pins.hpp"
 #include "gateway/xdp/skeleton.hpp"
 
+#include "bpf/egress.skel.h"
+
 #include <algorithm>
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
@@ -16,14 +18,16 @@ namespace sallyport::xdp {
 namespace {
 
 constexpr std::array names{"local_addresses", "vlans",        "protected_sources", "bypass_sources", "bypass_destinations",
-                           "ike_peers",       "ike_requests", "ike_others",        "ike_machine",    "audits"};
+                           "ike_peers",       "ike_requests", "ike_others",        "ike_machine",    "audits",
+                           "egress_destinations", "egress_sources"};
 
 constexpr std::size_t first_bucket = 6; // from here on nothing but token buckets
 
 std::array<bpf_map*, names.size()> maps_of(port_bpf& skeleton) {
     auto& maps = skeleton.maps;
     return {maps.local_addresses, maps.vlans,        maps.protected_sources, maps.bypass_sources, maps.bypass_destinations,
-            maps.ike_peers,       maps.ike_requests, maps.ike_others,        maps.ike_machine,    maps.audits};
+            maps.ike_peers,       maps.ike_requests, maps.ike_others,        maps.ike_machine,    maps.audits,
+            maps.egress_destinations, maps.egress_sources};
 }
 
 template <class T>
@@ -40,6 +44,19 @@ sp_prefix_key prefix_key(VpnNumber vpn, const Prefix& prefix) {
     key.family_be = htonl(family_of(prefix.address));
     std::memcpy(key.address, prefix.address.octets.data(), sizeof(key.address));
     return key;
+}
+
+std::vector<std::pair<sp_prefix_key, std::uint32_t>> protections(const std::vector<ProtectedSource>& prefixes) {
+    std::vector<std::pair<sp_prefix_key, std::uint32_t>> entries;
+    for (const auto& one : prefixes)
+        entries.emplace_back(prefix_key(one.vpn, one.prefix), one.exempt ? SP_PROTECTION_EXEMPT : SP_PROTECTION_PROTECTED);
+    return entries;
+}
+
+std::vector<std::pair<sp_prefix_key, std::uint32_t>> members(const std::vector<VpnPrefix>& prefixes) {
+    std::vector<std::pair<sp_prefix_key, std::uint32_t>> entries;
+    for (const auto& one : prefixes) entries.emplace_back(prefix_key(one.vpn, one.prefix), 1U);
+    return entries;
 }
 
 Error map_error(const char* name, std::string_view what) {
@@ -97,6 +114,14 @@ Result<void> SharedMaps::lend(port_bpf& skeleton, bool buckets) const {
     return {};
 }
 
+Result<void> SharedMaps::lend(egress_bpf& skeleton) const {
+    const auto& theirs = skeleton.maps;
+    for (const auto& [map, name] :
+         {std::pair{theirs.vlans, vlans}, {theirs.egress_destinations, egress_destinations}, {theirs.egress_sources, egress_sources}})
+        if (bpf_map__reuse_fd(map, maps_[name].get()) != 0) return std::unexpected(map_error(names[name], "lent to a program"));
+    return {};
+}
+
 /// What a map is found with is taken as of another value, so that it is written again.
 template <class Key>
 std::unordered_map<std::string, std::string> found_in(int fd) {
@@ -138,20 +163,17 @@ Result<void> SharedMaps::set_local_addresses(const std::vector<LocalAddress>& ad
 }
 
 Result<void> SharedMaps::set_protected_sources(const std::vector<ProtectedSource>& sources) {
-    std::vector<std::pair<sp_prefix_key, std::uint32_t>> entries;
-    for (const auto& one : sources)
-        entries.emplace_back(prefix_key(one.vpn, one.prefix), one.exempt ? SP_PROTECTION_EXEMPT : SP_PROTECTION_PROTECTED);
-    return replace(protected_sources, entries);
+    return replace(protected_sources, protections(sources));
 }
 
 Result<void> SharedMaps::set_bypass(const std::vector<VpnPrefix>& sources, const std::vector<VpnPrefix>& destinations) {
-    auto entries_of = [](const std::vector<VpnPrefix>& prefixes) {
-        std::vector<std::pair<sp_prefix_key, std::uint32_t>> entries;
-        for (const auto& one : prefixes) entries.emplace_back(prefix_key(one.vpn, one.prefix), 1U);
-        return entries;
-    };
-    if (auto done = replace(bypass_sources, entries_of(sources)); !done) return done;
-    return replace(bypass_destinations, entries_of(destinations));
+    if (auto done = replace(bypass_sources, members(sources)); !done) return done;
+    return replace(bypass_destinations, members(destinations));
+}
+
+Result<void> SharedMaps::set_egress(const std::vector<ProtectedSource>& destinations, const std::vector<VpnPrefix>& sources) {
+    if (auto done = replace(egress_destinations, protections(destinations)); !done) return done;
+    return replace(egress_sources, members(sources));
 }
 
 Result<void> SharedMaps::set_ike_peers(const std::vector<IkePeer>& peers) {

@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+struct egress_bpf;
 struct port_bpf;
 
 namespace sallyport::xdp {
@@ -66,12 +67,15 @@ public:
     /// Clear transit from the black side goes to the policy if its source lies in one list and its destination in the other.
     [[nodiscard]] Result<void> set_bypass(const std::vector<VpnPrefix>& sources, const std::vector<VpnPrefix>& destinations);
     /// A peer that stays keeps its bucket.
+    /// Where the machine itself must not send in clear: by destination (or exempt from it), and by source to what is not exempt.
+    [[nodiscard]] Result<void> set_egress(const std::vector<ProtectedSource>& destinations, const std::vector<VpnPrefix>& sources);
     [[nodiscard]] Result<void> set_ike_peers(const std::vector<IkePeer>& peers);
     [[nodiscard]] Result<void> set_vlans(const std::vector<PortVlan>& vlans);
 
     /// Makes the maps of a skeleton that is not loaded yet be these; `buckets` false: without those of the limits of IKE messages, so that
     /// what it does takes nothing from them (but from those of configured peers).
     [[nodiscard]] Result<void> lend(port_bpf& skeleton, bool buckets = true) const;
+    [[nodiscard]] Result<void> lend(egress_bpf& skeleton) const;
 
     /// The ring buffer of struct sp_audit, for Audits::open().
     [[nodiscard]] int audit_ring() const { return maps_[audits].get(); }
@@ -91,6 +95,8 @@ private:
         ike_others,
         ike_machine,
         audits,
+        egress_destinations,
+        egress_sources,
         map_count,
     };
     template <class Key, class Value>

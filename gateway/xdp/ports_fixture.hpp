@@ -64,6 +64,7 @@ inline Desired two_ports(unsigned queues = 1) {
 
 inline SharedMaps filled_maps() {
     SharedMaps maps = must(SharedMaps::open(pins + "/" + shared_pins));
+    must(maps.set_egress({{.vpn = 0, .prefix = *parse_prefix("10.2.0.0/16")}}, {}));
     must(maps.set_local_addresses({{.ifindex = if_nametoindex("black0"), .vpn = 0, .address = *parse_address("192.0.2.1"), .ipsec = true},
                                    {.ifindex = if_nametoindex("red0"), .vpn = 1, .address = *parse_address("10.1.0.1"), .ipsec = false}}));
     return maps;
@@ -71,6 +72,7 @@ inline SharedMaps filled_maps() {
 
 inline const std::string esp = "ip4 198.51.100.7 192.0.2.1 / esp";
 inline const std::string transit = "ip4 10.1.0.5 10.2.0.5 / udp 1000 2000 / octets 30 value=7";
+inline const std::string to_all = "ip4 192.0.2.1 198.51.100.7 / udp 1000 2000 / octets 30 value=7"; // which nobody protects
 
 class XdpPorts : public testing::Test {
 protected:

@@ -203,6 +203,15 @@ Result<void> PortProgram::prepare(bool generic) {
     return {};
 }
 
+// A port that was black once has the lock still.
+Result<void> PortProgram::close_egress(const Start& start) {
+    if (start.port.role != Role::black) return Egress::open(device_.name);
+    auto closed = Egress::close(start.folder, start.port, device_, start.maps);
+    if (!closed) return std::unexpected(std::move(closed.error()));
+    egress_ = std::move(*closed);
+    return {};
+}
+
 // With one of the two entries.
 Result<void> PortProgram::load_entry(const Start& start, bool bound) {
     LibbpfLog log;
@@ -253,6 +262,7 @@ Result<PortProgram> PortProgram::start(const std::string& directory, const PortS
     PortProgram program;
     program.device_ = device;
     if (auto prepared = program.prepare(options.generic); !prepared) return std::unexpected(prepared.error());
+    if (auto closed = program.close_egress(start); !closed) return std::unexpected(closed.error());
     if (auto loaded = program.load(start); !loaded) return std::unexpected(loaded.error());
     auto taken = program.take_over(start.folder);
     if (!taken) return std::unexpected(taken.error());
@@ -340,6 +350,8 @@ Result<std::vector<std::string>> detach(const std::string& directory) {
                     return std::unexpected(system_error(errno, "The program cannot be detached", name));
                 ports.push_back(name);
             }
+            if (pin == egress_pin)
+                if (auto opened = Egress::open(name); !opened) return std::unexpected(std::move(opened.error()));
             if (unlink(path.c_str()) != 0) return std::unexpected(system_error(errno, "The pin cannot be removed", path));
         }
         rmdir(folder.c_str());

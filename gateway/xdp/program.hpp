@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The XDP program of one port: loaded, attached and pinned so that it goes on dropping when the process dies, and taken over by the next.
 //
-// Pins, in a bpffs of our own:  DIRECTORY/INTERFACE/{link,xsks,counters}  and  DIRECTORY/shared-by-all-ports/  (SharedMaps).
+// Pins, in a bpffs of our own:  DIRECTORY/INTERFACE/{link,xsks,counters,egress_counters}  and  DIRECTORY/shared-by-all-ports/ (SharedMaps).
 #pragma once
 
 #include "gateway/sa/desired.hpp"
 #include "gateway/sa/error.hpp"
 #include "gateway/xdp/device.hpp"
+#include "gateway/xdp/egress.hpp"
 #include "gateway/xdp/maps.hpp"
 #include "gateway/xdp/verdict.hpp"
 
@@ -58,6 +59,8 @@ public:
     /// start.
     void set_macs(std::span<const MacAddress> macs);
     [[nodiscard]] Result<VerdictCounters> counters() const;
+    /// On a black port; what the machine itself sends there.
+    [[nodiscard]] Egress& egress() { return egress_; }
     /// What the program would decide about a frame: the same program is loaded once more, with the same tables and counters of its own, and
     /// the kernel runs it on the frame (BPF_PROG_TEST_RUN). Nothing is sent, and the port's counters stay. A bound program cannot be run
     /// so: then it is its other entry, which decides the same but sees no tag beside the frame. Some ten milliseconds. Error: the kernel
@@ -75,6 +78,7 @@ private:
     Result<bool> take_over(const std::string& folder);
     Result<void> use_own_maps(const std::string& folder, bool pinned);
     Result<void> prepare(bool generic);
+    Result<void> close_egress(const Start& start);
     Result<void> attach_mode(std::uint32_t flags);
     void add_note(std::string sentence);
 
@@ -84,13 +88,15 @@ private:
     Descriptor link_;
     Descriptor xsks_;
     Descriptor counters_;
+    Egress egress_;
     bool native_ = false;
     bool bound_ = false; // to the device: VLAN tags beside the frame are seen
     std::size_t room_ = 0;
     std::vector<std::string> notes_;
 };
 
-/// Detaches what is pinned for all ports and removes the pins: the ports are open to the kernel's stack then. Returns their names.
+/// Takes off what is pinned for all ports, on the way in and on the way out, and removes the pins: the ports are open to the kernel's stack
+/// then. Returns their names.
 [[nodiscard]] Result<std::vector<std::string>> detach(const std::string& directory);
 
 } // namespace sallyport::xdp

@@ -22,7 +22,15 @@ inline constexpr std::array<VerdictInfo, SP_VERDICT_COUNT> verdicts{{
 #undef SP_X
 }};
 
-/// Packets and octets of each verdict, summed over the CPUs; the index is enum sp_verdict.
+/// The same of what the machine itself sends by a black port.
+inline constexpr std::array<VerdictInfo, SP_EGRESS_VERDICT_COUNT> egress_verdicts{{
+#define SP_X(symbol, name, action, meaning) {name, action, meaning},
+    SP_EGRESS_VERDICTS(SP_X)
+#undef SP_X
+}};
+
+/// Packets and octets of each verdict, summed over the CPUs; the index is enum sp_verdict, or sp_egress_verdict.
 using VerdictCounters = std::array<sp_counter, SP_VERDICT_COUNT>;
+using EgressCounters = std::array<sp_counter, SP_EGRESS_VERDICT_COUNT>;
 
 } // namespace sallyport::xdp

@@ -200,6 +200,57 @@ TEST_F(XdpPorts, FullReceiveRingIsTheKernelsToCount) {
     EXPECT_EQ(counted(1, SP_POLICY), ring_entries + 500U) << "the program's verdict was the same";
 }
 
+TEST_F(XdpPorts, TheMachineItselfSendsNothingProtected) {
+    start();
+    Wire out("black0"), wan("wan0");
+    EXPECT_FALSE(out.send(to_black(transit))) << "dropped, and who sends is told";
+    EXPECT_TRUE(wan.receive(100).empty());
+    ASSERT_TRUE(out.send(to_black(to_all)));
+    EXPECT_EQ(wan.receive(1000), to_black(to_all));
+    const EgressCounters counted = ports_->program(0).egress().counters();
+    EXPECT_EQ(counted[SP_EGRESS_PROTECTED].packets, 1U);
+    EXPECT_EQ(counted[SP_EGRESS_PROTECTED].octets, to_black(transit).size());
+    EXPECT_GE(counted[SP_EGRESS_CLEAR].packets, 1U);
+    EXPECT_TRUE(ports_->program(0).egress().stands());
+    EXPECT_TRUE(ports_->program(1).egress().stands()) << "a red port has none";
+    ASSERT_TRUE(shell("tc qdisc delete dev black0 clsact"));
+    EXPECT_FALSE(ports_->program(0).egress().stands());
+    ASSERT_TRUE(out.send(to_black(transit)));
+    EXPECT_EQ(wan.receive(1000), to_black(transit)) << "opened on purpose";
+    EXPECT_TRUE(ports_->program(0).egress().close_again());
+    EXPECT_TRUE(ports_->program(0).egress().stands());
+    EXPECT_FALSE(out.send(to_black(transit)));
+}
+
+// What an AF_XDP socket sends goes round the lock: to the device, not through its queue of the kernel's own.
+TEST_F(XdpPorts, WhatTheGatewaySendsPassesBelowTheLock) {
+    start();
+    Wire wan("wan0");
+    Frame frame;
+    ASSERT_TRUE(chunks_->take(frame.index));
+    frame.chunk = ports_->memory().chunk(frame.index);
+    const Octets octets = to_black(transit); // stands for any frame: the socket does not look at it
+    frame.begin = frame_headroom;
+    frame.end = static_cast<std::uint16_t>(frame_headroom + octets.size());
+    std::memcpy(frame.data(), octets.data(), octets.size());
+    XskQueue& queue = ports_->queue(0, 0);
+    ASSERT_EQ(queue.transmit({&frame, 1}), 1U);
+    queue.flush();
+    EXPECT_EQ(wan.receive(1000), octets);
+    EXPECT_EQ(ports_->program(0).egress().counters()[SP_EGRESS_PROTECTED].packets, 0U);
+}
+
+TEST_F(XdpPorts, APortThatIsRedNowHasNoLockOnTheWayOut) {
+    start();
+    ports_.reset();
+    Desired desired = two_ports();
+    std::swap(desired.ports[0].interface, desired.ports[1].interface);
+    start(desired);
+    Wire out("black0"), wan("wan0");
+    ASSERT_TRUE(out.send(to_black(transit)));
+    EXPECT_EQ(wan.receive(1000), to_black(transit));
+}
+
 // Starts in a child, which is then killed in mid-traffic.
 class XdpTakeOver : public XdpPorts {
 protected:
@@ -239,6 +290,14 @@ TEST_F(XdpTakeOver, TheDeadProcessLeavesThePortDropping) {
     Wire lan("lan0"), kernel("red0");
     for (int i = 0; i < 10; i++) ASSERT_TRUE(lan.send(to_red(transit)));
     EXPECT_TRUE(kernel.receive(100).empty());
+    Wire out("black0"), wan("wan0");
+    EXPECT_FALSE(out.send(to_black(transit))) << "dropped, and who sends is told";
+    EXPECT_TRUE(wan.receive(100).empty());
+    start();
+    EXPECT_EQ(ports_->program(0).egress().counters()[SP_EGRESS_PROTECTED].packets, 1U) << "the counters go on";
+    EXPECT_FALSE(out.send(to_black(transit)));
+    EXPECT_TRUE(wan.receive(100).empty());
+    EXPECT_EQ(ports_->program(0).egress().counters()[SP_EGRESS_PROTECTED].packets, 2U);
 }
 
 TEST_F(XdpTakeOver, TheNextGoesOn) {
@@ -353,6 +412,9 @@ TEST_F(XdpPorts, DetachOpensThePorts) {
     Wire lan("lan0"), kernel("red0");
     ASSERT_TRUE(lan.send(to_red(transit)));
     EXPECT_EQ(kernel.receive(1000), to_red(transit));
+    Wire out("black0"), wan("wan0");
+    ASSERT_TRUE(out.send(to_black(transit)));
+    EXPECT_EQ(wan.receive(1000), to_black(transit));
 }
 
 TEST_F(XdpPorts, GenericWhereTheDriverHasNoNativeMode) {

@@ -126,7 +126,10 @@ TEST_F(Commands, Reload) {
 TEST_F(Commands, Detach) {
     EXPECT_THAT(ask({"detach"}).out, HasSubstr("its ports are open"));
     EXPECT_TRUE(handlers.detached);
+    EXPECT_THAT(ask({"detach"}).out, AllOf(HasSubstr("port wan0: "), HasSubstr("device sp-wan: "), HasSubstr("guard: ")));
     EXPECT_TRUE(json({"detach"})["gatewayRan"].flag());
+    EXPECT_TRUE(json({"detach"})["guard"].flag());
+    EXPECT_EQ(json({"detach"})["devices"].items().size(), 1U);
     handlers.broken = true;
     EXPECT_EQ(ask({"detach"}).err, "sallyport: wan0: the link cannot be removed; do it by hand\n");
 }

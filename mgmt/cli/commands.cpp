@@ -86,28 +86,40 @@ ExitStatus marks(const Arguments& arguments, Printed& printed) {
     return done;
 }
 
-/// With a gateway it opens the locks itself and ends; without one its pins are taken away here.
+/// With a gateway it opens the locks itself and ends; without one that is done here.
 ExitStatus detach(const Arguments& arguments, Printed& printed) {
-    std::vector<std::string> names;
+    Json opened;
     auto client = Client::connect(arguments.socket);
     if (!client && !client.error().not_running) return complain(client.error(), printed);
     if (client) {
-        if (const auto answer = client->call("Detach"); !answer) return complain(answer.error(), printed);
+        auto answer = client->call("Detach");
+        if (!answer) return complain(answer.error(), printed);
+        opened = std::move(*answer);
     } else {
         Settings settings;
         settings.run_directory = arguments.run_directory;
-        const auto opened = control::detach(settings);
-        if (!opened) return complain(opened.error(), printed);
-        names = *opened;
+        const auto done = control::detach(settings);
+        if (!done) return complain(done.error(), printed);
+        opened = Json::object({{"ports", texts(done->ports)}, {"devices", texts(done->devices)}, {"guard", done->guard}});
     }
+    const auto ports = opened["ports"].items(), devices = opened["devices"].items();
+    const bool guard = opened["guard"].flag();
     if (arguments.json) {
-        printed.out += Json::object({{"detached", true}, {"gatewayRan", client.has_value()}, {"ports", texts(names)}}).print();
+        printed.out += Json::object({{"detached", true},
+                                     {"gatewayRan", client.has_value()},
+                                     {"ports", Json::array(ports)},
+                                     {"devices", Json::array(devices)},
+                                     {"guard", guard}})
+                           .print();
         return done;
     }
-    printed.out += client          ? "The gateway has ended and its ports are open: packets pass without it\n"
-                   : names.empty() ? "No gateway runs, and none of its programs was left on a port\n"
-                                   : "No gateway runs; its programs are off these ports, and packets pass without it:\n";
-    for (const std::string& name : names) printed.out += "  " + name + "\n";
+    const bool nothing = ports.empty() && devices.empty() && !guard;
+    printed.out += client    ? "The gateway has ended and its ports are open: packets pass without it\n"
+                   : nothing ? "No gateway runs, and none of its locks was left\n"
+                             : "No gateway runs; its locks are open, and packets pass without it:\n";
+    for (const Json& port : ports) printed.out += std::format("  port {}: programs off, both ways\n", port.text());
+    for (const Json& device : devices) printed.out += std::format("  device {}: gone, with its routes\n", device.text());
+    if (guard) printed.out += "  guard: its rules are gone until the next boot or start\n";
     return done;
 }
 

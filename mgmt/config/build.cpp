@@ -255,7 +255,7 @@ private:
         }
         if (red)
             desired_.policies.push_back(
-                {item.name, *red, traffic.priority, PolicyAction::protect, out.selectors, item.name, {}, out.place});
+                {item.name, *red, traffic.priority, PolicyAction::protect, out.selectors, item.name, PolicyReach::both, out.place});
         if (red && !out.selectors.empty()) traffic_.push_back(std::move(traffic));
     }
 

@@ -148,7 +148,12 @@ static SD_VARLINK_DEFINE_METHOD(
 
 static SD_VARLINK_DEFINE_METHOD(Counters, SD_VARLINK_DEFINE_OUTPUT_BY_TYPE(counters, Counter, SD_VARLINK_ARRAY));
 
-static SD_VARLINK_DEFINE_METHOD(Detach);
+static SD_VARLINK_DEFINE_METHOD(
+    Detach,
+    SD_VARLINK_FIELD_COMMENT("Ports that are open to the kernel now"), SD_VARLINK_DEFINE_OUTPUT(ports, SD_VARLINK_STRING, SD_VARLINK_ARRAY),
+    SD_VARLINK_FIELD_COMMENT("TUN devices of the gateway itself that are gone"),
+    SD_VARLINK_DEFINE_OUTPUT(devices, SD_VARLINK_STRING, SD_VARLINK_ARRAY),
+    SD_VARLINK_FIELD_COMMENT("The guard's packet filter rules stood and are gone"), SD_VARLINK_DEFINE_OUTPUT(guard, SD_VARLINK_BOOL, NONE));
 
 static SD_VARLINK_DEFINE_STRUCT_TYPE(
     Decision,

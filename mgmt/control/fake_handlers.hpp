@@ -100,10 +100,10 @@ public:
                                             {"out of a tunnel", {{"send", "98 octets", "", ""}}, "sent", "", "", "lan0"}};
     }
 
-    Result<void> detach() override {
+    Result<DetachView> detach() override {
         if (broken) return std::unexpected(Error{ErrorCode::system, "the link cannot be removed", "wan0", "do it by hand"});
         detached = true;
-        return {};
+        return DetachView{{"lan0", "wan0"}, {"sp-wan"}, true};
     }
 
     std::expected<std::uint64_t, ReloadError> reload(const std::optional<std::string>& file) override {

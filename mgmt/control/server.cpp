@@ -85,6 +85,10 @@ int on_watch(sd_varlink* link, sd_json_variant* parameters, sd_varlink_method_fl
     });
 }
 
+Json texts(const std::vector<std::string>& items) {
+    return Json::array_of(items, [](const std::string& text) { return Json(text); });
+}
+
 struct AskedFor {
     const char *port = nullptr, *octets = nullptr, *from = nullptr, *to = nullptr;
     std::uint8_t protocol = 17, icmp_type = 8, icmp_code = 0, hop_limit = 64;
@@ -139,8 +143,10 @@ int on_detach(sd_varlink* link, sd_json_variant* parameters, sd_varlink_method_f
     if (const int result = no_parameters(link, parameters); result != 0) return result;
     if (!may_change(link)) return answer_not_allowed(link);
     return guarded(link, [&] {
-        const Result<void> done = handlers_of(user).detach();
-        return done ? sd_varlink_reply(link, nullptr) : answer_error(link, "io.sallyport.Gateway.Failed", done.error());
+        const Result<DetachView> done = handlers_of(user).detach();
+        if (!done) return answer_error(link, "io.sallyport.Gateway.Failed", done.error());
+        const Json answer = Json::object({{"ports", texts(done->ports)}, {"devices", texts(done->devices)}, {"guard", done->guard}});
+        return sd_varlink_reply(link, answer.get());
     });
 }
 
@@ -169,10 +175,6 @@ int on_connect(sd_varlink_server*, sd_varlink* link, void*) {
 void on_disconnect(sd_varlink_server*, sd_varlink* link, void* user) {
     static_cast<Server::Served*>(user)->watchers.remove(link);
     handlers_of(user).closed(link);
-}
-
-Json texts(const std::vector<std::string>& items) {
-    return Json::array_of(items, [](const std::string& text) { return Json(text); });
 }
 
 Json json_of(const WorkerView& worker) {

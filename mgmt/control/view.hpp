@@ -99,6 +99,13 @@ struct PolicyView {
     std::vector<std::string> selectors;
 };
 
+/// What was opened.
+struct DetachView {
+    std::vector<std::string> ports;
+    std::vector<std::string> devices; // TUN devices of the gateway itself
+    bool guard = false;               // the guard's rules
+};
+
 struct CounterView {
     std::string group; // "packets"; "drop": by the gateway; "kernel": by the BPF program; "socket": AF_XDP (XDP_STATISTICS)
     std::string port;  // interface, where it belongs to one
@@ -180,8 +187,8 @@ public:
     [[nodiscard]] virtual std::vector<CounterView> counters() = 0;
     /// More than one where the packet can be taken in several ways.
     [[nodiscard]] virtual Result<std::vector<ExplanationView>> explain(const QuestionView& question) = 0;
-    /// Takes the BPF programs off all ports. The gateway carries nothing afterwards.
-    [[nodiscard]] virtual Result<void> detach() = 0;
+    /// Opens all locks. The gateway carries nothing afterwards.
+    [[nodiscard]] virtual Result<DetachView> detach() = 0;
     /// Reads the file (nothing: the one of before) and brings it about; gives the new generation.
     [[nodiscard]] virtual std::expected<std::uint64_t, ReloadError> reload(const std::optional<std::string>& file) = 0;
 

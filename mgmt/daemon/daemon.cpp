@@ -239,7 +239,7 @@ Result<std::vector<varlink::ExplanationView>> Daemon::explain(const varlink::Que
 }
 
 /// The gateway ends, its locks are opened, and so does the process, once the answer is on its way.
-Result<void> Daemon::detach() {
+Result<varlink::DetachView> Daemon::detach() {
     const auto on_end = [](sd_event_source* source, std::uint64_t, void*) { return sd_event_exit(sd_event_source_get_event(source), 0); };
     (void)sd_event_add_time_relative(loop_, nullptr, CLOCK_MONOTONIC, second / 10, 0, on_end, this);
     if (gateway_) {
@@ -251,9 +251,10 @@ Result<void> Daemon::detach() {
     const auto opened = control::detach(desired_.settings);
     if (!opened) return std::unexpected(opened.error());
     std::string names;
-    for (const std::string& name : *opened) names += (names.empty() ? "" : ", ") + name;
-    say(Event::detached, std::format("Detached by command: packets pass {} without the gateway", names.empty() ? "all ports" : names));
-    return {};
+    for (const std::string& name : opened->ports) names += (names.empty() ? "" : ", ") + name;
+    say(Event::detached, std::format("Detached by command: packets pass {} without the gateway, and no rule of the guard stands",
+                                     names.empty() ? "all ports" : names));
+    return varlink::DetachView{opened->ports, opened->devices, opened->guard};
 }
 
 std::expected<std::uint64_t, varlink::ReloadError> Daemon::reload(const std::optional<std::string>& file) {

@@ -29,6 +29,7 @@ enum ExitStatus : std::uint8_t { well = 0, failed = 1, bad_configuration = 2 };
 struct Arguments {
     std::string configuration = "/etc/sallyport/sallyport.toml";
     bool generic = false;
+    bool guard = false;               // only raise_guard()
     bool fresh = false;               // what was committed before is not looked at
     std::optional<std::string> state; // the state directory, where the file does not say it or cannot be read
 };
@@ -51,7 +52,7 @@ public:
     [[nodiscard]] std::vector<varlink::PolicyView> policies() override;
     [[nodiscard]] std::vector<varlink::CounterView> counters() override;
     [[nodiscard]] Result<std::vector<varlink::ExplanationView>> explain(const varlink::QuestionView& question) override;
-    [[nodiscard]] Result<void> detach() override;
+    [[nodiscard]] Result<varlink::DetachView> detach() override;
     [[nodiscard]] std::expected<std::uint64_t, varlink::ReloadError> reload(const std::optional<std::string>& file) override;
     [[nodiscard]] Result<void> install(Caller caller, const varlink::InstallCall& call, int memfd) override;
     [[nodiscard]] Result<void> commit(Caller caller, std::uint64_t generation) override;

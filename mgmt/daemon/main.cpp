@@ -4,6 +4,7 @@
 #include "gateway/xdp/names.hpp"
 #include "mgmt/daemon/capabilities.hpp"
 #include "mgmt/daemon/daemon.hpp"
+#include "mgmt/daemon/guard.hpp"
 #include "mgmt/journal/journal.hpp"
 
 #include <cstdio>
@@ -18,13 +19,14 @@ using namespace sallyport;
 using namespace sallyport::daemon;
 
 constexpr const char* usage =
-    "usage: sallyport-gateway [--config FILE] [--state DIRECTORY] [--fresh] [--generic] [--version] [--help]\n"
+    "usage: sallyport-gateway [--config FILE] [--state DIRECTORY] [--fresh] [--generic] [--guard] [--version] [--help]\n"
     "\n"
     "  --config FILE  the configuration (default: /etc/sallyport/sallyport.toml)\n"
     "  --state DIR    where the configuration that was committed last lies (default: the state-directory of\n"
     "                 FILE, $STATE_DIRECTORY or /var/lib/sallyport)\n"
     "  --fresh        take FILE even after a crash, when the configuration that was committed last would be taken\n"
     "  --generic      XDP in generic mode, for devices whose driver has none of its own\n"
+    "  --guard        closes the machine before its network comes up, and ends\n"
     "\n"
     "SIGTERM stops it in order, SIGHUP reloads the configuration. See sallyport-gateway(8).\n";
 
@@ -34,6 +36,7 @@ std::optional<Arguments> arguments_of(int argc, char** argv, int& status) {
                                          {"state", required_argument, nullptr, 's'},
                                          {"fresh", no_argument, nullptr, 'f'},
                                          {"generic", no_argument, nullptr, 'g'},
+                                         {"guard", no_argument, nullptr, 'G'},
                                          {"version", no_argument, nullptr, 'v'},
                                          {"help", no_argument, nullptr, 'h'},
                                          {nullptr, 0, nullptr, 0}};
@@ -44,6 +47,7 @@ std::optional<Arguments> arguments_of(int argc, char** argv, int& status) {
         case 's': arguments.state = optarg; break;
         case 'f': arguments.fresh = true; break;
         case 'g': arguments.generic = true; break;
+        case 'G': arguments.guard = true; break;
         case 'v': std::printf("sallyport-gateway %s\n", SALLYPORT_VERSION); return std::nullopt;
         case 'h': std::fputs(usage, stdout); return std::nullopt;
         default:
@@ -80,6 +84,7 @@ int main(int argc, char** argv) {
         journal::say(journal::Event::privilege_missing, dropped.error().sentence);
         return failed;
     }
+    if (arguments->guard) return raise_guard(*arguments);
     Daemon daemon(*arguments);
     // The configuration is said first: it is what an operator who tries it by hand wants to hear.
     if (const auto missing = missing_capabilities(); !missing.empty()) {

@@ -264,6 +264,8 @@ std::vector<CounterView> view_of(const control::Counters& counters) {
         packets("opened", counters.opened, "packets that came out of tunnels"),
         packets("bypassed", counters.bypassed, "packets forwarded in clear, as a bypass policy says"),
         packets("dummies", counters.dummies, "dummy packets sent"),
+        packets("own_sent", counters.own_sent, "packets that the gateway itself sent into tunnels, or tried to"),
+        packets("own_delivered", counters.own_delivered, "packets out of tunnels for the gateway itself"),
         packets("handed_over", counters.handed_over, "frames given to the worker that owns their SA"),
         packets("to_exceptions", counters.to_exceptions, "frames given to the exception stage"),
         packets("waited", counters.waited, "frames that came back from the exception stage, as after waiting for a link-layer address"),

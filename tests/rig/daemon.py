@@ -159,6 +159,15 @@ class Gateway:
                 path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
         until(lambda: not self.space.xdp(), what=f"{self.space.name} without XDP programs")
 
+    def reboot(self):
+        """Takes away all that is in the kernel's memory; the state directory and the interfaces stay."""
+        self.unpin()
+        self.space.run("nft", "delete", "table", "inet", "sallyport_guard", check=False)
+        for link in self.space.json("-d", "link", "show"):
+            if str(link.get("ifalias", "")).startswith("sallyport: "):
+                self.space.ip("link", "delete", link["ifname"])
+            self.space.run("tc", "qdisc", "delete", "dev", link["ifname"], "clsact", check=False)
+
     def remove(self):
         """In this order, as the kernel wants it: the process, the pins, then wait until no program is left on the interfaces.
         RigError at the end if the daemon had died by itself or did not stop."""

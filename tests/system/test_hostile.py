@@ -196,7 +196,6 @@ DROPPED = {
     "48 inner TTL 1": (lambda p: p.seal(p.inner(ttl=1)), {"ttl_expired": 1}),
     "48 inner TTL 0": (lambda p: p.seal(p.inner(ttl=0)), {"ttl_expired": 1}),
     "49 congestion outside, no ECN inside": (lambda p: p.seal(p.inner(tos=0), tos=3), {"ecn_illegal": 1}),
-    "51 for the gateway's own red address": (lambda p: p.seal(packets.echo(FAR["esn"], "10.1.0.1")), {"for_gateway": 1}),
     "51 for 127.0.0.1": (lambda p: p.seal(packets.udp(FAR["esn"], "127.0.0.1")), {"selector_mismatch": 1}),
     "51 from 127.0.0.1": (
         lambda p: p.seal(packets.udp("127.0.0.1", HOST)), [{"selector_mismatch": 1}, {"martian_source": 1}]),
