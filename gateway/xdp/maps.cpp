@@ -17,9 +17,8 @@
 namespace sallyport::xdp {
 namespace {
 
-constexpr std::array names{"local_addresses", "vlans",        "protected_sources", "bypass_sources", "bypass_destinations",
-                           "ike_peers",       "ike_requests", "ike_others",        "ike_machine",    "audits",
-                           "egress_destinations", "egress_sources"};
+constexpr std::array names{"local_addresses", "vlans",      "protected_sources", "bypass_sources", "bypass_destinations", "ike_peers",
+                           "ike_requests",    "ike_others", "ike_machine",       "audits",         "egress_destinations", "egress_sources"};
 
 constexpr std::size_t first_bucket = 6; // from here on token buckets, and what a rehearsal must not fill
 

@@ -253,8 +253,9 @@ private:
             desired_.sas.push_back(*sa);
             sa_items_.push_back(&item);
         }
-        if (red) desired_.policies.push_back({item.name, *red, traffic.priority, PolicyAction::protect, out.selectors, item.name, PolicyReach::both,
-                                              out.place});
+        if (red)
+            desired_.policies.push_back(
+                {item.name, *red, traffic.priority, PolicyAction::protect, out.selectors, item.name, PolicyReach::both, out.place});
         if (red && !out.selectors.empty()) traffic_.push_back(std::move(traffic));
     }
 
@@ -491,7 +492,8 @@ private:
                               "name it at a [port.NAME] with role = \"red\"");
             traffic.vpn = vpn.value_or(wan_vpn);
             if (connection != nullptr) traffic.sa = connection->name;
-            PolicySpec policy{item->name, traffic.vpn, traffic.priority, traffic.action, {}, traffic.sa, traffic.reach, problems_.text(item->place)};
+            PolicySpec policy{item->name, traffic.vpn, traffic.priority, traffic.action,
+                              {},         traffic.sa,  traffic.reach,    problems_.text(item->place)};
             policy.selectors = selectors_of(*item, traffic, policy_local_networks, policy_remote_networks);
             if (vpn && !action.empty() && !policy.selectors.empty()) traffic_.push_back(traffic);
             desired_.policies.push_back(std::move(policy));
