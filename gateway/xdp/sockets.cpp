@@ -235,9 +235,9 @@ Result<void> Sockets::bind_all(Umem& umem, std::span<PortProgram> ports, unsigne
         if (!made) return std::unexpected(made.error());
         const int first = i == 0 ? -1 : queues_.front()->descriptor();
         const auto queue = static_cast<unsigned>(i % queues);
-        if (auto bound = bind_socket(made->get(), ports[i / queues].device(), queue, first, zero_copy); !bound) return bound;
-        auto rings = Rings::map(made->get());
+        auto rings = Rings::map(made->get()); // before it is bound: older kernels (6.1) map none afterwards
         if (!rings) return std::unexpected(rings.error());
+        if (auto bound = bind_socket(made->get(), ports[i / queues].device(), queue, first, zero_copy); !bound) return bound;
         queues_.push_back(
             std::make_unique<XskQueue>(umem.memory(), most_receive_of(umem.memory(), count), std::move(*made), std::move(*rings)));
     }
