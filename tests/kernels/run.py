@@ -60,7 +60,7 @@ def has_bound(root):
 
 def filter_of(root):
     """Before Linux 6.4 the rings of a bound socket cannot be mapped again: a restart binds afresh there."""
-    return "*" if tuple(int(part) for part in modules_of(root).name.split(".")[:2]) >= (6, 4) else "*:-Adoption.*"
+    return "*" if tuple(int(part) for part in modules_of(root).name.split(".")[:2]) >= (6, 4) else "*:-Adoption.*:XdpPorts.TheNextTakesOverEverything"
 
 
 def output(*command):
