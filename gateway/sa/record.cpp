@@ -153,6 +153,7 @@ Result<Selector> load(const SelectorRecord& record) {
     if (!load_ports(record.remote_ports, selector.remote_ports)) return wrong("remote_ports", "the range ends before it begins");
     selector.protocol = record.protocol;
     if (!all_zero(record.zero)) return not_zero();
+    if (const std::string_view why = fault(selector); !why.empty()) return wrong("protocol", std::string(why));
     return selector;
 }
 

@@ -185,6 +185,7 @@ TEST(RecordTest, RemovalsPoliciesAndSelectorsAreChecked) {
     EXPECT_EQ(octet(selector + offsetof(SelectorRecord, remote_first), 11), "selector[0] remote");
     EXPECT_EQ(place_of(broken(selector + offsetof(SelectorRecord, local_ports), std::uint16_t{3})), "selector[0] local_ports");
     EXPECT_EQ(place_of(broken(selector + offsetof(SelectorRecord, remote_ports) + 2, std::uint16_t{2})), "selector[0] remote_ports");
+    EXPECT_EQ(octet(selector + offsetof(SelectorRecord, protocol), 47), "selector[0] protocol"); // GRE has no ports
     EXPECT_EQ(octet(selector + offsetof(SelectorRecord, zero) + 5, 1), "selector[0] zero");
 }
 
