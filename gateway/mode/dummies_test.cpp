@@ -16,8 +16,8 @@ class DummiesTest : public testing::Test {
 protected:
     // Only ever compared: a mode does not look into an SA.
     static const transform::OutboundSa* sa(std::uintptr_t number) {
-        return reinterpret_cast<const transform::OutboundSa*>(number);
-    } // NOLINT(performance-no-int-to-ptr)
+        return reinterpret_cast<const transform::OutboundSa*>(number); // NOLINT(performance-no-int-to-ptr)
+    }
 
     // What came out; the chunks go back.
     std::vector<Frame> tick(std::uint64_t now) {

@@ -10,8 +10,6 @@
 namespace sallyport::record {
 namespace {
 
-using testing::HasSubstr;
-
 SaSpec make_sa(Direction direction = Direction::inbound) {
     SaSpec sa;
     sa.name = "office-1.x_y";

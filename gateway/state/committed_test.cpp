@@ -17,7 +17,7 @@ Committed example() {
                       {Committed::Kind::key, "/etc/sallyport/k", "00ff"}}};
 }
 
-std::string signed_text(std::string text) { return text + "sha256 " + sha256(text) + "\n"; }
+std::string signed_text(const std::string& text) { return text + "sha256 " + sha256(text) + "\n"; }
 
 std::string place_of(const std::string& body) {
     const auto committed = parse_committed(signed_text(body));

@@ -9,6 +9,7 @@
 #include <new>
 #include <optional>
 #include <set>
+#include <utility>
 
 namespace sallyport::store {
 
@@ -412,9 +413,9 @@ Applied Store::commit(Prepared prepared) {
     return applied;
 }
 
-void Store::abandon(Prepared prepared) {
+void Store::abandon(Prepared&& prepared) {
     if (lasting_.table != nullptr) lasting_.table->roll_back();
-    for (const auto& sa : prepared.made) destroy(*sa);
+    for (const auto& sa : std::exchange(prepared.made, {})) destroy(*sa);
 }
 
 Result<Applied> Store::apply(const Transaction& transaction) {

@@ -114,7 +114,7 @@ public:
     /// Error: place names the entry and the field, as in "install[3] office inbound spi".
     [[nodiscard]] Result<Prepared> prepare(const Transaction& transaction);
     [[nodiscard]] Applied commit(Prepared prepared);
-    void abandon(Prepared prepared);
+    void abandon(Prepared&& prepared);
     /// Both in one.
     [[nodiscard]] Result<Applied> apply(const Transaction& transaction);
     /// Takes what is not adopted out of the table for the next process.

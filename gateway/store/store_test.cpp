@@ -36,10 +36,10 @@ struct Setting {
     Store store{*units, nullptr, 4};
 
     /// The error of a transaction that must fail and leave everything as it was.
-    Error refused(Transaction transaction) {
+    Error refused(const Transaction& transaction) {
         const std::size_t size = store.size();
         const std::uint32_t used = units->used();
-        auto applied = store.apply(std::move(transaction));
+        auto applied = store.apply(transaction);
         EXPECT_FALSE(applied);
         EXPECT_EQ(store.size(), size);
         EXPECT_EQ(units->used(), used);

@@ -258,7 +258,11 @@ Result<std::unique_ptr<const Spd>> Spd::build(std::span<const Policy> policies, 
         return both.ipv4.empty() && both.ipv6.empty() ? nullptr : std::make_unique<SpdIndex>(std::move(both));
     };
     auto spd = std::make_unique<Spd>();
-    for (Sides& sides : drafts) spd->by_vpn_.push_back({index(sides.outbound), index(sides.inbound)});
+    for (Sides& sides : drafts) {
+        OfVpn& of_vpn = spd->by_vpn_.emplace_back();
+        of_vpn.outbound = index(sides.outbound);
+        of_vpn.inbound = index(sides.inbound);
+    }
     spd->all_inbound_ = index(all_inbound);
     spd->note_openings(policies, openings);
     return spd;

@@ -352,7 +352,7 @@ TEST(Spd, IcmpTypesAndCodes) {
     EXPECT_EQ(in(0, 0), DropReason::should_be_protected);
     EXPECT_EQ(in(8, 0), DropReason::transit_from_black);
     EXPECT_EQ(in(3, 1), DropReason::none);
-    const auto six = [&](std::uint8_t protocol, Octets data) {
+    const auto six = [&](std::uint8_t protocol, const Octets& data) {
         return spd->decide_outbound(packets.add(ipv6("2001:db8::1", "2001:db8::2", protocol, data)));
     };
     EXPECT_EQ(six(58, icmp(129, 0)).sa, &sa2);

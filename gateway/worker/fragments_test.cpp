@@ -167,7 +167,7 @@ TEST(Fragments, SaThatNamesPorts) {
     left.gateway.protect(1000, {any});
     right.gateway.add_pair(1000, {{*parse_range("10.2.0.0/16"), *parse_range("10.1.0.0/16"), 17, {2000, 2009}, {}}});
     right.gateway.add_pair(3000, {any});
-    const auto carried = [&](std::uint16_t port, std::vector<Cut> cuts) {
+    const auto carried = [&](std::uint16_t port, const std::vector<Cut>& cuts) {
         const Octets data = udp(1000, port, payload(1192));
         std::vector<Octets> pieces;
         for (const Cut& cut : cuts) pieces.push_back(ethernet(inner_packet("10.1.0.5", "10.2.0.5", data, cut)));

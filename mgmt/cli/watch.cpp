@@ -23,7 +23,7 @@ std::string time_text(std::uint64_t microseconds) {
 /// "10.1.0.2:1000 > 10.2.0.2:53, protocol 17"
 std::string flow_text(const Json& event) {
     const auto end = [&](const char* address, const char* port) {
-        const std::string text = event[address].text();
+        std::string text = event[address].text();
         if (!event[port].has_value()) return text;
         return text.contains(':') ? std::format("[{}]:{}", text, event[port].number()) : std::format("{}:{}", text, event[port].number());
     };
