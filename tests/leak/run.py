@@ -56,7 +56,7 @@ class World(Single):
 
     def __init__(self, seed):
         super().__init__(reds=2)
-        self.detached = False  # then the kernel, which knows of no VPNs, answers for itself as it likes
+        self.detached = False  # then the kernel, which knows of no VPNs, sends errors where a forged source says
         self.gw.forward()
         self.random = random.Random(seed)
         self.maker = Maker(self.random)
@@ -149,12 +149,15 @@ class World(Single):
         far, near = ends if inwards else ends[::-1]
         return far in self.bypass[read.version] and near in self.inside[read.version]
 
-    def _answer(self, packet):
-        """Is it an ICMP error of the gateway's own kernel, about a packet that was sent to the gateway itself?"""
+    def _error(self, packet):
+        """Is it an ICMP error of the gateway's own kernel, with the packet that it is about?"""
         read = packets.Read(packet)
-        if read.source not in self.own or read.protocol not in (packets.ICMP, packets.ICMP6) or len(read.payload) < 28:
-            return False
-        return packets.Read(read.payload[8:].ljust(40, b"\0")).destination in self.own
+        errors = {packets.ICMP: (3, 4, 5, 11, 12), packets.ICMP6: range(1, 128)}
+        return read.source in self.own and len(read.payload) >= 28 and read.payload[0] in errors.get(read.protocol, ())
+
+    def _answer(self, packet):
+        """Is it such an error about a packet that was sent to the gateway itself?"""
+        return self._error(packet) and packets.Read(packets.Read(packet).payload[8:].ljust(40, b"\0")).destination in self.own
 
     def _on_wan(self, frame, seen):
         packet = packets.packet_of(frame)
@@ -186,7 +189,7 @@ class World(Single):
                 return
             if name != "red" or packet is None or not self._allowed(packet, inwards=True):
                 seen.note("clear", frame)
-        elif found - own - {OWN} and not (self.detached and self._answer(packets.packet_of(frame) or bytes(40))):
+        elif found - own - {OWN} and not (self.detached and self._error(packets.packet_of(frame) or bytes(40))):
             seen.note("crossed", frame)
         seen.opened += bool(found & {SEALED_FIRST, SEALED_SECOND})
 

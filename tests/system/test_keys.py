@@ -107,11 +107,11 @@ def test_no_key_is_told():
                 assert not [name for name, octets in sought.items() if octets in text], command
 
 
-def unlimited():
-    """Core files of any size, for all that this process starts."""
+def allow_core_files():
+    """As large as they may be, for all that this process starts. False: the login's hard limit lets the kernel write none, or none whole."""
     _, most = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    return most
+    resource.setrlimit(resource.RLIMIT_CORE, (most, most))
+    return most == resource.RLIM_INFINITY
 
 
 def core_pattern_is_a_name():
@@ -120,11 +120,11 @@ def core_pattern_is_a_name():
 
 
 def test_no_key_is_in_a_core_file(tmp_path):
-    """A gateway writes none. One that is made to write one, by the kernel itself where it writes core files into the working directory, else
+    """A gateway writes none. One that is made to write one, by the kernel itself where it may write core files into the working directory, else
     by what the kernel would write: no key is in it."""
     (tmp_path / "dumpable.c").write_text(DUMPABLE)
     run("gcc-14", "-shared", "-fPIC", "-O1", "-o", tmp_path / "dumpable.so", tmp_path / "dumpable.c")
-    unlimited()
+    whole = allow_core_files()
     with Single() as rig:
         sought = start(rig, start=False)
         rig.daemon.create_marks()
@@ -143,7 +143,7 @@ def test_no_key_is_in_a_core_file(tmp_path):
         assert not found, found[:20]
         assert memory.search(pid, {"a name": b"cbc"}, lambda area: area.dumped), "the rest of the heap is seen"
         rig.daemon._end(signal.SIGABRT)
-        if not core_pattern_is_a_name():
+        if not core_pattern_is_a_name() or not whole:
             return
         core, = tmp_path.glob("core*")
         octets = core.read_bytes()
