@@ -21,10 +21,9 @@
 
 namespace sallyport::record {
 
-inline constexpr std::uint32_t version = 2;
-/// The one before, which the gateway still reads where a process left it. It had zeros for clamp_mss (not at all), fragment (before) and
-/// reach (both).
-inline constexpr std::uint32_t version_before = 1;
+inline constexpr std::uint32_t version = 3;
+/// The one before, which the gateway still reads where a process left it: see sa_record_before.
+inline constexpr std::uint32_t version_before = 2;
 inline constexpr std::uint64_t magic = 0x7364726f63657253; // "Srecords" in the memory of a little-endian machine
 inline constexpr std::size_t name_size = 64;               // octets, the last one zero
 
@@ -94,11 +93,14 @@ struct CallHeader {
     std::array<std::uint64_t, 3> zero;
 };
 
-static_assert(sizeof(SelectorRecord) == 80 && sizeof(SaRecord) == 216 && sizeof(PolicyRecord) == 144 && sizeof(RemovalRecord) == 80 &&
+static_assert(sizeof(SelectorRecord) == 80 && sizeof(SaRecord) == 248 && sizeof(PolicyRecord) == 144 && sizeof(RemovalRecord) == 80 &&
               sizeof(CallHeader) == 64);
 static_assert(std::has_unique_object_representations_v<SelectorRecord> && std::has_unique_object_representations_v<SaRecord> &&
               std::has_unique_object_representations_v<PolicyRecord> && std::has_unique_object_representations_v<RemovalRecord> &&
               std::has_unique_object_representations_v<CallHeader>); // no octet between the members
+
+/// Octets of an SaRecord of version_before. Its key had 64 octets and was the last of it; all before lay where it lies.
+inline constexpr std::size_t sa_record_before = offsetof(SaRecord, key) + 64;
 
 // At most so many in one call.
 inline constexpr std::uint32_t most_sas = 16384;      // installs, updates and removals together

@@ -56,14 +56,14 @@ std::optional<Error> wrong_spec(const SaSpec& spec, unsigned workers) {
 std::uint64_t spi_key(const SaSpec& spec) { return std::uint64_t{spec.outer_vpn} << 32 | spec.spi; }
 
 /// Only a manual key may come twice; those of IKE are made for one direction of one SA.
-bool needs_unique_key(const SaSpec& spec) { return spec.manual && info(spec.algorithm).aead; }
+bool needs_unique_key(const SaSpec& spec) { return spec.manual && info(spec.algorithm).unique_nonce(); }
 
 /// Where a peer takes an outbound SA's packets.
 auto peer_spi(const SaSpec& spec) { return std::tuple{spec.outer_vpn, spec.outer_remote, spec.spi}; }
 
 /// With an AEAD the fingerprint of an outbound SA is that of its key, whatever the SPI (gateway/state/marks_file.hpp).
 Fingerprint sealing_key(const SaSpec& spec, const Fingerprint& fingerprint) {
-    return info(spec.algorithm).aead ? fingerprint : state::identity_of(spec);
+    return info(spec.algorithm).unique_nonce() ? fingerprint : state::identity_of(spec);
 }
 
 constexpr const char* known_remedy = "take a new key: this one has sealed packets before, and its numbers would repeat";

@@ -13,7 +13,7 @@ namespace {
 std::uint32_t salt_of(const SaSpec& spec) {
     const AlgorithmInfo& row = info(spec.algorithm);
     std::uint32_t salt = 0;
-    if (row.salt == sizeof salt) std::memcpy(&salt, spec.key.octets.data() + row.key, sizeof salt);
+    std::memcpy(&salt, spec.key.octets.data() + row.key, row.salt); // octets, 0, 3 or 4
     return salt;
 }
 

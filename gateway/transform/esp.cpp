@@ -13,19 +13,21 @@ namespace {
 
 using crypto::Packet;
 
-/// Sizes by which the code of two families of algorithms differs; octets.
+/// That of an algorithm by which the code differs; octets.
 struct Shape {
-    unsigned iv;
-    unsigned block;
-    bool aead;
+    Construction construction;
+    unsigned salt, iv, block, icv;
+    /// RFC 8750: the nonce is made of the salt and the sequence number, and no IV is sent.
+    [[nodiscard]] constexpr bool implicit_iv() const { return unique_nonce() && iv == 0; }
+    [[nodiscard]] constexpr bool unique_nonce() const { return construction == Construction::aead || construction == Construction::gmac; }
+    [[nodiscard]] constexpr bool random_iv() const { return construction == Construction::encrypt_then_mac; }
+    /// Octets from the SPI on that are authenticated before the text, without ESN.
+    [[nodiscard]] constexpr unsigned associated() const { return unique_nonce() ? wire::esp_size : wire::esp_size + iv; }
+    /// Octets around the text, from the SPI to the ICV.
+    [[nodiscard]] constexpr unsigned around() const { return wire::esp_size + iv + icv; }
 };
 
-constexpr Shape aead_shape{8, 4, true};   // RFC 4106, RFC 7634
-constexpr Shape cbc_shape{16, 16, false}; // RFC 3602 with RFC 4868
-
-constexpr bool fits(const Shape& shape, const AlgorithmInfo& row) {
-    return shape.iv == row.iv && shape.block == row.block && shape.aead == row.aead && row.icv == crypto::icv_size;
-}
+constexpr Shape shape_of(const AlgorithmInfo& row) { return {row.construction, row.salt, row.iv, row.block, row.icv}; }
 
 void add(std::uint64_t& counter, std::uint64_t amount) {
     const std::atomic_ref live(counter);
@@ -85,6 +87,34 @@ DropReason prepare(Frame& frame, bool& large) {
     return DropReason::none;
 }
 
+/// Salt, then IV; `iv` is in network order as it lies in memory. A salt of three octets (RFC 4309 4) ends where the IV begins.
+template <Shape shape>
+void put_nonce(Packet& packet, std::uint32_t salt, std::uint64_t iv) {
+    std::memcpy(packet.nonce.data(), &salt, 4);
+    std::memcpy(packet.nonce.data() + shape.salt, &iv, 8);
+}
+
+/// What is authenticated besides the text: the header, and with ESN the number's high half, between SPI and low half (RFC 4106 5) or behind
+/// everything (RFC 4303 2.2.1).
+template <Shape shape>
+void associate(Packet& packet, const std::uint8_t* esp, bool extended, std::uint64_t number) {
+    packet.aad = esp;
+    packet.aad_length = shape.associated();
+    packet.tail_length = 0;
+    if (!extended) return;
+    const auto high = wire::swapped(static_cast<std::uint32_t>(number >> 32));
+    if constexpr (shape.unique_nonce()) {
+        std::memcpy(packet.extra.data(), esp, 4);
+        wire::store_raw(packet.extra.data() + 4, high);
+        std::memcpy(packet.extra.data() + 8, esp + wire::esp_sequence, 4);
+        packet.aad = packet.extra.data();
+        packet.aad_length = 12;
+    } else {
+        wire::store_raw(packet.extra.data(), high);
+        packet.tail_length = 4;
+    }
+}
+
 /// ESP header, IV, trailer and outer header around a prepared packet that has its number. The frame ends as the whole outer packet.
 template <Shape shape>
 void dress(Frame& frame, std::uint64_t number, Packet& packet) {
@@ -98,35 +128,19 @@ void dress(Frame& frame, std::uint64_t number, Packet& packet) {
 
     std::memcpy(esp, sa.outer.data() + sa.outer_length, 4);
     const auto low = wire::swapped(static_cast<std::uint32_t>(number));
-    const auto high = wire::swapped(static_cast<std::uint32_t>(number >> 32));
     wire::store_raw(esp + wire::esp_sequence, low);
     packet.key = sa.space.key;
     packet.text = text;
     packet.icv = text + plain;
     packet.length = plain;
-    packet.aad = esp;
-    packet.aad_length = static_cast<std::uint16_t>(shape.aead ? wire::esp_size : wire::esp_size + shape.iv);
-    packet.tail_length = 0;
-    if constexpr (shape.aead) {
-        const std::uint64_t iv = wire::swapped(sa.iv_prefix | number);
-        wire::store_raw(esp + wire::esp_size, iv);
-        std::memcpy(packet.nonce.data(), &sa.salt, 4);
-        std::memcpy(packet.nonce.data() + 4, &iv, 8);
+    if constexpr (shape.unique_nonce()) {
+        const std::uint64_t iv = wire::swapped(shape.implicit_iv() ? number : sa.iv_prefix | number);
+        if constexpr (!shape.implicit_iv()) wire::store_raw(esp + wire::esp_size, iv);
+        put_nonce<shape>(packet, sa.salt, iv);
     }
-    if (sa.space.extended) { // RFC 4106 5: the high half between SPI and low half; RFC 4303 2.2.1: behind everything
-        if constexpr (shape.aead) {
-            std::memcpy(packet.extra.data(), esp, 4);
-            wire::store_raw(packet.extra.data() + 4, high);
-            wire::store_raw(packet.extra.data() + 8, low);
-            packet.aad = packet.extra.data();
-            packet.aad_length = 12;
-        } else {
-            wire::store_raw(packet.extra.data(), high);
-            packet.tail_length = 4;
-        }
-    }
+    associate<shape>(packet, esp, sa.space.extended, number);
 
-    const unsigned whole = sa.outer_length + wire::esp_size + shape.iv + plain + crypto::icv_size;
+    const unsigned whole = sa.outer_length + shape.around() + plain;
     std::uint8_t* outer = esp - sa.outer_length;
     if (sa.outer_length == wire::ipv4_size)
         mode::put_outer_ipv4(outer, sa.outer.data(), whole, static_cast<std::uint16_t>(number), inner, sa.rules);
@@ -180,7 +194,7 @@ void seal(std::span<Frame* const> frames, const crypto::Suite& suite) {
             fail(*frame, *frame->outbound->counters, reason);
     }
     count = number<shape>(ready.data(), count, packets.data());
-    if constexpr (!shape.aead) {
+    if constexpr (shape.random_iv()) {
         std::array<std::uint8_t*, batch_size> ivs;
         for (unsigned i = 0; i < count; ++i) ivs[i] = packets[i].text - shape.iv;
         if (!crypto::random_ivs(ivs.data(), count)) [[unlikely]] {
@@ -202,37 +216,23 @@ DropReason undress(Frame& frame, Packet& packet) {
     const InboundSa& sa = *frame.inbound;
     std::uint8_t* esp = frame.at(frame.transport);
     const unsigned length = static_cast<unsigned>(frame.end - frame.transport);
-    constexpr unsigned around = wire::esp_size + shape.iv + crypto::icv_size;
+    constexpr unsigned around = shape.around();
     // A stream's text need not be a multiple of 4: that is the sender's duty.
-    if (length < around + shape.block || (!shape.aead && (length - around) % shape.block != 0)) [[unlikely]]
+    if (length < around + shape.block || (shape.random_iv() && (length - around) % shape.block != 0)) [[unlikely]]
         return DropReason::malformed_esp;
     const auto low = wire::load32(esp + wire::esp_sequence);
     if (const DropReason reason = sequence::check(sa.space, low, frame.sequence); reason != DropReason::none) [[unlikely]]
         return reason;
-    const auto high = wire::swapped(static_cast<std::uint32_t>(frame.sequence >> 32));
     packet.key = sa.space.key;
     packet.text = esp + wire::esp_size + shape.iv;
     packet.length = length - around;
     packet.icv = packet.text + packet.length;
-    packet.aad = esp;
-    packet.aad_length = static_cast<std::uint16_t>(shape.aead ? wire::esp_size : wire::esp_size + shape.iv);
-    packet.tail_length = 0;
-    if constexpr (shape.aead) {
-        std::memcpy(packet.nonce.data(), &sa.salt, 4);
-        std::memcpy(packet.nonce.data() + 4, esp + wire::esp_size, 8);
+    if constexpr (shape.unique_nonce()) {
+        std::uint64_t iv = wire::swapped(frame.sequence);
+        if constexpr (!shape.implicit_iv()) std::memcpy(&iv, esp + wire::esp_size, sizeof iv);
+        put_nonce<shape>(packet, sa.salt, iv);
     }
-    if (sa.space.extended) {
-        if constexpr (shape.aead) {
-            std::memcpy(packet.extra.data(), esp, 4);
-            wire::store_raw(packet.extra.data() + 4, high);
-            std::memcpy(packet.extra.data() + 8, esp + wire::esp_sequence, 4);
-            packet.aad = packet.extra.data();
-            packet.aad_length = 12;
-        } else {
-            wire::store_raw(packet.extra.data(), high);
-            packet.tail_length = 4;
-        }
-    }
+    associate<shape>(packet, esp, sa.space.extended, frame.sequence);
     return DropReason::none;
 }
 
@@ -274,23 +274,20 @@ void open(std::span<Frame* const> frames, const crypto::Suite& suite) {
 // --- the registry ---
 
 template <std::uint8_t row>
-constexpr Shape shape_of = info(algorithm_of(row)).aead ? aead_shape : cbc_shape;
-
-template <std::uint8_t row>
 void seal_row(std::span<Frame* const> frames) {
-    seal<shape_of<row>>(frames, suite_of(row));
+    seal<shape_of(info(algorithm_of(row)))>(frames, suite_of(row));
 }
 
 template <std::uint8_t row>
 void open_row(std::span<Frame* const> frames) {
-    open<shape_of<row>>(frames, suite_of(row));
+    open<shape_of(info(algorithm_of(row)))>(frames, suite_of(row));
 }
 
 template <std::uint8_t row>
 constexpr Transform make_row() {
-    static_assert(fits(shape_of<row>, info(algorithm_of(row))));
-    constexpr Shape shape = shape_of<row>;
-    return {seal_row<row>, open_row<row>, static_cast<std::uint8_t>(wire::esp_size + shape.iv + wire::esp_trailer_size + crypto::icv_size),
+    constexpr Shape shape = shape_of(info(algorithm_of(row)));
+    static_assert(shape.block + largest_icv + wire::esp_trailer_size <= tail_room);
+    return {seal_row<row>, open_row<row>, static_cast<std::uint8_t>(shape.around() + wire::esp_trailer_size),
             static_cast<std::uint8_t>(shape.block)};
 }
 

@@ -42,7 +42,7 @@ struct alignas(64) OutboundSa {
     std::uint8_t transform = 0;           // row of the registry
     std::uint8_t worker = 0;              // owner
     std::uint8_t rules = 0;               // TunnelRule: what is copied from the inner header
-    std::uint32_t salt = 0;               // as it lies in memory (network order)
+    std::uint32_t salt = 0;               // as it lies in memory (network order); with CCM its first three octets
     std::uint16_t outer_vpn = 0;
     mutable Fit fit;             // see fit_of()
     std::uint64_t iv_prefix = 0; // of an AEAD's IV: sender id in the leftmost 0 to 24 bits (RFC 6054), the others 0

@@ -264,15 +264,15 @@ private:
         if (item.find(connection_algorithm) == nullptr ||
             (item.given(connection_unsafe_manual_aead) && item.find(connection_unsafe_manual_aead) == nullptr))
             return;
-        if (algorithm.aead && !allowed)
+        if (algorithm.unique_nonce() && !allowed)
             problems_.add(item.place_of(connection_algorithm), item.path(connection_algorithm),
                           std::format("{} must not be used with keys given by hand (RFC 8221 section 3)", algorithm.name),
                           "use aes-256-cbc-hmac-sha2-256, or for a test set unsafe-manual-aead = true");
-        if (algorithm.aead && allowed)
+        if (algorithm.unique_nonce() && allowed)
             problems_.warn(item.place_of(connection_unsafe_manual_aead), item.path(connection_unsafe_manual_aead),
                            std::format("{} with keys given by hand: a sequence number used twice gives the traffic away", algorithm.name),
                            "for demonstrations and tests only");
-        if (!algorithm.aead && allowed)
+        if (!algorithm.unique_nonce() && allowed)
             problems_.add(item.place_of(connection_unsafe_manual_aead), item.path(connection_unsafe_manual_aead),
                           std::format("{} needs no such permission", algorithm.name), "leave the key out");
     }
@@ -446,13 +446,17 @@ private:
         }
         const AlgorithmInfo& algorithm = info(sa.algorithm);
         if (item.find(connection_algorithm) == nullptr || sa.key.size == algorithm.material()) return;
-        const std::string second = algorithm.aead ? std::format("salt {}", algorithm.salt)
-                                                  : std::format("integrity key {}", algorithm.integrity_key);
         problems_.add(item.place_of(which), item.path(which),
-                      std::format("the key has {} octets, {} takes exactly {} (cipher key {}, then {}), that is {} hexadecimal digits",
-                                  sa.key.size, algorithm.name, algorithm.material(), algorithm.key, second, 2 * algorithm.material()),
+                      std::format("the key has {} octets, {} takes exactly {} ({}), that is {} hexadecimal digits", sa.key.size,
+                                  algorithm.name, algorithm.material(), parts_of(algorithm), 2 * algorithm.material()),
                       std::format("make one by: openssl rand -hex {}", algorithm.material()));
         sa.key.size = 0;
+    }
+
+    static std::string parts_of(const AlgorithmInfo& algorithm) {
+        if (algorithm.cipher == Cipher::null) return std::format("integrity key {}", algorithm.integrity_key);
+        return std::format("cipher key {}, then {} {}", algorithm.key, algorithm.unique_nonce() ? "salt" : "integrity key",
+                           algorithm.unique_nonce() ? algorithm.salt : algorithm.integrity_key);
     }
 
     std::string key_path_of(const Item& item, Key key) const {

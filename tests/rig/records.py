@@ -9,14 +9,15 @@ import socket
 import struct
 from dataclasses import dataclass, field
 
+from . import esp
 from .config import key_for
 
-VERSION = 2
+VERSION = 3
 MAGIC = 0x7364726F63657253
 INBOUND, OUTBOUND = 1, 0
 PROTECT, BYPASS, DISCARD = range(3)
-ALGORITHMS = ("aes-128-gcm", "aes-192-gcm", "aes-256-gcm", "chacha20-poly1305", "aes-128-cbc-hmac-sha2-256", "aes-192-cbc-hmac-sha2-256",
-              "aes-256-cbc-hmac-sha2-256")
+SA = "64sQIIIIIIHHHh16s16sBBBBBBBBBBHB3x96s"
+ALGORITHMS = tuple(esp.ALGORITHMS)  # in the order of the product's table
 
 
 def _address(text):
@@ -66,7 +67,7 @@ class Sa:
 
     def packed(self, first):
         more = {"dummies": 0, "mtu": 0, "owner": -1, "dscp": 0, "dscp_value": 0, "df": 0, "hop_limit": 64, "manual": 0, "clamp_mss": 65535, "fragment": 0, **self.more}
-        return struct.pack("64sQIIIIIIHHHh16s16sBBBBBBBBBBHB3x64s", self.name.encode(), self.generation, self.child, self.spi, self.window,
+        return struct.pack(SA, self.name.encode(), self.generation, self.child, self.spi, self.window,
                            more["dummies"], first, len(self.selectors), self.outer_vpn, self.vpn, more["mtu"], more["owner"],
                            _address(self.local), _address(self.remote), ipaddress.ip_address(self.local).version, self.direction,
                            ALGORITHMS.index(self.algorithm), int(self.esn), more["dscp"], more["dscp_value"], more["df"],
