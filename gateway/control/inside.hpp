@@ -29,10 +29,10 @@
 #include "gateway/store/secret_table.hpp"
 #include "gateway/store/spi_space.hpp"
 #include "gateway/store/store.hpp"
-#include "gateway/tables/dummies.hpp"
 #include "gateway/tables/published.hpp"
 #include "gateway/tables/sad.hpp"
 #include "gateway/tables/spd.hpp"
+#include "gateway/tables/unasked.hpp"
 #include "gateway/worker/worker.hpp"
 #include "gateway/xdp/audits.hpp"
 #include "gateway/xdp/ports.hpp"
@@ -106,8 +106,8 @@ struct Gateway::Inside final : route::MirrorListener {
     void into_tables(const store::Applied& applied);
     void follow_path(const store::Applied& applied);
     Result<std::unique_ptr<const tables::Spd>> build_spd(const Rules& rules, const store::Prepared* prepared) const;
-    std::unique_ptr<const tables::Dummies> build_dummies(const store::Applied* applied) const;
-    void publish(std::unique_ptr<const tables::Spd> policies, std::unique_ptr<const tables::Dummies> sending);
+    std::unique_ptr<const tables::Unasked> build_unasked(const store::Applied* applied) const;
+    void publish(std::unique_ptr<const tables::Spd> policies, std::unique_ptr<const tables::Unasked> sending);
 
     // locks.cpp
     void raise_first_wall();
@@ -177,7 +177,7 @@ struct Gateway::Inside final : route::MirrorListener {
     std::unique_ptr<tables::Sad> sad;
     std::unique_ptr<store::SpiSpace> spis;
     std::unique_ptr<tables::Published<tables::Spd>> spd;
-    std::unique_ptr<tables::Published<tables::Dummies>> dummies;
+    std::unique_ptr<tables::Published<tables::Unasked>> unasked;
     std::unique_ptr<tables::Published<exception::RedAddresses>> red_addresses;
     exception::PathMtus path_mtus;
     std::unique_ptr<Keying::Inside> keying;

@@ -29,7 +29,7 @@ namespace sallyport {
     X(reserved_spi, "an SPI below 256, or one reserved and not yet installed", "look at the peer's configuration", audited)                \
     X(wrong_outer_address, "the outer addresses are not those of the SA", "compare the addresses of both gateways; look for a NAT",        \
       audited)                                                                                                                             \
-    X(udp_encapsulated, "ESP in UDP, and no SA takes it", "look for a NAT between the gateways")                                           \
+    X(udp_no_checksum, "ESP in UDP over IPv6 without a UDP checksum (RFC 8200 8.1)", "look at the peer's implementation", audited)         \
     X(ike_nobody_listening, "an IKE message while no IKE daemon runs", "start sallyport-ike or ignore")                                    \
     X(unsupported_protocol, "AH or another protocol that no SA takes", "compare the configuration of both gateways")                       \
     X(replayed, "the sequence number was seen before", "look for duplication in the network or an attacker", audited)                      \

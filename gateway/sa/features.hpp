@@ -22,7 +22,9 @@ struct Feature {
 };
 
 inline constexpr std::array features{
-    Feature{"ESP, tunnel mode, IPv4 and IPv6 in either", "RFC 4303", FeatureState::partial, "gateway/transform", "no UDP encapsulation"},
+    Feature{"ESP, tunnel mode, IPv4 and IPv6 in either", "RFC 4303", FeatureState::complete, "gateway/transform", ""},
+    Feature{"ESP in UDP, both forms taken at any time, keepalives", "RFC 3948", FeatureState::partial, "gateway/mode",
+            "the peer's address does not change by itself"},
     Feature{"AES-GCM-16, 128, 192 and 256 bits", "RFC 4106", FeatureState::complete, "gateway/transform",
             "with manual keys only for tests (RFC 8221)"},
     Feature{"ChaCha20-Poly1305", "RFC 7634", FeatureState::complete, "gateway/transform", "with manual keys only for tests (RFC 8221)"},

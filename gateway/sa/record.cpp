@@ -87,6 +87,10 @@ Result<void> load_outer(const SaRecord& record, SaSpec& sa) {
     sa.outer_vpn = record.outer_vpn;
     sa.red_vpn = record.red_vpn;
     sa.mtu = record.mtu;
+    sa.udp_port = record.udp_port;
+    if (record.keepalive > longest_keepalive || (record.keepalive != 0 && record.udp_port == 0))
+        return wrong("keepalive", "at most 3600 seconds, and only with a UDP port");
+    sa.keepalive = record.keepalive;
     if (!take(record.dscp, DscpRule::set, sa.dscp)) return wrong("dscp", "there is no such rule for the DSCP");
     if (record.dscp_value > 63) return wrong("dscp_value", "a DSCP is at most 63");
     sa.dscp_value = record.dscp_value;
@@ -185,7 +189,10 @@ Result<void> store(const SaSpec& sa, std::uint32_t first_selector, SaRecord& rec
               .clamp_mss = sa.clamp_mss,
               .fragment = static_cast<std::uint8_t>(sa.fragment),
               .zero = {},
-              .key = {}};
+              .key = {},
+              .udp_port = sa.udp_port,
+              .keepalive = sa.keepalive,
+              .more_zero = {}};
     std::memcpy(record.key.data(), sa.key.octets.data(), std::min<std::size_t>(sa.key.size, record.key.size()));
     if (!store_name(sa.name, record.name)) return wrong_name();
     if (sa.outer_local.family != sa.outer_remote.family) return wrong("outer_remote", "the outer addresses are of different families");
@@ -216,7 +223,7 @@ Result<SaSpec> load(const SaRecord& record, std::span<const Selector> selectors)
         if (auto good = part(record, sa); !good) return std::unexpected(std::move(good.error()));
     if (record.manual > 1) return wrong("manual", "it is 0 or 1");
     sa.manual = record.manual == 1;
-    if (!all_zero(record.zero)) return not_zero();
+    if (!all_zero(record.zero) || !all_zero(record.more_zero)) return not_zero();
     auto list = load_selectors(record.first_selector, record.selectors, selectors);
     if (!list) return std::unexpected(std::move(list.error()));
     sa.selectors = std::move(*list);

@@ -59,6 +59,8 @@ struct SaRecord {
     std::uint8_t fragment;
     std::array<std::uint8_t, 3> zero;
     std::array<std::uint8_t, maximum_key_material> key;
+    std::uint16_t udp_port, keepalive;
+    std::array<std::uint8_t, 4> more_zero;
 };
 
 struct PolicyRecord {
@@ -93,13 +95,14 @@ struct CallHeader {
     std::array<std::uint64_t, 3> zero;
 };
 
-static_assert(sizeof(SelectorRecord) == 80 && sizeof(SaRecord) == 248 && sizeof(PolicyRecord) == 144 && sizeof(RemovalRecord) == 80 &&
+static_assert(sizeof(SelectorRecord) == 80 && sizeof(SaRecord) == 256 && sizeof(PolicyRecord) == 144 && sizeof(RemovalRecord) == 80 &&
               sizeof(CallHeader) == 64);
 static_assert(std::has_unique_object_representations_v<SelectorRecord> && std::has_unique_object_representations_v<SaRecord> &&
               std::has_unique_object_representations_v<PolicyRecord> && std::has_unique_object_representations_v<RemovalRecord> &&
               std::has_unique_object_representations_v<CallHeader>); // no octet between the members
 
-/// Octets of an SaRecord of version_before. Its key had 64 octets and was the last of it; all before lay where it lies.
+/// Octets of an SaRecord of version_before. Its key had 64 octets and was the last of it; all before lay where it lies, and what came
+/// after it is 0 where nothing is said.
 inline constexpr std::size_t sa_record_before = offsetof(SaRecord, key) + 64;
 
 // At most so many in one call.

@@ -35,6 +35,8 @@ enum class DscpRule : std::uint8_t { copy, set };                 // RFC 4301 5.
 enum class DfRule : std::uint8_t { copy, set, clear };            // RFC 4301 8.1, IPv4 outside
 enum class FragmentRule : std::uint8_t { before, after };         // sealing: where IPv4 that may be fragmented is cut (RFC 4301 8.2.1)
 
+inline constexpr std::uint16_t longest_keepalive = 3600; // seconds
+
 /// SaSpec::clamp_mss besides a number of octets.
 inline constexpr std::uint16_t clamp_mss_off = 0, clamp_mss_by_path = 65535;
 
@@ -59,6 +61,8 @@ struct SaSpec {
     DfRule df = DfRule::copy;
     FragmentRule fragment = FragmentRule::before;
     std::uint8_t hop_limit = 64;                 // of the outer header
+    std::uint16_t udp_port = 0;                  // the peer's, of ESP in UDP (RFC 3948); ours is 4500. 0: what we send is not in UDP
+    std::uint16_t keepalive = 0;                 // seconds of silence before a NAT keepalive goes out (RFC 3948 4), outbound; 0: never
     std::uint16_t mtu = 0;                       // octets of the largest outer packet, 0: of the route
     std::uint16_t clamp_mss = clamp_mss_by_path; // the MSS of TCP connections inside is lowered to this, or to what fits
     std::uint32_t dummies_per_second = 0;        // dummy packets (RFC 4303 2.6), outbound

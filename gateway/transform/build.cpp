@@ -68,6 +68,7 @@ Fit make_fit(const InboundSa& sa, unsigned outer_mtu, std::uint16_t clamp) {
     OutboundSa back; // as much of it as sizes depend on
     back.transform = sa.transform;
     back.outer_length = static_cast<std::uint8_t>(sa.outer_family == Family::ipv4 ? wire::ipv4_size : wire::ipv6_size);
+    back.udp = sa.udp;
     return make_fit(back, outer_mtu, clamp);
 }
 
@@ -79,6 +80,7 @@ Result<OutboundSa> build_outbound(const SaSpec& spec, const Place& place) {
     sa.counters = place.counters;
     sa.outer = outer.octets;
     sa.outer_length = outer.length;
+    sa.udp = outer.udp;
     sa.transform = place.row;
     sa.worker = place.worker;
     sa.rules = outer.rules;
@@ -106,6 +108,7 @@ Result<InboundSa> build_inbound(const SaSpec& spec, const Place& place, std::spa
     sa.outer_family = spec.outer_local.family;
     sa.outer_remote = spec.outer_remote.octets;
     sa.outer_local = spec.outer_local.octets;
+    sa.udp = static_cast<std::uint8_t>(spec.udp_port != 0 ? wire::udp_size : 0);
     sa.fit = make_fit(sa, spec.mtu != 0 ? spec.mtu : unbounded, spec.clamp_mss);
     return sa;
 }

@@ -52,6 +52,13 @@ DropReason judge_large(Frame& frame, const OutboundSa& sa, const Fit& fit) {
     return DropReason::too_big;
 }
 
+/// What is in UDP over IPv6 gets its checksum, now that all of it is there.
+void sum_encapsulated(std::span<Frame* const> frames) {
+    for (const Frame* frame : frames)
+        if (frame->family == 6 && frame->outbound->udp != 0 && frame->reason == DropReason::none) [[unlikely]]
+            mode::sum_udp(*frame);
+}
+
 /// Sealed packets that must be cut go no further as they are.
 void hold_large(std::span<Frame* const> frames) {
     for (Frame* frame : frames) {
@@ -126,7 +133,7 @@ void dress(Frame& frame, std::uint64_t number, Packet& packet) {
     std::uint8_t* esp = text - shape.iv - wire::esp_size;
     text[plain - 1] = inner.next_header;
 
-    std::memcpy(esp, sa.outer.data() + sa.outer_length, 4);
+    std::memcpy(esp, sa.outer.data() + sa.before_esp(), 4);
     const auto low = wire::swapped(static_cast<std::uint32_t>(number));
     wire::store_raw(esp + wire::esp_sequence, low);
     packet.key = sa.space.key;
@@ -134,14 +141,16 @@ void dress(Frame& frame, std::uint64_t number, Packet& packet) {
     packet.icv = text + plain;
     packet.length = plain;
     if constexpr (shape.unique_nonce()) {
-        const std::uint64_t iv = wire::swapped(shape.implicit_iv() ? number : sa.iv_prefix | number);
+        const std::uint64_t iv = wire::swapped(shape.implicit_iv() ? number : std::uint64_t{sa.iv_prefix} << 32 | number);
         if constexpr (!shape.implicit_iv()) wire::store_raw(esp + wire::esp_size, iv);
         put_nonce<shape>(packet, sa.salt, iv);
     }
     associate<shape>(packet, esp, sa.space.extended, number);
 
-    const unsigned whole = sa.outer_length + shape.around() + plain;
-    std::uint8_t* outer = esp - sa.outer_length;
+    const unsigned whole = sa.before_esp() + shape.around() + plain;
+    std::uint8_t* outer = esp - sa.before_esp();
+    if (sa.udp != 0) [[unlikely]]
+        mode::put_udp(esp - sa.udp, sa.outer.data() + sa.outer_length, whole - sa.outer_length);
     if (sa.outer_length == wire::ipv4_size)
         mode::put_outer_ipv4(outer, sa.outer.data(), whole, static_cast<std::uint16_t>(number), inner, sa.rules);
     else
@@ -206,6 +215,7 @@ void seal(std::span<Frame* const> frames, const crypto::Suite& suite) {
     for (unsigned i = 0; i < count; ++i)
         if (!packets[i].good) [[unlikely]]
             fail(*ready[i], *ready[i]->outbound->counters, DropReason::crypto_failed);
+    sum_encapsulated({ready.data(), count});
     if (large) [[unlikely]]
         hold_large({ready.data(), count});
 }
@@ -312,7 +322,7 @@ const Transform& transform(std::uint8_t row) { return rows[row]; }
 
 unsigned largest_inner(const OutboundSa& sa, unsigned outer_mtu) {
     const Transform& row = rows[sa.transform];
-    const unsigned around = sa.outer_length + row.overhead_fixed - wire::esp_trailer_size;
+    const unsigned around = sa.before_esp() + row.overhead_fixed - wire::esp_trailer_size;
     if (outer_mtu < around + row.block) return 0;
     return (outer_mtu - around) / row.block * row.block - wire::esp_trailer_size;
 }

@@ -223,6 +223,37 @@ TEST_P(Esp, SealsInAnIpv6Tunnel) {
     EXPECT_EQ(owned.packet(), with_hop_taken(ip_packet(4, 100, 0xb9), 4));
 }
 
+TEST_P(Esp, SealsInUdp) {
+    spec_.udp_port = 4501;
+    for (const bool ipv6 : {false, true}) {
+        spec_.outer_local = *parse_address(ipv6 ? "2001:db8::1" : "192.0.2.1");
+        spec_.outer_remote = *parse_address(ipv6 ? "2001:db8::2" : "192.0.2.2");
+        Pair pair(spec_, engine());
+        OwnedFrame owned;
+        owned.put_packet(ip_packet(4, 100), 4);
+        ASSERT_EQ(pair.seal(owned), DropReason::none);
+        const Octets whole = owned.packet();
+        const unsigned ip = ipv6 ? 40 : 20;
+        ASSERT_EQ(owned.frame.transport - owned.frame.network, ip + 8);
+        EXPECT_EQ(whole[ipv6 ? wire::ipv6_next_header : wire::ipv4_protocol], wire::protocol_udp);
+        EXPECT_EQ(ipv6 ? wire::load16(whole.data() + 4) + 40U : wire::load16(whole.data() + 2), whole.size());
+        EXPECT_EQ(wire::load16(whole.data() + ip), 4500);
+        EXPECT_EQ(wire::load16(whole.data() + ip + 2), 4501);
+        EXPECT_EQ(wire::load16(whole.data() + ip + 4), whole.size() - ip);
+        if (ipv6)
+            EXPECT_EQ(wire::ipv6_upper_checksum_raw(whole.data(), wire::protocol_udp, whole.data() + ip,
+                                                    static_cast<unsigned>(whole.size() - ip)),
+                      0);
+        else
+            EXPECT_EQ(wire::load16(whole.data() + ip + 6), 0) << "RFC 3948 2.1";
+        EXPECT_EQ(esp_of(owned), reference(spec_, 1, iv_of(owned, 1), with_trailer(with_hop_taken(ip_packet(4, 100), 4), row().block, 4)));
+        EXPECT_EQ(pair.open(owned), DropReason::none);
+        const unsigned fixed = ip + 8 + 8 + row().iv + row().icv;
+        EXPECT_EQ(largest_inner(pair.outbound, 1500), (1500 - fixed) / row().block * row().block - 2);
+        EXPECT_EQ(make_fit(pair.inbound, 1500, clamp_mss_off).inner, largest_inner(pair.outbound, 1500));
+    }
+}
+
 TEST_P(Esp, RefusesEachWrongOctetAndKeepsNoPlainText) {
     const Octets plain = with_trailer(ip_packet(4, 60), row().block, 4);
     Pair pair(spec_, engine());
@@ -450,7 +481,7 @@ TEST_P(Esp, NeedsRoomBehindThePacket) {
 TEST_P(Esp, PutsThePrefixIntoTheIv) {
     if (!row().unique_nonce() || row().iv == 0) return;
     Pair pair(spec_, engine());
-    pair.outbound.iv_prefix = std::uint64_t{0xabcdef} << 40;
+    pair.outbound.iv_prefix = 0xabcdef00;
     OwnedFrame owned;
     owned.put_packet(ip_packet(4, 64), 4);
     ASSERT_EQ(pair.seal(owned), DropReason::none);

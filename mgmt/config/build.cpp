@@ -220,6 +220,7 @@ private:
         out.fragment = item.text(connection_fragment) == "after" ? FragmentRule::after : FragmentRule::before;
         out.hop_limit = static_cast<std::uint8_t>(item.number(connection_hop_limit, 64));
         out.mtu = static_cast<std::uint16_t>(item.number(connection_mtu));
+        out.udp_port = static_cast<std::uint16_t>(item.number(connection_udp_port));
         out.clamp_mss = static_cast<std::uint16_t>(item.number(connection_clamp_mss, clamp_mss_by_path));
         out.window = static_cast<std::uint32_t>(item.number(connection_replay_window, 1024));
         if (!std::has_single_bit(out.window))
@@ -227,6 +228,9 @@ private:
                           std::format("expected a power of two from 32 to 65536, found {}", out.window),
                           std::format("{} is the next", std::bit_ceil(out.window)));
         aead_rule(item, info(out.algorithm));
+        if (out.udp_port == 0 && item.given(connection_nat_keepalive))
+            problems_.add(item.place_of(connection_nat_keepalive), item.path(connection_nat_keepalive),
+                          "without udp-port nothing goes in UDP that a NAT could forget", "set udp-port, or leave the key out");
         addresses(item, out);
         Traffic traffic = traffic_of(item,
                                      {connection_local_networks, connection_remote_networks, connection_protocol, connection_local_ports,
@@ -244,6 +248,7 @@ private:
 
         SaSpec in = out;
         in.direction = Direction::inbound;
+        if (out.udp_port != 0) out.keepalive = static_cast<std::uint16_t>(item.number(connection_nat_keepalive, 20));
         out.dummies_per_second = static_cast<std::uint32_t>(item.number(connection_dummies));
         out.spi = static_cast<std::uint32_t>(item.number(connection_spi_out));
         in.spi = static_cast<std::uint32_t>(item.number(connection_spi_in));

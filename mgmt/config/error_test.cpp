@@ -275,6 +275,13 @@ TEST(Errors, KeyLengthsOfEveryAlgorithm) {
     }
 }
 
+TEST(Errors, KeepalivesWithoutUdp) {
+    EXPECT_EQ(with("nat-keepalive = 20"),
+              "test.toml:8:17: connection.a.nat-keepalive: without udp-port nothing goes in UDP that a NAT could forget; set udp-port, or "
+              "leave the key out");
+    EXPECT_THAT(with("udp-port = 70000"), HasSubstr("connection.a.udp-port"));
+}
+
 TEST(Errors, EqualKeys) {
     EXPECT_EQ(replaced("key-out = ", "key-out = \"" + std::string(128, '1') + "\""),
               "test.toml:14:10: connection.a.key-in: the key is the same as connection.a.key-out in test.toml:15; every direction of every "

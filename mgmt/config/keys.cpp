@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mgmt/config/keys.hpp"
 
-#include "gateway/sa/algorithm.hpp"
+#include "gateway/sa/sa.hpp"
 
 #include <algorithm>
 #include <array>
@@ -163,6 +163,14 @@ constexpr std::array key_table{
         "receiving host puts them together. after: it is sealed whole and the sealed packet is cut, whatever df says; the peer puts it "
         "together, which costs it memory, and a lost piece costs the whole. IPv6 packets are never cut inside a tunnel, but one of up to "
         "1280 octets that does not fit is sealed whole and cut (RFC 8200 section 5)."},
+    KeyInfo{connection_udp_port, connection, "udp-port", integer, false, "0", 0, u16, "",
+            "ESP goes in UDP (RFC 3948), from port 4500 to this port of the peer: 4500 unless a NAT on the way has another one for it. 0: "
+            "not in "
+            "UDP. What comes from the peer is taken in both forms, whatever this says."},
+    KeyInfo{
+        connection_nat_keepalive, connection, "nat-keepalive", integer, false, "20", 0, longest_keepalive, "",
+        "With udp-port: after so many seconds in which nothing has gone to the peer, a datagram of one octet does, so that a NAT keeps its "
+        "mapping (RFC 3948 section 4). 0: never."},
     KeyInfo{connection_mtu, connection, "mtu", integer, false, "", 576, u16, "",
             "The largest outer packet in octets; at least 1280 over IPv6. Without it what the route says. What ICMP tells of the path is "
             "heeded below it."},

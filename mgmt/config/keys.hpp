@@ -82,6 +82,8 @@ enum class Key : std::uint8_t {
     connection_dscp,
     connection_df,
     connection_fragment,
+    connection_udp_port,
+    connection_nat_keepalive,
     connection_mtu,
     connection_clamp_mss,
     connection_hop_limit,

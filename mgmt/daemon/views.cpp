@@ -174,6 +174,7 @@ std::vector<SaView> view_of(const std::vector<control::SaStatus>& sas, const Des
         view.spi = sa.spi;
         view.local = to_string(sa.outer_local);
         view.remote = to_string(sa.outer_remote);
+        view.udp_port = sa.udp_port;
         view.outer_vpn = vpn_name(sa.outer_vpn, desired);
         view.vpn = vpn_name(sa.red_vpn, desired);
         view.algorithm = info(sa.algorithm).name;
@@ -264,6 +265,8 @@ std::vector<CounterView> view_of(const control::Counters& counters) {
         packets("opened", counters.opened, "packets that came out of tunnels"),
         packets("bypassed", counters.bypassed, "packets forwarded in clear, as a bypass policy says"),
         packets("dummies", counters.dummies, "dummy packets sent"),
+        packets("keepalives", counters.keepalives, "NAT keepalives sent"),
+        packets("other_form", counters.other_form, "ESP packets in UDP for an SA that sends without, or the reverse; they are taken"),
         packets("own_sent", counters.own_sent, "packets that the gateway itself sent into tunnels, or tried to"),
         packets("own_delivered", counters.own_delivered, "packets out of tunnels for the gateway itself"),
         packets("handed_over", counters.handed_over, "frames given to the worker that owns their SA"),
