@@ -95,6 +95,8 @@ void Gateway::Inside::install_one_by_one(const std::vector<SaSpec>& sas) {
 /// are dropped with unknown_spi, for less than a microsecond.
 void Gateway::Inside::into_tables(const store::Applied& applied) {
     follow_path(applied);
+    for (const store::Sa* sa : applied.gone) lifetimes.remove(*sa);
+    for (const store::Sa* sa : applied.added) lifetimes.add(*sa, boot_seconds());
     sad->make_room(applied.added.size());
     std::unordered_map<std::uint32_t, const store::Sa*> next; // by number, which an update keeps
     for (const store::Sa* sa : applied.added)
@@ -308,6 +310,12 @@ Result<void> Gateway::Inside::write_boundary(const Boundary& wanted) {
 
 void Gateway::Inside::settle_boundary() {
     if (auto set = write_boundary(boundary); !set) note(Level::error, set.error());
+}
+
+std::uint64_t boot_seconds() {
+    timespec now{};
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return static_cast<std::uint64_t>(now.tv_sec);
 }
 
 std::uint64_t milliseconds() {

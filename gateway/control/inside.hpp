@@ -7,6 +7,7 @@
 #include "gateway/control/difference.hpp"
 #include "gateway/control/gateway.hpp"
 #include "gateway/control/keying.hpp"
+#include "gateway/control/lifetimes.hpp"
 #include "gateway/control/own.hpp"
 #include "gateway/control/threads.hpp"
 #include "gateway/exception/cutter.hpp"
@@ -40,6 +41,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -117,6 +119,7 @@ struct Gateway::Inside final : route::MirrorListener {
     void bring_guard_up();
     [[nodiscard]] Desired joined() const;
     void look_at_locks();
+    void look_at_lifetimes(); // events.cpp
 
     [[nodiscard]] std::vector<std::uint32_t> interfaces() const; // kernel's numbers of the ports, 0: not there
     void look_at_ports();
@@ -180,6 +183,7 @@ struct Gateway::Inside final : route::MirrorListener {
     std::unique_ptr<tables::Published<tables::Unasked>> unasked;
     std::unique_ptr<tables::Published<exception::RedAddresses>> red_addresses;
     exception::PathMtus path_mtus;
+    Lifetimes lifetimes{std::random_device{}()};
     std::unique_ptr<Keying::Inside> keying;
     std::unique_ptr<Keying> keying_door;
     std::unique_ptr<route::NeighbourAsker> neighbour_asker;
@@ -202,5 +206,7 @@ struct Gateway::Inside final : route::MirrorListener {
 
 /// Since some moment, never going back.
 [[nodiscard]] std::uint64_t milliseconds();
+/// Since the machine was booted, its sleep included: the next gateway counts on from there.
+[[nodiscard]] std::uint64_t boot_seconds();
 
 } // namespace sallyport::control

@@ -74,6 +74,7 @@ const Keying& Gateway::keying() const { return *inside_->keying_door; }
 void Gateway::tick() {
     inside_->keying->tick(milliseconds());
     inside_->look_at_locks();
+    inside_->look_at_lifetimes();
 }
 
 void Gateway::dispatch() {

@@ -50,8 +50,7 @@ void Keepalives::plan(std::vector<Silence> silences, std::uint64_t now) {
     next_ = Mode::never;
     for (Silence& silence : silences) {
         const auto same = std::ranges::find_if(before, [&](const Watched& one) {
-            return one.silence.outer_vpn == silence.outer_vpn &&
-                   std::ranges::equal(one.silence.outer.ends(), silence.outer.ends());
+            return one.silence.outer_vpn == silence.outer_vpn && std::ranges::equal(one.silence.outer.ends(), silence.outer.ends());
         });
         const std::uint64_t interval = silence.seconds * second;
         const std::uint64_t due = same != before.end() ? std::min(same->due, now + interval) : now + interval;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// NAT keepalives (RFC 3948 2.3, 4): where nothing has gone to a peer for so long that a NAT on the way may forget it, a datagram of one octet
-// goes. One for all SAs between two addresses and ports.
+// NAT keepalives (RFC 3948 2.3, 4): where nothing has gone to a peer for so long that a NAT on the way may forget it, a datagram of one
+// octet goes. One for all SAs between two addresses and ports.
 #pragma once
 
 #include "gateway/mode/mode.hpp"

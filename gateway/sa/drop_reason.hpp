@@ -50,6 +50,7 @@ namespace sallyport {
     X(transit_from_black, "clear transit from the black side that no bypass allows", "look for a misrouted or forging sender", audited)    \
     X(for_gateway, "an opened packet for the gateway itself, which its kernel cannot get", "look at the journal, or reach it by its side") \
     X(sequence_exhausted, "the sequence number would wrap", "make a new key", audited)                                                     \
+    X(lifetime_over, "the SA's hard lifetime in packets, octets or time is over (RFC 4301 4.4.2.1)", "make a new key", audited)            \
     X(mark_not_durable, "the durable mark is not yet ahead of the sequence number", "look at the state directory's disk")                  \
     X(ttl_expired, "the hop limit is used up", "look for a routing loop")                                                                  \
     X(too_big, "larger than the MTU of the way and not to be fragmented", "lower the MTU of the sender, clamp the MSS")                    \

@@ -40,6 +40,8 @@ inline constexpr std::array features{
     Feature{"Sequence numbers of 32 bits, anti-replay windows to 65536", "RFC 4303 section 3.4.3", FeatureState::complete,
             "gateway/sequence", ""},
     Feature{"Extended sequence numbers", "RFC 4303 section 2.2.1, appendix A", FeatureState::complete, "gateway/sequence", ""},
+    Feature{"Lifetimes in packets, octets and seconds, soft and hard", "RFC 4301 section 4.4.2.1", FeatureState::complete,
+            "gateway/control", "of negotiated SAs"},
     Feature{"Dummy packets", "RFC 4303 section 2.6", FeatureState::complete, "gateway/mode", ""},
     Feature{"ECN in tunnels", "RFC 6040", FeatureState::complete, "gateway/mode", ""},
     Feature{"Path MTU by tunnel, from ICMP errors that quote what was sent", "RFC 4301 section 8.2", FeatureState::partial,

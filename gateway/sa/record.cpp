@@ -129,6 +129,19 @@ Result<void> load_numbers(const SaRecord& record, SaSpec& sa) {
     return {};
 }
 
+Result<void> load_lifetimes(const SaRecord& record, SaSpec& sa) {
+    sa.soft = {record.soft[0], record.soft[1], record.soft[2]};
+    sa.hard = {record.hard[0], record.hard[1], record.hard[2]};
+    for (std::size_t i = 0; i < record.soft.size(); ++i)
+        if (record.soft[i] != 0 && record.hard[i] != 0 && record.soft[i] > record.hard[i])
+            return wrong("soft", "a soft lifetime ends after the hard one");
+    if (record.hard[2] > longest_life || record.soft[2] > longest_life) return wrong("hard", "a lifetime is at most 136 years");
+    if (record.jitter > 100) return wrong("jitter", "it is a percentage");
+    sa.jitter = record.jitter;
+    sa.begun = record.begun;
+    return {};
+}
+
 } // namespace
 
 static_assert(sizeof(Selector) == 78, "what a selector has must be in its record");
@@ -192,7 +205,11 @@ Result<void> store(const SaSpec& sa, std::uint32_t first_selector, SaRecord& rec
               .key = {},
               .udp_port = sa.udp_port,
               .keepalive = sa.keepalive,
-              .more_zero = {}};
+              .jitter = sa.jitter,
+              .more_zero = {},
+              .soft = {sa.soft.packets, sa.soft.octets, sa.soft.seconds},
+              .hard = {sa.hard.packets, sa.hard.octets, sa.hard.seconds},
+              .begun = sa.begun};
     std::memcpy(record.key.data(), sa.key.octets.data(), std::min<std::size_t>(sa.key.size, record.key.size()));
     if (!store_name(sa.name, record.name)) return wrong_name();
     if (sa.outer_local.family != sa.outer_remote.family) return wrong("outer_remote", "the outer addresses are of different families");
@@ -219,7 +236,7 @@ Result<SaSpec> load(const SaRecord& record, std::span<const Selector> selectors)
     if (!name) return wrong_name();
     sa.name = std::move(*name);
     if (!take(record.direction, Direction::inbound, sa.direction)) return wrong("direction", "a direction is 0 or 1");
-    for (const auto part : {load_numbers, load_outer, load_key})
+    for (const auto part : {load_numbers, load_outer, load_key, load_lifetimes})
         if (auto good = part(record, sa); !good) return std::unexpected(std::move(good.error()));
     if (record.manual > 1) return wrong("manual", "it is 0 or 1");
     sa.manual = record.manual == 1;

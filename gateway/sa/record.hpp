@@ -60,7 +60,10 @@ struct SaRecord {
     std::array<std::uint8_t, 3> zero;
     std::array<std::uint8_t, maximum_key_material> key;
     std::uint16_t udp_port, keepalive;
-    std::array<std::uint8_t, 4> more_zero;
+    std::uint8_t jitter;
+    std::array<std::uint8_t, 3> more_zero;
+    std::array<std::uint64_t, 3> soft, hard; // packets, octets, seconds
+    std::uint64_t begun;                     // a call leaves it 0
 };
 
 struct PolicyRecord {
@@ -95,7 +98,7 @@ struct CallHeader {
     std::array<std::uint64_t, 3> zero;
 };
 
-static_assert(sizeof(SelectorRecord) == 80 && sizeof(SaRecord) == 256 && sizeof(PolicyRecord) == 144 && sizeof(RemovalRecord) == 80 &&
+static_assert(sizeof(SelectorRecord) == 80 && sizeof(SaRecord) == 312 && sizeof(PolicyRecord) == 144 && sizeof(RemovalRecord) == 80 &&
               sizeof(CallHeader) == 64);
 static_assert(std::has_unique_object_representations_v<SelectorRecord> && std::has_unique_object_representations_v<SaRecord> &&
               std::has_unique_object_representations_v<PolicyRecord> && std::has_unique_object_representations_v<RemovalRecord> &&

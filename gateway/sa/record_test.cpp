@@ -39,6 +39,10 @@ SaSpec make_sa(Direction direction = Direction::inbound) {
     sa.mtu = 1400;
     sa.udp_port = 4501;
     sa.keepalive = 19;
+    sa.soft = {900, 90000, 90};
+    sa.hard = {1000, 100000, 100};
+    sa.jitter = 20;
+    sa.begun = 12345;
     sa.dummies_per_second = direction == Direction::outbound ? 9 : 0;
     sa.owner = 2;
     sa.manual = false;

@@ -72,9 +72,18 @@ std::uint64_t read(std::uint64_t& word) { return std::atomic_ref(word).load(std:
 
 /// What an SA counted lies beside its number and outlives the process with it.
 transform::SaCounters* counters_in(sequence::Unit& unit) {
-    static_assert(sizeof(transform::SaCounters) == 3 * sizeof(std::uint64_t));
+    static_assert(sizeof(transform::SaCounters) == 5 * sizeof(std::uint64_t));
     const auto [packets, octets, errors] = std::array{unit.words[0], unit.words[1], unit.words[2]};
     return new (unit.words.data()) transform::SaCounters{.packets = packets, .octets = octets, .errors = errors};
+}
+
+/// Where the hard lifetime ends that its workers see to; what was counted under the key before counts.
+void limit(const SaSpec& spec, transform::SaCounters& counters) {
+    const auto set = [](std::uint64_t& limit, std::uint64_t value) {
+        std::atomic_ref(limit).store(value != 0 ? value : transform::SaCounters::unlimited, std::memory_order_relaxed);
+    };
+    set(counters.packet_limit, spec.hard.packets);
+    set(counters.octet_limit, spec.hard.octets);
 }
 
 constexpr std::size_t hot_size = sizeof(transform::OutboundSa);
@@ -423,6 +432,7 @@ Result<Applied> Store::apply(const Transaction& transaction) {
 
 void Store::enter(std::unique_ptr<Sa> sa, Applied& applied) {
     by_number_[sa->number] = sa.get();
+    limit(sa->spec, *sa->series->counters);
     if (sa->identity) aead_keys_[*sa->identity] = sa.get();
     if (sa->spec.direction == Direction::inbound) {
         by_spi_[spi_key(sa->spec)] = sa.get();

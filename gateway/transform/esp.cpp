@@ -34,6 +34,14 @@ void add(std::uint64_t& counter, std::uint64_t amount) {
     live.store(live.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
 }
 
+std::uint64_t load(std::uint64_t& word) { return std::atomic_ref(word).load(std::memory_order_relaxed); }
+
+/// No further packet passes, however small.
+void end_life(SaCounters& counters) {
+    for (std::uint64_t* limit : {&counters.packet_limit, &counters.octet_limit})
+        std::atomic_ref(*limit).store(0, std::memory_order_relaxed);
+}
+
 void fail(Frame& frame, SaCounters& counters, DropReason reason) {
     frame.reason = reason;
     const bool error = reason != DropReason::dummy && reason != DropReason::too_big; // what is too big may yet be cut
@@ -166,6 +174,23 @@ void dress(Frame& frame, std::uint64_t number, Packet& packet) {
     frame.vpn = sa.outer_vpn;
 }
 
+/// How many of a run of frames of one SA, from the first on, its hard lifetime lets through.
+unsigned within_lifetime(SaCounters& counters, std::span<Frame* const> run) {
+    const std::uint64_t packet_limit = load(counters.packet_limit), octet_limit = load(counters.octet_limit);
+    const auto wanted = static_cast<unsigned>(run.size());
+    // The longest frames that there can be: only near the end each is looked at.
+    if (counters.packets + wanted <= packet_limit && counters.octets + std::uint64_t{wanted} * chunk_size <= octet_limit) [[likely]]
+        return wanted;
+    std::uint64_t octets = counters.octets;
+    for (unsigned i = 0; i < wanted; ++i) {
+        octets += run[i]->network_length();
+        if (counters.packets + i < packet_limit && octets <= octet_limit) continue;
+        end_life(counters);
+        return i;
+    }
+    return wanted;
+}
+
 /// Gives numbers to runs of frames of one SA and dresses them. Returns how many; `frames` holds these, in order.
 template <Shape shape>
 unsigned number(Frame** frames, unsigned count, Packet* packets) {
@@ -174,13 +199,15 @@ unsigned number(Frame** frames, unsigned count, Packet* packets) {
         const OutboundSa& sa = *frames[begin]->outbound;
         unsigned end = begin + 1;
         while (end < count && frames[end]->outbound == &sa) ++end;
-        const sequence::Numbers numbers = sequence::take(sa.space, end - begin);
+        const unsigned alive = within_lifetime(*sa.counters, {frames + begin, end - begin});
+        for (unsigned i = begin + alive; i < end; ++i) fail(*frames[i], *sa.counters, DropReason::lifetime_over);
+        const sequence::Numbers numbers = sequence::take(sa.space, alive);
         for (unsigned i = 0; i < numbers.count; ++i) {
             frames[dressed] = frames[begin + i];
             dress<shape>(*frames[dressed], numbers.first + i, packets[dressed]);
             ++dressed;
         }
-        for (unsigned i = begin + numbers.count; i < end; ++i) fail(*frames[i], *sa.counters, numbers.reason);
+        for (unsigned i = begin + numbers.count; i < begin + alive; ++i) fail(*frames[i], *sa.counters, numbers.reason);
         begin = end;
     }
     return dressed;
@@ -230,6 +257,8 @@ DropReason undress(Frame& frame, Packet& packet) {
     // A stream's text need not be a multiple of 4: that is the sender's duty.
     if (length < around + shape.block || (shape.random_iv() && (length - around) % shape.block != 0)) [[unlikely]]
         return DropReason::malformed_esp;
+    if (load(sa.counters->packet_limit) == 0) [[unlikely]]
+        return DropReason::lifetime_over;
     const auto low = wire::load32(esp + wire::esp_sequence);
     if (const DropReason reason = sequence::check(sa.space, low, frame.sequence); reason != DropReason::none) [[unlikely]]
         return reason;
@@ -253,9 +282,15 @@ DropReason take_opened(Frame& frame, const Packet& packet) {
     if (const DropReason reason = sequence::accept(sa.space, frame.sequence); reason != DropReason::none) return reason;
     const auto begin = static_cast<unsigned>(packet.text - frame.chunk);
     if (const DropReason reason = mode::take_inner(frame, begin, begin + packet.length); reason != DropReason::none) return reason;
+    SaCounters& counters = *sa.counters;
+    if (counters.packets >= load(counters.packet_limit) || counters.octets + frame.network_length() > load(counters.octet_limit))
+        [[unlikely]] {
+        end_life(counters);
+        return DropReason::lifetime_over;
+    }
     frame.vpn = sa.red_vpn;
-    add(sa.counters->packets, 1);
-    add(sa.counters->octets, frame.network_length());
+    add(counters.packets, 1);
+    add(counters.octets, frame.network_length());
     return DropReason::none;
 }
 

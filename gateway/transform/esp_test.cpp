@@ -420,6 +420,33 @@ TEST_P(Esp, KeepsTheOrderOfEachSaInAMixedBatch) {
     }
 }
 
+TEST_P(Esp, NoPacketPassesTheHardLifetime) {
+    Pair pair(spec_, engine());
+    pair.sealed.packet_limit = 2;
+    OwnedFrame a, b, c;
+    for (OwnedFrame* owned : {&a, &b, &c}) owned->put_packet(ip_packet(4, 64), 4);
+    pair.seal({&a, &b, &c});
+    EXPECT_EQ(b.frame.reason, DropReason::none);
+    EXPECT_EQ(c.frame.reason, DropReason::lifetime_over);
+    EXPECT_EQ(c.packet(), with_hop_taken(ip_packet(4, 64), 4)) << "it has not been sealed";
+    pair.opened.octet_limit = 100;
+    pair.open({&a, &b});
+    EXPECT_EQ(a.frame.reason, DropReason::none);
+    EXPECT_EQ(b.frame.reason, DropReason::lifetime_over) << "in one batch, too";
+    EXPECT_EQ(pair.opened.packets, 1U);
+    OwnedFrame small;
+    small.put_esp(pair.seal_raw(with_trailer(ip_packet(4, 36), row().block, 4), 9));
+    EXPECT_EQ(pair.open(small), DropReason::lifetime_over) << "a smaller one would fit, but it is over";
+    Pair octets(spec_, engine());
+    octets.sealed.octet_limit = 150;
+    for (OwnedFrame* owned : {&a, &b, &c}) owned->put_packet(ip_packet(4, 64), 4);
+    for (OwnedFrame* owned : {&a, &b, &c}) owned->frame.reason = DropReason::none;
+    octets.seal({&a, &b, &c});
+    EXPECT_EQ(b.frame.reason, DropReason::none);
+    EXPECT_EQ(c.frame.reason, DropReason::lifetime_over);
+    EXPECT_EQ(octets.sealed.octets, 128U);
+}
+
 TEST_P(Esp, StopsAtTheDurableMark) {
     Pair pair(spec_, engine());
     std::uint64_t mark = 2;

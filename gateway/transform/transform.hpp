@@ -18,10 +18,15 @@ namespace sallyport::transform {
 
 inline constexpr unsigned batch_size = crypto::batch_size;
 
-/// Counted by the owner alone, read by anyone (atomic_ref, relaxed).
+/// Counted by the owner alone, read by anyone (atomic_ref, relaxed); the limits are set by the control thread.
 struct SaCounters {
+    static constexpr std::uint64_t unlimited = ~std::uint64_t{0};
+
     std::uint64_t packets = 0, octets = 0; // octets of inner packets
     std::uint64_t errors = 0;              // frames of this SA that were dropped by seal or open
+    // The hard lifetime: neither counter goes beyond. Who refuses the first packet for it sets both to 0, for a smaller one would still
+    // fit.
+    std::uint64_t packet_limit = unlimited, octet_limit = unlimited;
 };
 
 /// How large a packet may be that goes through a tunnel now, octets. Changed as a whole, under the eyes of the workers, by who follows

@@ -197,7 +197,7 @@ static SD_VARLINK_DEFINE_METHOD_FULL(
     SD_VARLINK_DEFINE_INPUT(kinds, SD_VARLINK_STRING, SD_VARLINK_ARRAY | SD_VARLINK_NULLABLE),
     SD_VARLINK_FIELD_COMMENT("Only events of this connection"), SD_VARLINK_DEFINE_INPUT(connection, SD_VARLINK_STRING, OPTIONAL),
     SD_VARLINK_FIELD_COMMENT("Only events of this VPN"), SD_VARLINK_DEFINE_INPUT(vpn, SD_VARLINK_STRING, OPTIONAL),
-    SD_VARLINK_FIELD_COMMENT("watching: the first answer, which has nothing else. dropped, sa_installed, sa_removed, sa_near_end, port_up, port_down, committed"),
+    SD_VARLINK_FIELD_COMMENT("watching: the first answer, which has nothing else. dropped, sa_installed, sa_removed, sa_near_end, sa_soft_end, sa_hard_end, port_up, port_down, committed"),
     SD_VARLINK_DEFINE_OUTPUT(kind, SD_VARLINK_STRING, NONE),
     SD_VARLINK_FIELD_COMMENT("Microseconds since 1970"), SD_VARLINK_DEFINE_OUTPUT(time, SD_VARLINK_INT, OPTIONAL),
     SD_VARLINK_DEFINE_OUTPUT(meaning, SD_VARLINK_STRING, OPTIONAL),

@@ -231,7 +231,8 @@ EventView view_of(const control::Told& told) {
                    .peer = told.peer,
                    .port = told.port};
     const bool dropped = event.kind == EventKind::dropped;
-    const bool of_sa = event.kind == EventKind::sa_installed || event.kind == EventKind::sa_removed || event.kind == EventKind::sa_near_end;
+    const bool of_sa = event.kind == EventKind::sa_installed || event.kind == EventKind::sa_removed ||
+                       event.kind == EventKind::sa_near_end || event.kind == EventKind::sa_soft_end || event.kind == EventKind::sa_hard_end;
     if (dropped || of_sa) view.vpn = told.vpn;
     if (of_sa || event.sa != 0) view.direction = name_of(event.direction);
     if (event.spi != 0) view.spi = event.spi;
