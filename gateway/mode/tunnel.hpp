@@ -11,8 +11,10 @@
 #include "gateway/wire/tcp.hpp"
 #include "gateway/wire/udp.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 namespace sallyport::mode {
@@ -125,6 +127,18 @@ inline void sum_udp(const Frame& frame) {
     std::uint8_t* udp = frame.at(frame.transport) - wire::udp_size;
     const auto length = static_cast<unsigned>(frame.at(frame.end) - udp);
     wire::store_raw(udp + wire::udp_checksum, wire::udp_checksum_ipv6_raw(frame.at(frame.network), udp, length));
+}
+
+/// TFC padding (RFC 4303 2.7): zeros behind the inner packet, never what the chunk held before, up to a multiple of `step` octets, but at
+/// most to `most` (and as far as the chunk goes). Gives how much there is now from frame.network on.
+inline unsigned fill_up(Frame& frame, unsigned step, unsigned most) {
+    const unsigned length = frame.network_length();
+    const unsigned room = std::min(most, chunk_size - tail_room - frame.network);
+    const unsigned full = std::min((length + step - 1) / step * step, room);
+    if (full <= length) return length;
+    std::memset(frame.at(frame.end), 0, full - length);
+    frame.end = static_cast<std::uint16_t>(frame.network + full);
+    return full;
 }
 
 /// Makes of a chunk (frame.chunk, frame.index are set) the payload of a dummy packet, `octets` zeros (RFC 4303 2.6); seal it like any

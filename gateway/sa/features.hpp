@@ -40,6 +40,7 @@ inline constexpr std::array features{
     Feature{"Sequence numbers of 32 bits, anti-replay windows to 65536", "RFC 4303 section 3.4.3", FeatureState::complete,
             "gateway/sequence", ""},
     Feature{"Extended sequence numbers", "RFC 4303 section 2.2.1, appendix A", FeatureState::complete, "gateway/sequence", ""},
+    Feature{"TFC padding", "RFC 4303 section 2.7", FeatureState::complete, "gateway/mode", ""},
     Feature{"Lifetimes in packets, octets and seconds, soft and hard", "RFC 4301 section 4.4.2.1", FeatureState::complete,
             "gateway/control", "of negotiated SAs"},
     Feature{"Dummy packets", "RFC 4303 section 2.6", FeatureState::complete, "gateway/mode", ""},

@@ -91,6 +91,8 @@ Result<void> load_outer(const SaRecord& record, SaSpec& sa) {
     if (record.keepalive > longest_keepalive || (record.keepalive != 0 && record.udp_port == 0))
         return wrong("keepalive", "at most 3600 seconds, and only with a UDP port");
     sa.keepalive = record.keepalive;
+    if (!is_tfc_padding(record.tfc_padding)) return wrong("tfc_padding", "it is a multiple of 16 up to 4064, or 65535");
+    sa.tfc_padding = record.tfc_padding;
     if (!take(record.dscp, DscpRule::set, sa.dscp)) return wrong("dscp", "there is no such rule for the DSCP");
     if (record.dscp_value > 63) return wrong("dscp_value", "a DSCP is at most 63");
     sa.dscp_value = record.dscp_value;
@@ -205,8 +207,9 @@ Result<void> store(const SaSpec& sa, std::uint32_t first_selector, SaRecord& rec
               .key = {},
               .udp_port = sa.udp_port,
               .keepalive = sa.keepalive,
+              .tfc_padding = sa.tfc_padding,
               .jitter = sa.jitter,
-              .more_zero = {},
+              .more_zero = 0,
               .soft = {sa.soft.packets, sa.soft.octets, sa.soft.seconds},
               .hard = {sa.hard.packets, sa.hard.octets, sa.hard.seconds},
               .begun = sa.begun};
@@ -240,7 +243,7 @@ Result<SaSpec> load(const SaRecord& record, std::span<const Selector> selectors)
         if (auto good = part(record, sa); !good) return std::unexpected(std::move(good.error()));
     if (record.manual > 1) return wrong("manual", "it is 0 or 1");
     sa.manual = record.manual == 1;
-    if (!all_zero(record.zero) || !all_zero(record.more_zero)) return not_zero();
+    if (!all_zero(record.zero) || record.more_zero != 0) return not_zero();
     auto list = load_selectors(record.first_selector, record.selectors, selectors);
     if (!list) return std::unexpected(std::move(list.error()));
     sa.selectors = std::move(*list);

@@ -60,8 +60,9 @@ struct SaRecord {
     std::array<std::uint8_t, 3> zero;
     std::array<std::uint8_t, maximum_key_material> key;
     std::uint16_t udp_port, keepalive;
+    std::uint16_t tfc_padding;
     std::uint8_t jitter;
-    std::array<std::uint8_t, 3> more_zero;
+    std::uint8_t more_zero;
     std::array<std::uint64_t, 3> soft, hard; // packets, octets, seconds
     std::uint64_t begun;                     // a call leaves it 0
 };

@@ -39,6 +39,7 @@ SaSpec make_sa(Direction direction = Direction::inbound) {
     sa.mtu = 1400;
     sa.udp_port = 4501;
     sa.keepalive = 19;
+    sa.tfc_padding = 128;
     sa.soft = {900, 90000, 90};
     sa.hard = {1000, 100000, 100};
     sa.jitter = 20;

@@ -38,6 +38,12 @@ enum class FragmentRule : std::uint8_t { before, after };         // sealing: wh
 inline constexpr std::uint16_t longest_keepalive = 3600;    // seconds
 inline constexpr std::uint64_t longest_life = 0xffff'ffffU; // seconds, of a Lifetime
 
+/// SaSpec::tfc_padding is 0, a multiple of tfc_step of which there are at most 254, or tfc_full: always to what fits into a packet.
+inline constexpr std::uint16_t tfc_step = 16, tfc_full = 65535;
+[[nodiscard]] constexpr bool is_tfc_padding(std::uint64_t octets) {
+    return octets == tfc_full || (octets % tfc_step == 0 && octets / tfc_step < 255);
+}
+
 /// SaSpec::clamp_mss besides a number of octets.
 inline constexpr std::uint16_t clamp_mss_off = 0, clamp_mss_by_path = 65535;
 
@@ -73,6 +79,7 @@ struct SaSpec {
     std::uint8_t hop_limit = 64;                 // of the outer header
     std::uint16_t udp_port = 0;                  // the peer's, of ESP in UDP (RFC 3948); ours is 4500. 0: what we send is not in UDP
     std::uint16_t keepalive = 0;                 // seconds of silence before a NAT keepalive goes out (RFC 3948 4), outbound; 0: never
+    std::uint16_t tfc_padding = 0;               // inner packets are filled up to a multiple of so many octets (RFC 4303 2.7); see tfc_full
     std::uint16_t mtu = 0;                       // octets of the largest outer packet, 0: of the route
     std::uint16_t clamp_mss = clamp_mss_by_path; // the MSS of TCP connections inside is lowered to this, or to what fits
     std::uint32_t dummies_per_second = 0;        // dummy packets (RFC 4303 2.6), outbound

@@ -38,6 +38,9 @@ Result<void> check(const SaSpec& spec, Direction direction, const Place& place) 
     if (direction == Direction::inbound && (spec.window < 32 || spec.window > 65536 || (spec.window & (spec.window - 1)) != 0))
         return std::unexpected(Error{ErrorCode::invalid, "The replay window is not a power of two from 32 to 65536.", spec.name,
                                      "choose another replay-window"});
+    if (!is_tfc_padding(spec.tfc_padding))
+        return std::unexpected(Error{ErrorCode::invalid, "The TFC padding of an SA is no multiple of 16 up to 4064, nor 65535.", spec.name,
+                                     "choose another tfc-padding"});
     const std::span material(spec.key.octets.data(), std::min<std::size_t>(spec.key.size, spec.key.octets.size()));
     if (!suite_of(place.row).expand(direction, material, place.key))
         return std::unexpected(Error{ErrorCode::invalid, "The key of an SA has the wrong size, or the cryptographic library refused it.",
@@ -81,6 +84,7 @@ Result<OutboundSa> build_outbound(const SaSpec& spec, const Place& place) {
     sa.outer = outer.octets;
     sa.outer_length = outer.length;
     sa.udp = outer.udp;
+    sa.tfc = static_cast<std::uint8_t>(std::min<unsigned>(spec.tfc_padding / tfc_step, 255));
     sa.transform = place.row;
     sa.worker = place.worker;
     sa.rules = outer.rules;

@@ -81,7 +81,7 @@ void hold_large(std::span<Frame* const> frames) {
 template <Shape shape>
 DropReason prepare(Frame& frame, bool& large) {
     const OutboundSa& sa = *frame.outbound;
-    const unsigned inner = frame.network_length();
+    unsigned inner = frame.network_length();
     const Fit fit = fit_of(sa);
     if (inner > fit.inner || frame.end > chunk_size - tail_room) [[unlikely]] {
         if (const DropReason reason = judge_large(frame, sa, fit); reason != DropReason::none) return reason;
@@ -94,6 +94,8 @@ DropReason prepare(Frame& frame, bool& large) {
             return reason;
         mode::clamp_segment(frame, fit.segment_ipv4, fit.segment_ipv6);
     }
+    if (sa.tfc != 0) [[unlikely]]
+        inner = mode::fill_up(frame, sa.tfc != 255 ? sa.tfc * unsigned{tfc_step} : fit.inner, fit.inner);
     const unsigned plain = (inner + wire::esp_trailer_size + shape.block - 1) & ~(shape.block - 1);
     std::uint8_t* end = frame.at(frame.end);
     const unsigned padding = plain - inner - wire::esp_trailer_size;

@@ -420,6 +420,32 @@ TEST_P(Esp, KeepsTheOrderOfEachSaInAMixedBatch) {
     }
 }
 
+TEST_P(Esp, FillsPacketsUpWithZeros) {
+    const auto sealed_size = [&](std::uint16_t padding, unsigned length) {
+        spec_.tfc_padding = padding;
+        spec_.mtu = 1400;
+        Pair pair(spec_, engine());
+        OwnedFrame owned;
+        owned.put_packet(ip_packet(4, length), 4);
+        EXPECT_EQ(pair.seal(owned), DropReason::none);
+        const unsigned size = owned.frame.network_length();
+        EXPECT_EQ(pair.open(owned), DropReason::none);
+        EXPECT_EQ(owned.packet(), with_hop_taken(ip_packet(4, length), 4)) << "the receiver cuts it off";
+        const std::uint8_t* behind = owned.frame.at(owned.frame.end);
+        const unsigned filled = padding == 0 ? 0 : std::min((length + padding - 1U) / padding * padding, largest_inner(pair.outbound, 1400)) - length;
+        EXPECT_TRUE(std::all_of(behind, behind + filled, [](std::uint8_t octet) { return octet == 0; }));
+        return size;
+    };
+    EXPECT_EQ(sealed_size(256, 60), sealed_size(0, 256));
+    EXPECT_EQ(sealed_size(256, 257), sealed_size(0, 512));
+    EXPECT_EQ(sealed_size(256, 512), sealed_size(0, 512));
+    const unsigned full = sealed_size(tfc_full, 60);
+    EXPECT_EQ(full, sealed_size(tfc_full, 1200));
+    EXPECT_EQ(full, sealed_size(1024, 1100)) << "never beyond what fits";
+    EXPECT_LE(full, 1400U);
+    EXPECT_GT(full, 1400U - row().block);
+}
+
 TEST_P(Esp, NoPacketPassesTheHardLifetime) {
     Pair pair(spec_, engine());
     pair.sealed.packet_limit = 2;

@@ -22,7 +22,7 @@ inline constexpr unsigned batch_size = crypto::batch_size;
 struct SaCounters {
     static constexpr std::uint64_t unlimited = ~std::uint64_t{0};
 
-    std::uint64_t packets = 0, octets = 0; // octets of inner packets
+    std::uint64_t packets = 0, octets = 0; // octets of inner packets, sealing with their TFC padding
     std::uint64_t errors = 0;              // frames of this SA that were dropped by seal or open
     // The hard lifetime: neither counter goes beyond. Who refuses the first packet for it sets both to 0, for a smaller one would still
     // fit.
@@ -54,6 +54,7 @@ struct alignas(64) OutboundSa {
     std::uint32_t iv_prefix = 0; // of an AEAD's IV, its first half: sender id in the leftmost 0 to 24 bits (RFC 6054), the others 0
     std::uint16_t outer_vpn = 0;
     std::uint8_t udp = 0; // 0 or 8: of the UDP header
+    std::uint8_t tfc = 0; // SaSpec::tfc_padding in steps of tfc_step, 255: tfc_full
 
     /// Octets before the ESP header in an outer packet.
     [[nodiscard]] unsigned before_esp() const { return unsigned{outer_length} + udp; }

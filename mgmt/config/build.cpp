@@ -221,6 +221,10 @@ private:
         out.hop_limit = static_cast<std::uint8_t>(item.number(connection_hop_limit, 64));
         out.mtu = static_cast<std::uint16_t>(item.number(connection_mtu));
         out.udp_port = static_cast<std::uint16_t>(item.number(connection_udp_port));
+        out.tfc_padding = static_cast<std::uint16_t>(item.number(connection_tfc_padding));
+        if (!is_tfc_padding(out.tfc_padding))
+            problems_.add(item.place_of(connection_tfc_padding), item.path(connection_tfc_padding),
+                          std::format("expected a multiple of 16 up to 4064, or 65535, found {}", out.tfc_padding));
         out.clamp_mss = static_cast<std::uint16_t>(item.number(connection_clamp_mss, clamp_mss_by_path));
         out.window = static_cast<std::uint32_t>(item.number(connection_replay_window, 1024));
         if (!std::has_single_bit(out.window))

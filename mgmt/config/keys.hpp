@@ -84,6 +84,7 @@ enum class Key : std::uint8_t {
     connection_fragment,
     connection_udp_port,
     connection_nat_keepalive,
+    connection_tfc_padding,
     connection_mtu,
     connection_clamp_mss,
     connection_hop_limit,
