@@ -84,7 +84,7 @@ Tables::Tables(const SaPairs& pairs, route::Mac black_destination, route::Mac re
 
 worker::Surroundings Tables::surroundings(Depot& depot) const {
     // The audience takes workers in: it is the tables' only part that they change.
-    return {depot, sad, *spd, *fib, dummies, const_cast<tables::Audience&>(audience), nullptr, true};
+    return {depot, sad, *spd, *fib, unasked, const_cast<tables::Audience&>(audience), nullptr, true};
 }
 
 MemoryGateway::MemoryGateway(const SaPairs& pairs, unsigned inner)

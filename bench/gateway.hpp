@@ -45,7 +45,7 @@ public:
     tables::Sad sad{audience};
     std::unique_ptr<tables::Published<tables::Spd>> spd;
     std::unique_ptr<tables::Published<route::Fib>> fib;
-    tables::Published<tables::Dummies> dummies{std::make_unique<tables::Dummies>()};
+    tables::Published<tables::Unasked> unasked{std::make_unique<tables::Unasked>()};
 };
 
 class MemoryGateway {

@@ -102,9 +102,9 @@ public:
             packet.text = gateway.red()[i].chunk + frame_headroom + ethernet;
             packet.length = plain;
             packet.icv = packet.text + plain;
-            packet.aad = row.aead ? packet.extra.data() : packet.text - row.iv - wire::esp_size;
-            packet.aad_length = static_cast<std::uint16_t>(row.aead ? 12 : wire::esp_size + row.iv); // ESN
-            packet.tail_length = row.aead ? 0 : 4;
+            packet.aad = row.unique_nonce() ? packet.extra.data() : packet.text - row.iv - wire::esp_size;
+            packet.aad_length = static_cast<std::uint16_t>(row.unique_nonce() ? 12 : wire::esp_size + row.iv); // ESN
+            packet.tail_length = row.unique_nonce() ? 0 : 4;
         }
     }
     std::uint64_t seal(const Bare& call) {

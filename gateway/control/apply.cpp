@@ -95,6 +95,8 @@ void Gateway::Inside::install_one_by_one(const std::vector<SaSpec>& sas) {
 /// are dropped with unknown_spi, for less than a microsecond.
 void Gateway::Inside::into_tables(const store::Applied& applied) {
     follow_path(applied);
+    for (const store::Sa* sa : applied.gone) lifetimes.remove(*sa);
+    for (const store::Sa* sa : applied.added) lifetimes.add(*sa, boot_seconds());
     sad->make_room(applied.added.size());
     std::unordered_map<std::uint32_t, const store::Sa*> next; // by number, which an update keeps
     for (const store::Sa* sa : applied.added)
@@ -155,23 +157,48 @@ Result<std::unique_ptr<const tables::Spd>> Gateway::Inside::build_spd(const Rule
     return tables::Spd::build(policies, openings);
 }
 
-/// Which SAs send dummies: of each connection only the one by which policies send. Null: those of before.
-std::unique_ptr<const tables::Dummies> Gateway::Inside::build_dummies(const store::Applied* applied) const {
-    const auto sends = [](const store::Sa* sa) { return sa->outbound != nullptr && sa->spec.dummies_per_second != 0; };
-    if (applied != nullptr && dummies->read().list.empty() && std::ranges::none_of(applied->added, sends)) return nullptr;
-    auto next = std::make_unique<tables::Dummies>();
-    for (const store::Sa* sa : store->all())
-        if (sends(sa) && keying->children.sender(sa->spec.name).value_or(0) == sa->spec.child)
-            next->list.push_back({sa->outbound, sa->spec.dummies_per_second});
+namespace {
+
+/// One for all SAs between two addresses and ports, as often as the most anxious wants it.
+void join(std::vector<mode::Silence>& silences, const store::Sa& sa) {
+    mode::Silence silence{.sa = sa.outbound,
+                          .outer = mode::make_outer(sa.spec),
+                          .outer_vpn = sa.spec.outer_vpn,
+                          .sent = {&sa.outbound->counters->packets},
+                          .seconds = sa.spec.keepalive};
+    const auto same = std::ranges::find_if(silences, [&](const mode::Silence& one) {
+        return one.outer_vpn == silence.outer_vpn && std::ranges::equal(one.outer.ends(), silence.outer.ends());
+    });
+    if (same == silences.end()) return silences.push_back(std::move(silence));
+    same->sent.push_back(silence.sent.front());
+    same->seconds = std::min(same->seconds, silence.seconds);
+}
+
+} // namespace
+
+/// Which SAs send what nobody asked for: of each connection only the one by which policies send. Null: those of before.
+std::unique_ptr<const tables::Unasked> Gateway::Inside::build_unasked(const store::Applied* applied) const {
+    const auto sends = [](const store::Sa* sa) {
+        return sa->outbound != nullptr && (sa->spec.dummies_per_second != 0 || (sa->spec.udp_port != 0 && sa->spec.keepalive != 0));
+    };
+    const tables::Unasked& before = unasked->read();
+    if (applied != nullptr && before.dummies.empty() && before.keepalives.empty() && std::ranges::none_of(applied->added, sends))
+        return nullptr;
+    auto next = std::make_unique<tables::Unasked>();
+    for (const store::Sa* sa : store->all()) {
+        if (!sends(sa) || keying->children.sender(sa->spec.name).value_or(0) != sa->spec.child) continue;
+        if (sa->spec.dummies_per_second != 0) next->dummies.push_back({sa->outbound, sa->spec.dummies_per_second});
+        if (sa->spec.udp_port != 0 && sa->spec.keepalive != 0) join(next->keepalives, *sa);
+    }
     return next;
 }
 
 /// Returns when no worker reads what was before.
-void Gateway::Inside::publish(std::unique_ptr<const tables::Spd> policies, std::unique_ptr<const tables::Dummies> sending) {
+void Gateway::Inside::publish(std::unique_ptr<const tables::Spd> policies, std::unique_ptr<const tables::Unasked> sending) {
     std::unique_ptr<const tables::Spd> old_policies;
-    std::unique_ptr<const tables::Dummies> old_dummies;
+    std::unique_ptr<const tables::Unasked> old_unasked;
     if (policies) old_policies = spd->swap(std::move(policies));
-    if (sending) old_dummies = dummies->swap(std::move(sending));
+    if (sending) old_unasked = unasked->swap(std::move(sending));
     audience.settle();
     store->drain();
 }
@@ -199,7 +226,7 @@ Result<Gateway::Inside::Change> Gateway::Inside::prepare_change(const store::Tra
 void Gateway::Inside::commit_change(Change change) {
     const store::Applied applied = store->commit(std::move(change.sas));
     into_tables(applied);
-    publish(std::move(change.spd), build_dummies(&applied));
+    publish(std::move(change.spd), build_unasked(&applied));
     if (!change.boundary) return;
     boundary = std::move(*change.boundary);
     settle_boundary();
@@ -259,7 +286,7 @@ void Gateway::Inside::commit_configuration() {
     if (next.again.empty()) return;
     install_one_by_one(next.again);
     if (auto policies = build_spd({.configured = desired.policies, .keyed = keying->policies, .plan = nullptr}, nullptr))
-        publish(std::move(*policies), build_dummies(nullptr));
+        publish(std::move(*policies), build_unasked(nullptr));
 }
 
 void Gateway::Inside::abandon_configuration() {
@@ -283,6 +310,12 @@ Result<void> Gateway::Inside::write_boundary(const Boundary& wanted) {
 
 void Gateway::Inside::settle_boundary() {
     if (auto set = write_boundary(boundary); !set) note(Level::error, set.error());
+}
+
+std::uint64_t boot_seconds() {
+    timespec now{};
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return static_cast<std::uint64_t>(now.tv_sec);
 }
 
 std::uint64_t milliseconds() {

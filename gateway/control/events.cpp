@@ -112,6 +112,11 @@ void Gateway::Inside::tell(EventKind kind, const std::vector<const store::Sa*>& 
     for (const store::Sa* sa : sas) tell(kind, *sa);
 }
 
+void Gateway::Inside::look_at_lifetimes() {
+    for (const Lifetimes::Reached& one : lifetimes.look(boot_seconds()))
+        tell(one.hard ? EventKind::sa_hard_end : EventKind::sa_soft_end, *one.sa);
+}
+
 void Gateway::tell_near_end(const std::string& name, Direction direction, std::uint32_t child) {
     if (const store::Sa* sa = inside_->store->find(name, direction, child)) inside_->tell(EventKind::sa_near_end, *sa);
 }

@@ -7,6 +7,7 @@
 #include "gateway/control/difference.hpp"
 #include "gateway/control/gateway.hpp"
 #include "gateway/control/keying.hpp"
+#include "gateway/control/lifetimes.hpp"
 #include "gateway/control/own.hpp"
 #include "gateway/control/threads.hpp"
 #include "gateway/exception/cutter.hpp"
@@ -29,10 +30,10 @@
 #include "gateway/store/secret_table.hpp"
 #include "gateway/store/spi_space.hpp"
 #include "gateway/store/store.hpp"
-#include "gateway/tables/dummies.hpp"
 #include "gateway/tables/published.hpp"
 #include "gateway/tables/sad.hpp"
 #include "gateway/tables/spd.hpp"
+#include "gateway/tables/unasked.hpp"
 #include "gateway/worker/worker.hpp"
 #include "gateway/xdp/audits.hpp"
 #include "gateway/xdp/ports.hpp"
@@ -40,6 +41,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -106,8 +108,8 @@ struct Gateway::Inside final : route::MirrorListener {
     void into_tables(const store::Applied& applied);
     void follow_path(const store::Applied& applied);
     Result<std::unique_ptr<const tables::Spd>> build_spd(const Rules& rules, const store::Prepared* prepared) const;
-    std::unique_ptr<const tables::Dummies> build_dummies(const store::Applied* applied) const;
-    void publish(std::unique_ptr<const tables::Spd> policies, std::unique_ptr<const tables::Dummies> sending);
+    std::unique_ptr<const tables::Unasked> build_unasked(const store::Applied* applied) const;
+    void publish(std::unique_ptr<const tables::Spd> policies, std::unique_ptr<const tables::Unasked> sending);
 
     // locks.cpp
     void raise_first_wall();
@@ -117,6 +119,7 @@ struct Gateway::Inside final : route::MirrorListener {
     void bring_guard_up();
     [[nodiscard]] Desired joined() const;
     void look_at_locks();
+    void look_at_lifetimes(); // events.cpp
 
     [[nodiscard]] std::vector<std::uint32_t> interfaces() const; // kernel's numbers of the ports, 0: not there
     void look_at_ports();
@@ -177,9 +180,10 @@ struct Gateway::Inside final : route::MirrorListener {
     std::unique_ptr<tables::Sad> sad;
     std::unique_ptr<store::SpiSpace> spis;
     std::unique_ptr<tables::Published<tables::Spd>> spd;
-    std::unique_ptr<tables::Published<tables::Dummies>> dummies;
+    std::unique_ptr<tables::Published<tables::Unasked>> unasked;
     std::unique_ptr<tables::Published<exception::RedAddresses>> red_addresses;
     exception::PathMtus path_mtus;
+    Lifetimes lifetimes{std::random_device{}()};
     std::unique_ptr<Keying::Inside> keying;
     std::unique_ptr<Keying> keying_door;
     std::unique_ptr<route::NeighbourAsker> neighbour_asker;
@@ -202,5 +206,7 @@ struct Gateway::Inside final : route::MirrorListener {
 
 /// Since some moment, never going back.
 [[nodiscard]] std::uint64_t milliseconds();
+/// Since the machine was booted, its sleep included: the next gateway counts on from there.
+[[nodiscard]] std::uint64_t boot_seconds();
 
 } // namespace sallyport::control

@@ -74,6 +74,7 @@ const Keying& Gateway::keying() const { return *inside_->keying_door; }
 void Gateway::tick() {
     inside_->keying->tick(milliseconds());
     inside_->look_at_locks();
+    inside_->look_at_lifetimes();
 }
 
 void Gateway::dispatch() {
@@ -138,14 +139,14 @@ Result<void> Gateway::Inside::start(Desired wanted) {
     keying = std::make_unique<Keying::Inside>(*this);
     keying_door = std::make_unique<Keying>(*keying);
     spd = std::make_unique<tables::Published<tables::Spd>>(std::make_unique<const tables::Spd>());
-    dummies = std::make_unique<tables::Published<tables::Dummies>>(std::make_unique<const tables::Dummies>());
+    unasked = std::make_unique<tables::Published<tables::Unasked>>(std::make_unique<const tables::Unasked>());
     red_addresses = std::make_unique<tables::Published<exception::RedAddresses>>(std::make_unique<const exception::RedAddresses>());
     adopt(std::move(*left), sas);
     install_one_by_one(sas);
     units->forget_survivors();
     auto policies = build_spd({.configured = desired.policies, .keyed = keying->policies, .plan = nullptr}, nullptr);
     if (!policies) return std::unexpected(std::move(policies.error()));
-    publish(std::move(*policies), build_dummies(nullptr));
+    publish(std::move(*policies), build_unasked(nullptr));
     if (!marks->settle(first_marks_ms)) look_at_marks();
     addresses_changed(mirror->picture());
     if (auto done = start_threads(); !done) return done;
@@ -247,7 +248,7 @@ worker::Surroundings Gateway::Inside::surroundings() {
             .sad = *sad,
             .spd = *spd,
             .fib = *fib,
-            .dummies = *dummies,
+            .unasked = *unasked,
             .audience = audience,
             .exceptions = &stage->inbox(),
             .spin = desired.settings.spin,

@@ -30,6 +30,7 @@ SaStatus describe(const SaSpec& spec) {
     result.spi = spec.spi;
     result.outer_local = spec.outer_local;
     result.outer_remote = spec.outer_remote;
+    result.udp_port = spec.udp_port;
     result.outer_vpn = spec.outer_vpn;
     result.red_vpn = spec.red_vpn;
     result.algorithm = spec.algorithm;
@@ -168,6 +169,8 @@ Counters Gateway::counters() const {
         result.opened += counters.opened;
         result.bypassed += counters.bypassed;
         result.dummies += counters.dummies;
+        result.keepalives += counters.keepalives;
+        result.other_form += counters.other_form;
         result.handed_over += counters.handed_over;
         result.to_exceptions += counters.to_exceptions;
         result.events_left_out += counters.events_left_out;

@@ -82,7 +82,7 @@ struct PortCounters {
 struct Counters {
     std::vector<PortCounters> ports;
     std::array<std::uint64_t, drop_reason_count> drops{}; // of all workers and the exception stage, by DropReason
-    std::uint64_t sealed = 0, opened = 0, bypassed = 0, dummies = 0;
+    std::uint64_t sealed = 0, opened = 0, bypassed = 0, dummies = 0, keepalives = 0, other_form = 0;
     std::uint64_t own_sent = 0, own_delivered = 0;                             // of the gateway itself: into and out of tunnels
     std::uint64_t handed_over = 0, to_exceptions = 0, waited = 0, waiting = 0; // waiting: now, for neighbours
     std::uint64_t icmp_told = 0, icmp_limited = 0, icmp_mute = 0;              // see exception::IcmpErrorCounters
@@ -97,6 +97,7 @@ struct SaStatus {
     ChildState state = ChildState::created;
     std::uint32_t spi = 0;
     Address outer_local, outer_remote;
+    std::uint16_t udp_port = 0; // SaSpec::udp_port
     VpnNumber outer_vpn = wan_vpn, red_vpn = wan_vpn;
     Algorithm algorithm{};
     SequenceKind sequence = SequenceKind::extended_64;

@@ -15,21 +15,20 @@ namespace sallyport::crypto {
 
 inline constexpr unsigned batch_size = 64; // packets of one call at most
 inline constexpr unsigned key_alignment = 64;
-inline constexpr unsigned icv_size = 16; // octets; the same with every algorithm of the table
 
-/// One packet of a batch: everything but the algorithm. The text is enciphered or deciphered in place. Whoever fills it sets every member
-/// but `good`; nothing is initialised here, because a batch of them is filled for every 64 packets.
+/// One packet of a batch: everything but the algorithm, whose Construction says what lies where. The text is enciphered or deciphered in
+/// place. Whoever fills it sets every member but `good`; nothing is initialised here, because a batch of them is filled for every 64
+/// packets.
 struct Packet {
     const void* key;          // context made by expand(), of the direction of the call
-    std::uint8_t* text;       // AES-CBC: the IV is the 16 octets before it
-    std::uint8_t* icv;        // 16 octets, written by seal, compared by open. AES-CBC: directly behind the text
-    const std::uint8_t* aad;  // authenticated only. AES-CBC: ends where the text begins, so it holds the IV too
-    std::uint32_t length;     // octets of the text; AES-CBC: a multiple of 16, at least 16
+    std::uint8_t* text;       // encrypt_then_mac: the IV is the 16 octets before it. gmac: the 8 octets before it are authenticated with it
+    std::uint8_t* icv;        // info().icv octets, written by seal, compared by open. encrypt_then_mac, mac: directly behind the text
+    const std::uint8_t* aad;  // authenticated only. encrypt_then_mac, mac: ends where the text begins, so it holds the IV too
+    std::uint32_t length;     // octets of the text, at least 1; encrypt_then_mac: a multiple of 16
     std::uint16_t aad_length; // octets
-    std::uint8_t
-        tail_length; // AES-CBC with HMAC: the first 0 or 4 octets of `extra` are authenticated behind the text (ESN, RFC 4303 2.2.1)
-    bool good;       // set by the call. After open: the ICV fits; where it does not the text is wiped. After seal: sealed
-    std::array<std::uint8_t, 12> nonce; // AEAD: salt and IV (RFC 4106 4, RFC 7634 2)
+    std::uint8_t tail_length; // encrypt_then_mac, mac: the first 0 or 4 octets of `extra` are authenticated behind the text (ESN)
+    bool good;                // set by the call. After open: the ICV fits; where it does not the text is wiped. After seal: sealed
+    std::array<std::uint8_t, 12> nonce; // aead, gmac: salt, then IV (RFC 4106 4, RFC 4309 4, RFC 7634 2)
     std::array<std::uint8_t, 12> extra; // room for an AAD that does not lie in the frame, or the tail
 };
 static_assert(sizeof(Packet) == 64);
@@ -63,13 +62,18 @@ struct Suite {
 /// system call a packet. False: the generator failed.
 [[nodiscard]] bool random_ivs(std::uint8_t* const* places, unsigned count);
 
-/// Whether 16 octets are equal, in the same time whatever they hold.
+/// Whether two ICVs are equal, in the same time whatever they hold.
+template <unsigned octets>
 [[nodiscard]] inline bool equal_icv(const std::uint8_t* a, const std::uint8_t* b) {
-    std::uint64_t first[2];
-    std::uint64_t second[2];
-    __builtin_memcpy(first, a, sizeof first);
-    __builtin_memcpy(second, b, sizeof second);
-    return ((first[0] ^ second[0]) | (first[1] ^ second[1])) == 0;
+    static_assert(octets % 8 == 0);
+    std::uint64_t different = 0;
+    for (unsigned at = 0; at < octets; at += 8) {
+        std::uint64_t first = 0, second = 0;
+        __builtin_memcpy(&first, a + at, sizeof first);
+        __builtin_memcpy(&second, b + at, sizeof second);
+        different |= first ^ second;
+    }
+    return different == 0;
 }
 
 } // namespace sallyport::crypto

@@ -85,17 +85,17 @@ Packet aead_packet(const Key& key, const AeadVector& vector, Octets& text, Octet
     packet.icv = icv.data();
     packet.aad = vector.aad.data();
     packet.aad_length = static_cast<std::uint16_t>(vector.aad.size());
-    std::memcpy(packet.nonce.data(), vector.nonce.data(), packet.nonce.size());
+    std::memcpy(packet.nonce.data(), vector.nonce.data(), vector.nonce.size());
     return packet;
 }
 
 void check_aead(const Suite& calls, const AeadVector& vector, bool valid) {
-    const Octets material = joined({vector.key, Octets(4)});
+    const Octets material = joined({vector.key, Octets(vector.nonce.size() - 8)}); // with a salt
     const Key seal_key(calls, Direction::outbound, material);
     const Key open_key(calls, Direction::inbound, material);
     if (valid) {
         Octets text = vector.plain;
-        Octets icv(icv_size);
+        Octets icv(vector.tag.size());
         Packet packet = aead_packet(seal_key, vector, text, icv);
         calls.seal(&packet, 1);
         EXPECT_EQ(text, vector.cipher);
@@ -109,32 +109,55 @@ void check_aead(const Suite& calls, const AeadVector& vector, bool valid) {
     EXPECT_EQ(text, valid ? vector.plain : Octets(text.size()));
 }
 
-Algorithm gcm_of(std::size_t key) {
-    return key == 16 ? Algorithm::aes_128_gcm_16 : key == 24 ? Algorithm::aes_192_gcm_16 : Algorithm::aes_256_gcm_16;
-}
+/// Of three that differ by the length of the AES key.
+Algorithm by_key(Algorithm first, std::size_t key) { return static_cast<Algorithm>(static_cast<std::size_t>(first) + (key - 16) / 8); }
 
-void check_aead_file(Engine engine, const std::string& name, std::size_t at_least, bool gcm) {
+void check_aead_file(Engine engine, const std::string& name, std::size_t at_least, Algorithm first) {
     const auto lines = lines_of(name);
     EXPECT_GE(lines.size(), at_least);
     for (const Line& line : lines) {
         SCOPED_TRACE(name + " " + line.at(0));
         const AeadVector vector{octets_of(line.at(1)), octets_of(line.at(2)), octets_of(line.at(3)),
                                 octets_of(line.at(4)), octets_of(line.at(5)), octets_of(line.at(6))};
-        const Algorithm algorithm = gcm ? gcm_of(vector.key.size()) : Algorithm::chacha20_poly1305;
+        const Algorithm algorithm = first == Algorithm::chacha20_poly1305 ? first : by_key(first, vector.key.size());
         check_aead(suite(engine, algorithm), vector, line.at(7) == "valid");
     }
 }
 
-TEST_P(Vectors, AesGcmOfNist) { check_aead_file(GetParam(), "nist_aes_gcm.txt", 900, true); }
-TEST_P(Vectors, AesGcmOfWycheproof) { check_aead_file(GetParam(), "wycheproof_aes_gcm.txt", 190, true); }
-TEST_P(Vectors, ChaCha20Poly1305OfWycheproof) { check_aead_file(GetParam(), "wycheproof_chacha20_poly1305.txt", 310, false); }
-TEST_P(Vectors, ChaCha20Poly1305OfTheRfcs) { check_aead_file(GetParam(), "rfc_chacha20_poly1305.txt", 2, false); }
-
-Algorithm cbc_of(std::size_t key) {
-    return key == 16   ? Algorithm::aes_128_cbc_hmac_sha2_256_128
-           : key == 24 ? Algorithm::aes_192_cbc_hmac_sha2_256_128
-                       : Algorithm::aes_256_cbc_hmac_sha2_256_128;
+TEST_P(Vectors, AesGcmOfNist) { check_aead_file(GetParam(), "nist_aes_gcm.txt", 900, Algorithm::aes_128_gcm_16); }
+TEST_P(Vectors, AesGcmOfWycheproof) { check_aead_file(GetParam(), "wycheproof_aes_gcm.txt", 190, Algorithm::aes_128_gcm_16); }
+TEST_P(Vectors, AesCcmOfNist) { check_aead_file(GetParam(), "nist_aes_ccm.txt", 30, Algorithm::aes_128_ccm_16); }
+TEST_P(Vectors, AesCcmOfWycheproof) { check_aead_file(GetParam(), "wycheproof_aes_ccm.txt", 6, Algorithm::aes_128_ccm_16); }
+TEST_P(Vectors, ChaCha20Poly1305OfWycheproof) {
+    check_aead_file(GetParam(), "wycheproof_chacha20_poly1305.txt", 310, Algorithm::chacha20_poly1305);
 }
+TEST_P(Vectors, ChaCha20Poly1305OfTheRfcs) { check_aead_file(GetParam(), "rfc_chacha20_poly1305.txt", 2, Algorithm::chacha20_poly1305); }
+
+/// The message becomes the AAD of a packet, its IV and its text, which lie together.
+TEST_P(Vectors, AesGmacOfWycheproof) {
+    const auto lines = lines_of("wycheproof_aes_gmac.txt");
+    EXPECT_GE(lines.size(), 100U);
+    for (const Line& line : lines) {
+        SCOPED_TRACE(line.at(0));
+        const Octets key_octets = octets_of(line.at(1)), nonce = octets_of(line.at(2));
+        Octets message = octets_of(line.at(3)), icv = octets_of(line.at(4));
+        const std::size_t aad = (message.size() - 8) / 2;
+        const Suite& calls = suite(GetParam(), by_key(Algorithm::null_aes_128_gmac, key_octets.size()));
+        const Key key(calls, Direction::inbound, joined({key_octets, Octets(4)}));
+        Packet packet{};
+        packet.key = key.get();
+        packet.aad = message.data();
+        packet.aad_length = static_cast<std::uint16_t>(aad);
+        packet.text = message.data() + aad + 8;
+        packet.length = static_cast<std::uint32_t>(message.size() - aad - 8);
+        packet.icv = icv.data();
+        std::memcpy(packet.nonce.data(), nonce.data(), packet.nonce.size());
+        calls.open(&packet, 1);
+        EXPECT_EQ(packet.good, line.at(5) == "valid");
+    }
+}
+
+constexpr unsigned cbc_icv = 16; // octets, of those that hash with SHA-256
 
 /// IV, text, ICV as in a frame.
 Packet cbc_packet(const Key& key, Octets& frame, std::size_t aad) {
@@ -143,7 +166,7 @@ Packet cbc_packet(const Key& key, Octets& frame, std::size_t aad) {
     packet.aad = frame.data() + 16 - std::min<std::size_t>(aad, 16);
     packet.aad_length = static_cast<std::uint16_t>(aad);
     packet.text = frame.data() + 16;
-    packet.length = static_cast<std::uint32_t>(frame.size() - 16 - icv_size);
+    packet.length = static_cast<std::uint32_t>(frame.size() - 16 - cbc_icv);
     packet.icv = packet.text + packet.length;
     return packet;
 }
@@ -155,11 +178,11 @@ void check_cbc_file(Engine engine, const std::string& name, std::size_t at_least
         SCOPED_TRACE(name + " " + line.at(0));
         const Octets cipher_key = octets_of(line.at(1)), iv = octets_of(line.at(2)), plain = octets_of(line.at(3)),
                      cipher = octets_of(line.at(4));
-        const Suite& calls = suite(engine, cbc_of(cipher_key.size()));
+        const Suite& calls = suite(engine, by_key(Algorithm::aes_128_cbc_hmac_sha2_256_128, cipher_key.size()));
         const Octets material = joined({cipher_key, Octets(32, 0x5c)});
         const Key seal_key(calls, Direction::outbound, material);
         const Key open_key(calls, Direction::inbound, material);
-        Octets frame = joined({iv, plain, Octets(icv_size)});
+        Octets frame = joined({iv, plain, Octets(cbc_icv)});
         Packet packet = cbc_packet(seal_key, frame, 16);
         calls.seal(&packet, 1);
         EXPECT_EQ(Octets(packet.text, packet.text + packet.length), cipher);
@@ -174,25 +197,38 @@ TEST_P(Vectors, AesCbcOfNist) { check_cbc_file(GetParam(), "nist_aes_cbc.txt", 1
 TEST_P(Vectors, AesCbcOfWycheproof) { check_cbc_file(GetParam(), "wycheproof_aes_cbc.txt", 70); }
 TEST_P(Vectors, AesCbcOfRfc3602) { check_cbc_file(GetParam(), "rfc_aes_cbc.txt", 8); }
 
-/// The message becomes AAD and text of a packet to be opened: its ICV is the HMAC of both, whatever the cipher makes of the text.
-void check_hmac_file(Engine engine, const std::string& name, std::size_t at_least) {
-    const Suite& calls = suite(engine, Algorithm::aes_128_cbc_hmac_sha2_256_128);
+/// The message becomes AAD and text of a packet to be opened.
+void check_hmac_file(Engine engine, const std::string& name, std::size_t at_least, Algorithm algorithm) {
+    const Suite& calls = suite(engine, algorithm);
     const auto lines = lines_of(name);
     EXPECT_GE(lines.size(), at_least);
     for (const Line& line : lines) {
         SCOPED_TRACE(name + " " + line.at(0));
         const Octets message = octets_of(line.at(2));
-        const std::size_t aad = message.size() % 16;
-        const Key key(calls, Direction::inbound, joined({Octets(16), octets_of(line.at(1))}));
-        Octets frame = joined({Octets(16 - aad), message, octets_of(line.at(3))});
-        Packet packet = cbc_packet(key, frame, aad);
+        const Key key(calls, Direction::inbound, octets_of(line.at(1)));
+        Octets frame = joined({message, octets_of(line.at(3))});
+        Packet packet{};
+        packet.key = key.get();
+        packet.aad = frame.data();
+        packet.aad_length = static_cast<std::uint16_t>(message.size() / 3);
+        packet.text = frame.data() + packet.aad_length;
+        packet.length = static_cast<std::uint32_t>(message.size() - packet.aad_length);
+        packet.icv = packet.text + packet.length;
         calls.open(&packet, 1);
         EXPECT_EQ(packet.good, line.at(4) == "valid");
     }
 }
 
-TEST_P(Vectors, HmacSha256OfWycheproof) { check_hmac_file(GetParam(), "wycheproof_hmac_sha256.txt", 40); }
-TEST_P(Vectors, HmacSha256OfRfc4868) { check_hmac_file(GetParam(), "rfc_hmac_sha256.txt", 3); }
+TEST_P(Vectors, HmacSha256OfWycheproof) {
+    check_hmac_file(GetParam(), "wycheproof_hmac_sha256.txt", 40, Algorithm::null_hmac_sha2_256_128);
+}
+TEST_P(Vectors, HmacSha384OfWycheproof) {
+    check_hmac_file(GetParam(), "wycheproof_hmac_sha384.txt", 40, Algorithm::null_hmac_sha2_384_192);
+}
+TEST_P(Vectors, HmacSha512OfWycheproof) {
+    check_hmac_file(GetParam(), "wycheproof_hmac_sha512.txt", 40, Algorithm::null_hmac_sha2_512_256);
+}
+TEST_P(Vectors, HmacSha256OfRfc4868) { check_hmac_file(GetParam(), "rfc_hmac_sha256.txt", 3, Algorithm::null_hmac_sha2_256_128); }
 
 INSTANTIATE_TEST_SUITE_P(Crypto, Vectors, testing::ValuesIn(engines), [](const testing::TestParamInfo<Engine>& param) {
     return param.param == Engine::openssl ? "openssl" : "ipsec_mb";

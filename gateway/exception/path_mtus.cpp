@@ -24,7 +24,7 @@ TunnelEnds ends_of(const transform::InboundSa& sa) {
             wire::address_at(sa.outer_remote.data(), sa.outer_family)};
 }
 
-std::uint32_t spi_of(const transform::OutboundSa& sa) { return wire::load32(sa.outer.data() + sa.outer_length); }
+std::uint32_t spi_of(const transform::OutboundSa& sa) { return sa.spi(); }
 
 std::uint32_t spi_of(const transform::InboundSa& sa) { return sa.spi; }
 

@@ -17,12 +17,14 @@ std::uint32_t flow_label(const SaSpec& spec) {
     return label == 0 ? 1 : label;
 }
 
+std::uint8_t protocol_of(const SaSpec& spec) { return spec.udp_port != 0 ? wire::protocol_udp : wire::protocol_esp; }
+
 void make_ipv4(const SaSpec& spec, std::uint8_t own_class, std::uint8_t* to) {
     to[0] = 0x45;
     to[wire::ipv4_tos] = own_class;
     wire::store16(to + wire::ipv4_fragment, spec.df == DfRule::set ? wire::ipv4_dont_fragment : std::uint16_t{0});
     to[wire::ipv4_ttl] = spec.hop_limit;
-    to[wire::ipv4_protocol] = wire::protocol_esp;
+    to[wire::ipv4_protocol] = protocol_of(spec);
     std::copy_n(spec.outer_local.octets.begin(), 4, to + wire::ipv4_source);
     std::copy_n(spec.outer_remote.octets.begin(), 4, to + wire::ipv4_destination);
     wire::store_raw(to + wire::ipv4_checksum, static_cast<std::uint16_t>(~wire::checksum_raw(to, wire::ipv4_size)));
@@ -30,7 +32,7 @@ void make_ipv4(const SaSpec& spec, std::uint8_t own_class, std::uint8_t* to) {
 
 void make_ipv6(const SaSpec& spec, std::uint8_t own_class, std::uint8_t* to) {
     wire::store32(to, 0x6000'0000U | std::uint32_t{own_class} << 20 | flow_label(spec));
-    to[wire::ipv6_next_header] = wire::protocol_esp;
+    to[wire::ipv6_next_header] = protocol_of(spec);
     to[wire::ipv6_hop_limit] = spec.hop_limit;
     std::ranges::copy(spec.outer_local.octets, to + wire::ipv6_source);
     std::ranges::copy(spec.outer_remote.octets, to + wire::ipv6_destination);
@@ -47,7 +49,12 @@ Outer make_outer(const SaSpec& spec) {
                                             (spec.df == DfRule::copy ? tunnel_copy_df : 0) |
                                             (spec.fragment == FragmentRule::after ? tunnel_cut_after : 0));
     ipv4 ? make_ipv4(spec, own_class, outer.octets.data()) : make_ipv6(spec, own_class, outer.octets.data());
-    wire::store32(outer.octets.data() + outer.length, spec.spi);
+    if (spec.udp_port != 0) {
+        outer.udp = static_cast<std::uint8_t>(wire::udp_size);
+        wire::store16(outer.octets.data() + outer.length + wire::source_port_offset, wire::port_ike_nat);
+        wire::store16(outer.octets.data() + outer.length + wire::destination_port_offset, spec.udp_port);
+    }
+    wire::store32(outer.octets.data() + outer.length + outer.udp, spec.spi);
     return outer;
 }
 

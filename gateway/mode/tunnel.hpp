@@ -9,15 +9,19 @@
 #include "gateway/wire/esp.hpp"
 #include "gateway/wire/ip.hpp"
 #include "gateway/wire/tcp.hpp"
+#include "gateway/wire/udp.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstring>
+#include <span>
 
 namespace sallyport::mode {
 
 // --- sealing ---
 
-inline constexpr unsigned largest_outer = wire::ipv6_size;
+inline constexpr unsigned largest_outer = wire::ipv6_size + wire::udp_size;
 
 /// What the ready-made header leaves to each packet; lies in OutboundSa::rules.
 enum TunnelRule : std::uint8_t {
@@ -27,14 +31,21 @@ enum TunnelRule : std::uint8_t {
 };
 
 struct Outer {
-    std::array<std::uint8_t, largest_outer + 4> octets{}; // IP header, then the SPI of ESP
+    std::array<std::uint8_t, largest_outer + 4> octets{}; // IP header, with RFC 3948 a UDP header, then the SPI of ESP
     std::uint8_t length = 0;                              // of the IP header
+    std::uint8_t udp = 0;                                 // of the UDP header, 0 or 8
     std::uint8_t rules = 0;                               // TunnelRule
+
+    /// Addresses and ports, as they lie.
+    [[nodiscard]] std::span<const std::uint8_t> ends() const {
+        const unsigned first = length == wire::ipv4_size ? wire::ipv4_source : wire::ipv6_source;
+        return std::span(octets).subspan(first, length - first + (udp != 0 ? 4U : 0U));
+    }
 };
 
 /// The ready-made outer header of an outbound SA. IPv4: total length and identification are 0, and the checksum field holds the sum of the
-/// other words, folded but not complemented. IPv6: payload length is 0; the flow label is a hash of SPI and addresses: constant for the SA,
-/// so that it tells nothing about inner flows, and never 0 (RFC 6437 3, RFC 4301 5.1.2.2 note 8).
+/// other words, folded but not complemented. IPv6: payload length is 0; UDP: length and checksum are 0; the flow label is a hash of SPI and
+/// addresses: constant for the SA, so that it tells nothing about inner flows, and never 0 (RFC 6437 3, RFC 4301 5.1.2.2 note 8).
 [[nodiscard]] Outer make_outer(const SaSpec& spec);
 
 /// What of the inner header goes outwards.
@@ -103,6 +114,31 @@ inline void put_outer_ipv6(std::uint8_t* to, const std::uint8_t* ready, unsigned
     std::memcpy(to, ready, wire::ipv6_size);
     wire::store16(to, static_cast<std::uint16_t>(wire::load16(to) | added_class(inner, rules) << 4));
     wire::store16(to + wire::ipv6_payload_length, static_cast<std::uint16_t>(length - wire::ipv6_size));
+}
+
+/// Writes the UDP header of a datagram of `length` octets from the ready-made one. Its checksum is 0, as it stays with IPv4 (RFC 3948 2.1).
+inline void put_udp(std::uint8_t* to, const std::uint8_t* ready, unsigned length) {
+    std::memcpy(to, ready, wire::udp_size);
+    wire::store16(to + wire::udp_length, static_cast<std::uint16_t>(length));
+}
+
+/// The checksum of what is sealed in UDP over IPv6, which has to have one (RFC 8200 8.1). The frame is a whole outer packet.
+inline void sum_udp(const Frame& frame) {
+    std::uint8_t* udp = frame.at(frame.transport) - wire::udp_size;
+    const auto length = static_cast<unsigned>(frame.at(frame.end) - udp);
+    wire::store_raw(udp + wire::udp_checksum, wire::udp_checksum_ipv6_raw(frame.at(frame.network), udp, length));
+}
+
+/// TFC padding (RFC 4303 2.7): zeros behind the inner packet, never what the chunk held before, up to a multiple of `step` octets, but at
+/// most to `most` (and as far as the chunk goes). Gives how much there is now from frame.network on.
+inline unsigned fill_up(Frame& frame, unsigned step, unsigned most) {
+    const unsigned length = frame.network_length();
+    const unsigned room = std::min(most, chunk_size - tail_room - frame.network);
+    const unsigned full = std::min((length + step - 1) / step * step, room);
+    if (full <= length) return length;
+    std::memset(frame.at(frame.end), 0, full - length);
+    frame.end = static_cast<std::uint16_t>(frame.network + full);
+    return full;
 }
 
 /// Makes of a chunk (frame.chunk, frame.index are set) the payload of a dummy packet, `octets` zeros (RFC 4303 2.6); seal it like any

@@ -88,6 +88,7 @@ enum FrameFlag : std::uint16_t {
     frame_gathered = 512, // a fragment whose first fragment is known: protocol is the packet's, and a copy of its ports lies at `transport`
     frame_cut = 1024,     // sealed whole though too large for its way: to be cut now
     frame_onward = 2048,  // on its way out, the flow hash in `spi`: it comes back from the exception stage to be routed
+    frame_in_udp = 16384, // ESP at `transport`, behind a UDP header
     frame_type = 8192,    // type and code of ICMP, or the type of a Mobility Header, at `transport` are known
 };
 

@@ -29,7 +29,7 @@ namespace sallyport {
     X(reserved_spi, "an SPI below 256, or one reserved and not yet installed", "look at the peer's configuration", audited)                \
     X(wrong_outer_address, "the outer addresses are not those of the SA", "compare the addresses of both gateways; look for a NAT",        \
       audited)                                                                                                                             \
-    X(udp_encapsulated, "ESP in UDP, and no SA takes it", "look for a NAT between the gateways")                                           \
+    X(udp_no_checksum, "ESP in UDP over IPv6 without a UDP checksum (RFC 8200 8.1)", "look at the peer's implementation", audited)         \
     X(ike_nobody_listening, "an IKE message while no IKE daemon runs", "start sallyport-ike or ignore")                                    \
     X(unsupported_protocol, "AH or another protocol that no SA takes", "compare the configuration of both gateways")                       \
     X(replayed, "the sequence number was seen before", "look for duplication in the network or an attacker", audited)                      \
@@ -50,6 +50,7 @@ namespace sallyport {
     X(transit_from_black, "clear transit from the black side that no bypass allows", "look for a misrouted or forging sender", audited)    \
     X(for_gateway, "an opened packet for the gateway itself, which its kernel cannot get", "look at the journal, or reach it by its side") \
     X(sequence_exhausted, "the sequence number would wrap", "make a new key", audited)                                                     \
+    X(lifetime_over, "the SA's hard lifetime in packets, octets or time is over (RFC 4301 4.4.2.1)", "make a new key", audited)            \
     X(mark_not_durable, "the durable mark is not yet ahead of the sequence number", "look at the state directory's disk")                  \
     X(ttl_expired, "the hop limit is used up", "look for a routing loop")                                                                  \
     X(too_big, "larger than the MTU of the way and not to be fragmented", "lower the MTU of the sender, clamp the MSS")                    \

@@ -20,6 +20,8 @@ namespace sallyport {
     X(sa_installed, "a security association is in force")                                                                                  \
     X(sa_removed, "a security association is gone")                                                                                        \
     X(sa_near_end, "a security association has used most of its sequence numbers")                                                         \
+    X(sa_soft_end, "a security association has reached its soft lifetime and wants new keys")                                              \
+    X(sa_hard_end, "a security association has reached its hard lifetime: no packet passes it any more")                                   \
     X(port_up, "the link of a port is up")                                                                                                 \
     X(port_down, "the link of a port is down, or its interface is gone")                                                                   \
     X(committed, "a generation of the configuration is in force")

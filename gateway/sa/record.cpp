@@ -87,6 +87,12 @@ Result<void> load_outer(const SaRecord& record, SaSpec& sa) {
     sa.outer_vpn = record.outer_vpn;
     sa.red_vpn = record.red_vpn;
     sa.mtu = record.mtu;
+    sa.udp_port = record.udp_port;
+    if (record.keepalive > longest_keepalive || (record.keepalive != 0 && record.udp_port == 0))
+        return wrong("keepalive", "at most 3600 seconds, and only with a UDP port");
+    sa.keepalive = record.keepalive;
+    if (!is_tfc_padding(record.tfc_padding)) return wrong("tfc_padding", "it is a multiple of 16 up to 4064, or 65535");
+    sa.tfc_padding = record.tfc_padding;
     if (!take(record.dscp, DscpRule::set, sa.dscp)) return wrong("dscp", "there is no such rule for the DSCP");
     if (record.dscp_value > 63) return wrong("dscp_value", "a DSCP is at most 63");
     sa.dscp_value = record.dscp_value;
@@ -122,6 +128,19 @@ Result<void> load_numbers(const SaRecord& record, SaSpec& sa) {
     sa.dummies_per_second = record.dummies_per_second;
     if (record.owner < -1 || record.owner > 255) return wrong("owner", "a worker is 0 to 255, or -1");
     sa.owner = record.owner;
+    return {};
+}
+
+Result<void> load_lifetimes(const SaRecord& record, SaSpec& sa) {
+    sa.soft = {record.soft[0], record.soft[1], record.soft[2]};
+    sa.hard = {record.hard[0], record.hard[1], record.hard[2]};
+    for (std::size_t i = 0; i < record.soft.size(); ++i)
+        if (record.soft[i] != 0 && record.hard[i] != 0 && record.soft[i] > record.hard[i])
+            return wrong("soft", "a soft lifetime ends after the hard one");
+    if (record.hard[2] > longest_life || record.soft[2] > longest_life) return wrong("hard", "a lifetime is at most 136 years");
+    if (record.jitter > 100) return wrong("jitter", "it is a percentage");
+    sa.jitter = record.jitter;
+    sa.begun = record.begun;
     return {};
 }
 
@@ -185,7 +204,15 @@ Result<void> store(const SaSpec& sa, std::uint32_t first_selector, SaRecord& rec
               .clamp_mss = sa.clamp_mss,
               .fragment = static_cast<std::uint8_t>(sa.fragment),
               .zero = {},
-              .key = {}};
+              .key = {},
+              .udp_port = sa.udp_port,
+              .keepalive = sa.keepalive,
+              .tfc_padding = sa.tfc_padding,
+              .jitter = sa.jitter,
+              .more_zero = 0,
+              .soft = {sa.soft.packets, sa.soft.octets, sa.soft.seconds},
+              .hard = {sa.hard.packets, sa.hard.octets, sa.hard.seconds},
+              .begun = sa.begun};
     std::memcpy(record.key.data(), sa.key.octets.data(), std::min<std::size_t>(sa.key.size, record.key.size()));
     if (!store_name(sa.name, record.name)) return wrong_name();
     if (sa.outer_local.family != sa.outer_remote.family) return wrong("outer_remote", "the outer addresses are of different families");
@@ -212,11 +239,11 @@ Result<SaSpec> load(const SaRecord& record, std::span<const Selector> selectors)
     if (!name) return wrong_name();
     sa.name = std::move(*name);
     if (!take(record.direction, Direction::inbound, sa.direction)) return wrong("direction", "a direction is 0 or 1");
-    for (const auto part : {load_numbers, load_outer, load_key})
+    for (const auto part : {load_numbers, load_outer, load_key, load_lifetimes})
         if (auto good = part(record, sa); !good) return std::unexpected(std::move(good.error()));
     if (record.manual > 1) return wrong("manual", "it is 0 or 1");
     sa.manual = record.manual == 1;
-    if (!all_zero(record.zero)) return not_zero();
+    if (!all_zero(record.zero) || record.more_zero != 0) return not_zero();
     auto list = load_selectors(record.first_selector, record.selectors, selectors);
     if (!list) return std::unexpected(std::move(list.error()));
     sa.selectors = std::move(*list);

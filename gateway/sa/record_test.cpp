@@ -35,6 +35,13 @@ SaSpec make_sa(Direction direction = Direction::inbound) {
     sa.clamp_mss = 1200;
     sa.hop_limit = 17;
     sa.mtu = 1400;
+    sa.udp_port = 4501;
+    sa.keepalive = 19;
+    sa.tfc_padding = 128;
+    sa.soft = {900, 90000, 90};
+    sa.hard = {1000, 100000, 100};
+    sa.jitter = 20;
+    sa.begun = 12345;
     sa.dummies_per_second = direction == Direction::outbound ? 9 : 0;
     sa.owner = 2;
     sa.manual = false;

@@ -35,8 +35,26 @@ enum class DscpRule : std::uint8_t { copy, set };                 // RFC 4301 5.
 enum class DfRule : std::uint8_t { copy, set, clear };            // RFC 4301 8.1, IPv4 outside
 enum class FragmentRule : std::uint8_t { before, after };         // sealing: where IPv4 that may be fragmented is cut (RFC 4301 8.2.1)
 
+inline constexpr std::uint16_t longest_keepalive = 3600;    // seconds
+inline constexpr std::uint64_t longest_life = 0xffff'ffffU; // seconds, of a Lifetime
+
+/// SaSpec::tfc_padding is 0, a multiple of tfc_step of which there are at most 254, or tfc_full: always to what fits into a packet.
+inline constexpr std::uint16_t tfc_step = 16, tfc_full = 65535;
+[[nodiscard]] constexpr bool is_tfc_padding(std::uint64_t octets) {
+    return octets == tfc_full || (octets % tfc_step == 0 && octets / tfc_step < 255);
+}
+
 /// SaSpec::clamp_mss besides a number of octets.
 inline constexpr std::uint16_t clamp_mss_off = 0, clamp_mss_by_path = 65535;
+
+/// How much an SA may do (RFC 4301 4.4.2.1). 0: as much as there is.
+struct Lifetime {
+    std::uint64_t packets = 0;
+    std::uint64_t octets = 0; // of inner packets
+    std::uint64_t seconds = 0;
+    [[nodiscard]] bool any() const { return packets != 0 || octets != 0 || seconds != 0; }
+    bool operator==(const Lifetime&) const = default;
+};
 
 /// One direction of a child SA (RFC 4301 4.1: an SA is simplex). Name, direction and child together are its own.
 struct SaSpec {
@@ -59,9 +77,16 @@ struct SaSpec {
     DfRule df = DfRule::copy;
     FragmentRule fragment = FragmentRule::before;
     std::uint8_t hop_limit = 64;                 // of the outer header
+    std::uint16_t udp_port = 0;                  // the peer's, of ESP in UDP (RFC 3948); ours is 4500. 0: what we send is not in UDP
+    std::uint16_t keepalive = 0;                 // seconds of silence before a NAT keepalive goes out (RFC 3948 4), outbound; 0: never
+    std::uint16_t tfc_padding = 0;               // inner packets are filled up to a multiple of so many octets (RFC 4303 2.7); see tfc_full
     std::uint16_t mtu = 0;                       // octets of the largest outer packet, 0: of the route
     std::uint16_t clamp_mss = clamp_mss_by_path; // the MSS of TCP connections inside is lowered to this, or to what fits
     std::uint32_t dummies_per_second = 0;        // dummy packets (RFC 4303 2.6), outbound
+    Lifetime soft;                               // an event tells when one of these is reached: time for new keys
+    Lifetime hard;                               // no packet passes beyond one of these; the SA stays until it is removed
+    std::uint8_t jitter = 0;                     // percent: the soft one is shortened by up to so much, at random
+    std::uint64_t begun = 0;                     // since when its seconds count, those of CLOCK_BOOTTIME; 0: since it is installed
     std::int16_t owner = -1;                     // worker, -1: chosen by the gateway
     bool manual = true;                          // goes on from durable marks
     std::string place;                           // who asked for it: "file:line" of the configuration; for display

@@ -28,7 +28,7 @@ TEST(Algorithm, RowsLieAtTheirNumberAndFitTheMaterial) {
     for (std::size_t i = 0; i < algorithms.size(); ++i) {
         EXPECT_EQ(static_cast<std::size_t>(algorithms[i].algorithm), i);
         EXPECT_LE(algorithms[i].material(), maximum_key_material);
-        EXPECT_EQ(algorithms[i].aead, algorithms[i].integrity_id == 0);
+        EXPECT_EQ(algorithms[i].unique_nonce(), algorithms[i].integrity_id == 0);
         EXPECT_EQ(parse_algorithm(algorithms[i].name), algorithms[i].algorithm);
         names.insert(algorithms[i].name);
     }

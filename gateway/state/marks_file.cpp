@@ -104,8 +104,9 @@ std::string sha256(std::string_view text) {
 Fingerprint fingerprint_of(const SaSpec& sa) {
     std::string message = "sallyport marks 1 ";
     message += sa.direction == Direction::outbound ? "outbound " : "inbound ";
-    message += info(sa.algorithm).name;
-    if (sa.direction == Direction::inbound || !info(sa.algorithm).aead) message += " " + std::to_string(sa.spi);
+    const bool nonces = sa.direction == Direction::outbound && info(sa.algorithm).unique_nonce();
+    message += nonces ? first_of_nonces(sa.algorithm).name : info(sa.algorithm).name;
+    if (!nonces) message += " " + std::to_string(sa.spi);
     Fingerprint fingerprint{};
     HMAC(EVP_sha256(), sa.key.octets.data(), sa.key.size, reinterpret_cast<const unsigned char*>(message.data()), message.size(),
          fingerprint.data(), nullptr);

@@ -82,6 +82,11 @@ TEST(Fingerprint, OutboundWithAnAeadItIsTheKeyAlone) {
     EXPECT_EQ(fingerprint_of(one), fingerprint_of(other)); // a nonce repeats whatever the SPI
     other.key.octets[35] ^= 1;                             // the salt
     EXPECT_NE(fingerprint_of(one), fingerprint_of(other));
+    other = one;
+    other.algorithm = Algorithm::aes_256_gcm_16_iiv;
+    EXPECT_EQ(fingerprint_of(one), fingerprint_of(other)) << "the same cipher would be given the same nonces";
+    other.algorithm = Algorithm::null_aes_256_gmac;
+    EXPECT_EQ(fingerprint_of(one), fingerprint_of(other));
     one = sa(Direction::outbound, Algorithm::aes_256_cbc_hmac_sha2_256_128);
     other = one;
     other.spi = 0x2000;

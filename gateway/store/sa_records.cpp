@@ -4,6 +4,7 @@
 #include "gateway/sa/record.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <span>
 #include <utility>
 
@@ -33,21 +34,39 @@ Error refusal(std::string sentence) {
             "its SAs are gone: manual ones come from the configuration, others are made anew"};
 }
 
-/// The record proper is read and written where it lies: no copy of a key stays anywhere else.
-template <class Record>
-const Record* head_of(std::span<const std::uint8_t> octets) {
-    const bool good = octets.size() >= sizeof(Record) && (octets.size() - sizeof(Record)) % sizeof(SelectorRecord) == 0;
-    return good ? reinterpret_cast<const Record*>(octets.data()) : nullptr;
-}
-
-Result<std::vector<Selector>> selectors_of(std::span<const std::uint8_t> octets) {
+/// The selectors behind a record of `head` octets.
+Result<std::vector<Selector>> selectors_of(std::span<const std::uint8_t> octets, std::size_t head) {
+    if (octets.size() < head || (octets.size() - head) % sizeof(SelectorRecord) != 0)
+        return std::unexpected(refusal("a record of the SA table has a size that none has"));
     std::vector<Selector> selectors;
-    for (; !octets.empty(); octets = octets.subspan(sizeof(SelectorRecord))) {
+    for (octets = octets.subspan(head); !octets.empty(); octets = octets.subspan(sizeof(SelectorRecord))) {
         auto selector = record::load(*reinterpret_cast<const SelectorRecord*>(octets.data()));
-        if (!selector) return std::unexpected(std::move(selector.error()));
+        if (!selector) return std::unexpected(refusal("a selector of the SA table cannot be: " + to_string(selector.error())));
         selectors.push_back(*selector);
     }
     return selectors;
+}
+
+/// The record proper is read where it lies, one of the version before from a copy that is wiped: no key stays anywhere else.
+Result<SaSpec> load_sa(std::span<const std::uint8_t> octets, std::uint32_t version) {
+    const std::size_t head = version == record::version ? sizeof(SaRecord) : record::sa_record_before;
+    const auto selectors = selectors_of(octets, head);
+    if (!selectors) return std::unexpected(selectors.error());
+    SaRecord copy{};
+    if (version != record::version) std::memcpy(&copy, octets.data(), head);
+    auto spec = record::load(version == record::version ? *reinterpret_cast<const SaRecord*>(octets.data()) : copy, *selectors);
+    explicit_bzero(&copy, sizeof copy);
+    if (!spec) return std::unexpected(refusal("an SA of the SA table cannot be: " + to_string(spec.error())));
+    return spec;
+}
+
+Result<LeftPolicy> load_policy(std::span<const std::uint8_t> octets, SecretTable::Record record) {
+    const auto selectors = selectors_of(octets, sizeof(OrderedPolicy));
+    if (!selectors) return std::unexpected(selectors.error());
+    const auto& ordered = *reinterpret_cast<const OrderedPolicy*>(octets.data());
+    auto spec = record::load(ordered.policy, *selectors);
+    if (!spec) return std::unexpected(refusal("a policy of the SA table cannot be: " + to_string(spec.error())));
+    return LeftPolicy{std::move(*spec), ordered.order, record};
 }
 
 template <class Record>
@@ -62,25 +81,13 @@ Result<Record*> stage_room(SecretTable& table, std::uint32_t tag, const std::vec
 
 Result<void> load(const SecretTable& table, SecretTable::Record record, AllLeft& all) {
     const std::span<const std::uint8_t> octets = table.octets(record);
-    const std::uint32_t tag = table.tag(record);
-    const std::uint32_t version = tag & version_bits;
+    const std::uint32_t version = table.tag(record) & version_bits;
+    const std::uint32_t kind = table.tag(record) - version;
     const bool known = version == record::version || version == record::version_before;
-    const auto* sa = known && tag - version == sa_tag ? head_of<SaRecord>(octets) : nullptr;
-    const auto* policy = known && tag - version == policy_tag ? head_of<OrderedPolicy>(octets) : nullptr;
-    if (sa == nullptr && policy == nullptr)
+    if (!known || (kind != sa_tag && kind != policy_tag))
         return std::unexpected(refusal("the SA table has records of a version that this release does not know"));
-    const auto selectors = selectors_of(octets.subspan(sa != nullptr ? sizeof(SaRecord) : sizeof(OrderedPolicy)));
-    if (!selectors) return std::unexpected(refusal("a selector of the SA table cannot be: " + to_string(selectors.error())));
-    if (sa != nullptr) {
-        auto spec = record::load(*sa, *selectors);
-        if (!spec) return std::unexpected(refusal("an SA of the SA table cannot be: " + to_string(spec.error())));
-        all.sas.push_back({std::move(*spec), record});
-        return {};
-    }
-    auto spec = record::load(policy->policy, *selectors);
-    if (!spec) return std::unexpected(refusal("a policy of the SA table cannot be: " + to_string(spec.error())));
-    all.policies.push_back({std::move(*spec), policy->order, record});
-    return {};
+    if (kind == sa_tag) return load_sa(octets, version).transform([&](SaSpec&& spec) { all.sas.push_back({std::move(spec), record}); });
+    return load_policy(octets, record).transform([&](LeftPolicy&& policy) { all.policies.push_back(std::move(policy)); });
 }
 
 } // namespace

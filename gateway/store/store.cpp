@@ -57,14 +57,14 @@ std::optional<Error> wrong_spec(const SaSpec& spec, unsigned workers) {
 std::uint64_t spi_key(const SaSpec& spec) { return std::uint64_t{spec.outer_vpn} << 32 | spec.spi; }
 
 /// Only a manual key may come twice; those of IKE are made for one direction of one SA.
-bool needs_unique_key(const SaSpec& spec) { return spec.manual && info(spec.algorithm).aead; }
+bool needs_unique_key(const SaSpec& spec) { return spec.manual && info(spec.algorithm).unique_nonce(); }
 
 /// Where a peer takes an outbound SA's packets.
 auto peer_spi(const SaSpec& spec) { return std::tuple{spec.outer_vpn, spec.outer_remote, spec.spi}; }
 
 /// With an AEAD the fingerprint of an outbound SA is that of its key, whatever the SPI (gateway/state/marks_file.hpp).
 Fingerprint sealing_key(const SaSpec& spec, const Fingerprint& fingerprint) {
-    return info(spec.algorithm).aead ? fingerprint : state::identity_of(spec);
+    return info(spec.algorithm).unique_nonce() ? fingerprint : state::identity_of(spec);
 }
 
 constexpr const char* known_remedy = "take a new key: this one has sealed packets before, and its numbers would repeat";
@@ -73,9 +73,18 @@ std::uint64_t read(std::uint64_t& word) { return std::atomic_ref(word).load(std:
 
 /// What an SA counted lies beside its number and outlives the process with it.
 transform::SaCounters* counters_in(sequence::Unit& unit) {
-    static_assert(sizeof(transform::SaCounters) == 3 * sizeof(std::uint64_t));
+    static_assert(sizeof(transform::SaCounters) == 5 * sizeof(std::uint64_t));
     const auto [packets, octets, errors] = std::array{unit.words[0], unit.words[1], unit.words[2]};
     return new (unit.words.data()) transform::SaCounters{.packets = packets, .octets = octets, .errors = errors};
+}
+
+/// Where the hard lifetime ends that its workers see to; what was counted under the key before counts.
+void limit(const SaSpec& spec, transform::SaCounters& counters) {
+    const auto set = [](std::uint64_t& limit, std::uint64_t value) {
+        std::atomic_ref(limit).store(value != 0 ? value : transform::SaCounters::unlimited, std::memory_order_relaxed);
+    };
+    set(counters.packet_limit, spec.hard.packets);
+    set(counters.octet_limit, spec.hard.octets);
 }
 
 constexpr std::size_t hot_size = sizeof(transform::OutboundSa);
@@ -424,6 +433,7 @@ Result<Applied> Store::apply(const Transaction& transaction) {
 
 void Store::enter(std::unique_ptr<Sa> sa, Applied& applied) {
     by_number_[sa->number] = sa.get();
+    limit(sa->spec, *sa->series->counters);
     if (sa->identity) aead_keys_[*sa->identity] = sa.get();
     if (sa->spec.direction == Direction::inbound) {
         by_spi_[spi_key(sa->spec)] = sa.get();

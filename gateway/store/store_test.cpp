@@ -453,20 +453,18 @@ TEST(Store, TheTableHoldsPoliciesInTheirOrder) {
 TEST(Store, ATableOfTheVersionBeforeIsAdoptedAndWrittenAnew) {
     Lives given;
     SaSpec sa = spec_of("a", Direction::outbound, 0x1001);
-    sa.clamp_mss = clamp_mss_off; // what that version did
     const auto claim = given.units->claim(state::fingerprint_of(sa), Direction::outbound, sa.window).value();
     sequence::prepare(claim.memory, Direction::outbound, sa.window, 41);
     given.units->put_back(claim.memory, state::fingerprint_of(sa));
-    // As a gateway of that version wrote it: an SA with one selector, and zeros in what it did not know.
+    // As a gateway of that version wrote it: an SA with one selector, behind a key of at most 64 octets.
     record::SaRecord record;
     ASSERT_TRUE(record::store(sa, 0, record));
-    ASSERT_EQ(record.clamp_mss, 0);
-    ASSERT_EQ(record.fragment, 0);
+    ASSERT_EQ(record::sa_record_before, 216U);
     record::SelectorRecord selector;
     record::store(sa.selectors[0], selector);
-    const auto staged = given.table->stage(sizeof record + sizeof selector, 0x5341'0000 | record::version_before).value();
-    std::memcpy(staged.octets.data(), &record, sizeof record);
-    std::memcpy(staged.octets.data() + sizeof record, &selector, sizeof selector);
+    const auto staged = given.table->stage(record::sa_record_before + sizeof selector, 0x5341'0000 | record::version_before).value();
+    std::memcpy(staged.octets.data(), &record, record::sa_record_before);
+    std::memcpy(staged.octets.data() + record::sa_record_before, &selector, sizeof selector);
     given.table->commit();
 
     const auto all = load_all(*given.table);

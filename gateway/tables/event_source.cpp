@@ -19,7 +19,7 @@ void describe_sa(const Frame& frame, bool inbound, Event& event) {
         event.sequence = frame.sequence;
     } else if (!inbound && frame.outbound != nullptr) {
         event.sa = frame.outbound->number;
-        event.spi = wire::load32(frame.outbound->outer.data() + frame.outbound->outer_length);
+        event.spi = frame.outbound->spi();
     }
 }
 

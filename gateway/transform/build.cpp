@@ -13,7 +13,7 @@ namespace {
 std::uint32_t salt_of(const SaSpec& spec) {
     const AlgorithmInfo& row = info(spec.algorithm);
     std::uint32_t salt = 0;
-    if (row.salt == sizeof salt) std::memcpy(&salt, spec.key.octets.data() + row.key, sizeof salt);
+    std::memcpy(&salt, spec.key.octets.data() + row.key, row.salt); // octets, 0, 3 or 4
     return salt;
 }
 
@@ -38,6 +38,9 @@ Result<void> check(const SaSpec& spec, Direction direction, const Place& place) 
     if (direction == Direction::inbound && (spec.window < 32 || spec.window > 65536 || (spec.window & (spec.window - 1)) != 0))
         return std::unexpected(Error{ErrorCode::invalid, "The replay window is not a power of two from 32 to 65536.", spec.name,
                                      "choose another replay-window"});
+    if (!is_tfc_padding(spec.tfc_padding))
+        return std::unexpected(Error{ErrorCode::invalid, "The TFC padding of an SA is no multiple of 16 up to 4064, nor 65535.", spec.name,
+                                     "choose another tfc-padding"});
     const std::span material(spec.key.octets.data(), std::min<std::size_t>(spec.key.size, spec.key.octets.size()));
     if (!suite_of(place.row).expand(direction, material, place.key))
         return std::unexpected(Error{ErrorCode::invalid, "The key of an SA has the wrong size, or the cryptographic library refused it.",
@@ -68,6 +71,7 @@ Fit make_fit(const InboundSa& sa, unsigned outer_mtu, std::uint16_t clamp) {
     OutboundSa back; // as much of it as sizes depend on
     back.transform = sa.transform;
     back.outer_length = static_cast<std::uint8_t>(sa.outer_family == Family::ipv4 ? wire::ipv4_size : wire::ipv6_size);
+    back.udp = sa.udp;
     return make_fit(back, outer_mtu, clamp);
 }
 
@@ -79,6 +83,8 @@ Result<OutboundSa> build_outbound(const SaSpec& spec, const Place& place) {
     sa.counters = place.counters;
     sa.outer = outer.octets;
     sa.outer_length = outer.length;
+    sa.udp = outer.udp;
+    sa.tfc = static_cast<std::uint8_t>(std::min<unsigned>(spec.tfc_padding / tfc_step, 255));
     sa.transform = place.row;
     sa.worker = place.worker;
     sa.rules = outer.rules;
@@ -106,6 +112,7 @@ Result<InboundSa> build_inbound(const SaSpec& spec, const Place& place, std::spa
     sa.outer_family = spec.outer_local.family;
     sa.outer_remote = spec.outer_remote.octets;
     sa.outer_local = spec.outer_local.octets;
+    sa.udp = static_cast<std::uint8_t>(spec.udp_port != 0 ? wire::udp_size : 0);
     sa.fit = make_fit(sa, spec.mtu != 0 ? spec.mtu : unbounded, spec.clamp_mss);
     return sa;
 }

@@ -28,31 +28,42 @@ Octets big_endian(std::uint64_t value, unsigned octets) {
     return text;
 }
 
-const EVP_CIPHER* cipher_of(Algorithm algorithm) {
-    switch (algorithm) {
-    case Algorithm::aes_128_gcm_16: return EVP_aes_128_gcm();
-    case Algorithm::aes_192_gcm_16: return EVP_aes_192_gcm();
-    case Algorithm::aes_256_gcm_16: return EVP_aes_256_gcm();
-    case Algorithm::chacha20_poly1305: return EVP_chacha20_poly1305();
-    case Algorithm::aes_128_cbc_hmac_sha2_256_128: return EVP_aes_128_cbc();
-    case Algorithm::aes_192_cbc_hmac_sha2_256_128: return EVP_aes_192_cbc();
-    case Algorithm::aes_256_cbc_hmac_sha2_256_128: return EVP_aes_256_cbc();
+const EVP_CIPHER* cipher_of(const AlgorithmInfo& row) {
+    const std::string bits = std::to_string(8 * row.key);
+    switch (row.cipher) {
+    case Cipher::aes_cbc: return EVP_get_cipherbyname(("AES-" + bits + "-CBC").c_str());
+    case Cipher::aes_gcm: return EVP_get_cipherbyname(("id-aes" + bits + "-GCM").c_str());
+    case Cipher::aes_ccm: return EVP_get_cipherbyname(("id-aes" + bits + "-CCM").c_str());
+    case Cipher::chacha20_poly1305: return EVP_chacha20_poly1305();
+    case Cipher::null: break;
     }
-    return nullptr;
+    return EVP_enc_null();
 }
 
+/// Enciphers `plain`; `tag` has the size of the ICV, and null is for a cipher without one.
 Octets encrypt(const SaSpec& spec, const Octets& nonce, const Octets& aad, const Octets& plain, Octets* tag) {
+    const AlgorithmInfo& row = info(spec.algorithm);
     EVP_CIPHER_CTX* context = EVP_CIPHER_CTX_new();
     Octets cipher(plain.size());
     int written = 0;
-    EVP_EncryptInit_ex(context, cipher_of(spec.algorithm), nullptr, spec.key.octets.data(), nonce.data());
+    EVP_EncryptInit_ex(context, cipher_of(row), nullptr, nullptr, nullptr);
+    if (row.cipher == Cipher::aes_ccm) {
+        EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_IVLEN, static_cast<int>(nonce.size()), nullptr);
+        EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, static_cast<int>(tag->size()), nullptr);
+    }
+    EVP_EncryptInit_ex(context, nullptr, nullptr, spec.key.octets.data(), nonce.data());
     EVP_CIPHER_CTX_set_padding(context, 0);
+    if (row.cipher == Cipher::aes_ccm) EVP_EncryptUpdate(context, nullptr, &written, nullptr, static_cast<int>(plain.size()));
     if (tag != nullptr) EVP_EncryptUpdate(context, nullptr, &written, aad.data(), static_cast<int>(aad.size()));
     EVP_EncryptUpdate(context, cipher.data(), &written, plain.data(), static_cast<int>(plain.size()));
     EVP_EncryptFinal_ex(context, cipher.data() + written, &written);
-    if (tag != nullptr) EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, 16, tag->data());
+    if (tag != nullptr) EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, static_cast<int>(tag->size()), tag->data());
     EVP_CIPHER_CTX_free(context);
     return cipher;
+}
+
+const EVP_MD* hash_of(const AlgorithmInfo& row) {
+    return row.integrity_key == 32 ? EVP_sha256() : row.integrity_key == 48 ? EVP_sha384() : EVP_sha512();
 }
 
 /// Padding, pad length and next header behind an inner packet (RFC 4303 2.4).
@@ -64,7 +75,8 @@ Octets with_trailer(Octets plain, unsigned block, std::uint8_t next_header) {
     return plain;
 }
 
-/// RFC 4303 2 and 3.3.2, RFC 4106, RFC 7634, RFC 3602 with RFC 4868: SPI to ICV around a plain text that has its trailer.
+/// RFC 4303 2 and 3.3.2, RFC 4106, RFC 4309, RFC 4543, RFC 7634, RFC 8750, RFC 3602 and RFC 2410 with RFC 4868: SPI to ICV around a plain
+/// text that has its trailer.
 Octets reference(const SaSpec& spec, std::uint64_t number, const Octets& iv, const Octets& plain) {
     const AlgorithmInfo& row = info(spec.algorithm);
     const bool extended = spec.sequence == SequenceKind::extended_64;
@@ -72,22 +84,29 @@ Octets reference(const SaSpec& spec, std::uint64_t number, const Octets& iv, con
     Octets esp = big_endian(spec.spi, 4);
     append(esp, big_endian(number & 0xffffffffU, 4));
     append(esp, iv);
-    if (row.aead) {
+    if (row.unique_nonce()) {
         Octets aad = big_endian(spec.spi, 4);
         append(aad, big_endian(extended ? number : number & 0xffffffffU, extended ? 8 : 4));
         Octets nonce(material + row.key, material + row.key + row.salt);
-        append(nonce, iv);
-        Octets tag(16);
-        append(esp, encrypt(spec, nonce, aad, plain, &tag));
+        append(nonce, row.iv != 0 ? iv : big_endian(number, 8));
+        Octets tag(row.icv);
+        if (row.construction == Construction::gmac) {
+            append(aad, iv);
+            append(aad, plain);
+            encrypt(spec, nonce, aad, {}, &tag);
+            append(esp, plain);
+        } else {
+            append(esp, encrypt(spec, nonce, aad, plain, &tag));
+        }
         append(esp, tag);
         return esp;
     }
-    append(esp, encrypt(spec, iv, {}, plain, nullptr));
+    append(esp, row.cipher == Cipher::null ? plain : encrypt(spec, iv, {}, plain, nullptr));
     Octets covered = esp;
     if (extended) append(covered, big_endian(number >> 32, 4));
-    Octets mac(32);
-    HMAC(EVP_sha256(), material + row.key, row.integrity_key, covered.data(), covered.size(), mac.data(), nullptr);
-    append(esp, std::span(mac).first(16));
+    Octets mac(EVP_MAX_MD_SIZE);
+    HMAC(hash_of(row), material + row.key, row.integrity_key, covered.data(), covered.size(), mac.data(), nullptr);
+    append(esp, std::span(mac).first(row.icv));
     return esp;
 }
 
@@ -135,7 +154,7 @@ TEST(Reference, AndBothEnginesAgreeWithPublishedPackets) {
         }
         ++count;
     }
-    EXPECT_GE(count, 5U);
+    EXPECT_EQ(count, 11U);
 }
 
 class Esp : public ::testing::TestWithParam<Case> {
@@ -150,8 +169,8 @@ protected:
     bool extended() const { return spec_.sequence == SequenceKind::extended_64; }
     /// The IV of the n-th packet: the number itself, or what stands in the packet.
     Octets iv_of(const OwnedFrame& sealed, std::uint64_t number) const {
-        return row().aead ? big_endian(number, 8)
-                          : Octets(sealed.frame.at(sealed.frame.transport + 8U), sealed.frame.at(sealed.frame.transport + 24U));
+        if (row().unique_nonce()) return big_endian(number, row().iv);
+        return {sealed.frame.at(sealed.frame.transport + 8U), sealed.frame.at(sealed.frame.transport + 8U + row().iv)};
     }
 
     SaSpec spec_;
@@ -204,6 +223,37 @@ TEST_P(Esp, SealsInAnIpv6Tunnel) {
     EXPECT_EQ(owned.packet(), with_hop_taken(ip_packet(4, 100, 0xb9), 4));
 }
 
+TEST_P(Esp, SealsInUdp) {
+    spec_.udp_port = 4501;
+    for (const bool ipv6 : {false, true}) {
+        spec_.outer_local = *parse_address(ipv6 ? "2001:db8::1" : "192.0.2.1");
+        spec_.outer_remote = *parse_address(ipv6 ? "2001:db8::2" : "192.0.2.2");
+        Pair pair(spec_, engine());
+        OwnedFrame owned;
+        owned.put_packet(ip_packet(4, 100), 4);
+        ASSERT_EQ(pair.seal(owned), DropReason::none);
+        const Octets whole = owned.packet();
+        const unsigned ip = ipv6 ? 40 : 20;
+        ASSERT_EQ(owned.frame.transport - owned.frame.network, ip + 8);
+        EXPECT_EQ(whole[ipv6 ? wire::ipv6_next_header : wire::ipv4_protocol], wire::protocol_udp);
+        EXPECT_EQ(ipv6 ? wire::load16(whole.data() + 4) + 40U : wire::load16(whole.data() + 2), whole.size());
+        EXPECT_EQ(wire::load16(whole.data() + ip), 4500);
+        EXPECT_EQ(wire::load16(whole.data() + ip + 2), 4501);
+        EXPECT_EQ(wire::load16(whole.data() + ip + 4), whole.size() - ip);
+        if (ipv6)
+            EXPECT_EQ(wire::ipv6_upper_checksum_raw(whole.data(), wire::protocol_udp, whole.data() + ip,
+                                                    static_cast<unsigned>(whole.size() - ip)),
+                      0);
+        else
+            EXPECT_EQ(wire::load16(whole.data() + ip + 6), 0) << "RFC 3948 2.1";
+        EXPECT_EQ(esp_of(owned), reference(spec_, 1, iv_of(owned, 1), with_trailer(with_hop_taken(ip_packet(4, 100), 4), row().block, 4)));
+        EXPECT_EQ(pair.open(owned), DropReason::none);
+        const unsigned fixed = ip + 8 + 8 + row().iv + row().icv;
+        EXPECT_EQ(largest_inner(pair.outbound, 1500), (1500 - fixed) / row().block * row().block - 2);
+        EXPECT_EQ(make_fit(pair.inbound, 1500, clamp_mss_off).inner, largest_inner(pair.outbound, 1500));
+    }
+}
+
 TEST_P(Esp, RefusesEachWrongOctetAndKeepsNoPlainText) {
     const Octets plain = with_trailer(ip_packet(4, 60), row().block, 4);
     Pair pair(spec_, engine());
@@ -232,8 +282,8 @@ TEST_P(Esp, RefusesTruncationsAtEveryOffset) {
         SCOPED_TRACE(length);
         OwnedFrame owned;
         owned.put_esp(std::span(esp).first(length));
-        const std::size_t around = 24U + row().iv;
-        const bool formed = length >= around + row().block && (row().aead || (length - around) % row().block == 0);
+        const std::size_t around = 8U + row().iv + row().icv;
+        const bool formed = length >= around + row().block && (row().block == 4 || (length - around) % row().block == 0);
         EXPECT_EQ(pair.open(owned), formed ? DropReason::bad_icv : DropReason::malformed_esp);
     }
 }
@@ -332,7 +382,7 @@ TEST_P(Esp, DropsBeforeItTakesANumber) {
     EXPECT_EQ(good.frame.sequence, 1U);
     EXPECT_EQ(pair.sealed.errors, 2U) << "what is too big may yet be cut";
     // The largest that fits: outer header, ESP, IV, text and ICV are exactly the limit.
-    const unsigned fixed = 20 + 8 + row().iv + 16;
+    const unsigned fixed = 20 + 8 + row().iv + row().icv;
     const unsigned largest = (200 - fixed) / row().block * row().block - 2;
     OwnedFrame fits, over;
     fits.put_packet(ip_packet(4, largest), 4);
@@ -370,6 +420,59 @@ TEST_P(Esp, KeepsTheOrderOfEachSaInAMixedBatch) {
     }
 }
 
+TEST_P(Esp, FillsPacketsUpWithZeros) {
+    const auto sealed_size = [&](std::uint16_t padding, unsigned length) {
+        spec_.tfc_padding = padding;
+        spec_.mtu = 1400;
+        Pair pair(spec_, engine());
+        OwnedFrame owned;
+        owned.put_packet(ip_packet(4, length), 4);
+        EXPECT_EQ(pair.seal(owned), DropReason::none);
+        const unsigned size = owned.frame.network_length();
+        EXPECT_EQ(pair.open(owned), DropReason::none);
+        EXPECT_EQ(owned.packet(), with_hop_taken(ip_packet(4, length), 4)) << "the receiver cuts it off";
+        const std::uint8_t* behind = owned.frame.at(owned.frame.end);
+        const unsigned filled = padding == 0 ? 0 : std::min((length + padding - 1U) / padding * padding, largest_inner(pair.outbound, 1400)) - length;
+        EXPECT_TRUE(std::all_of(behind, behind + filled, [](std::uint8_t octet) { return octet == 0; }));
+        return size;
+    };
+    EXPECT_EQ(sealed_size(256, 60), sealed_size(0, 256));
+    EXPECT_EQ(sealed_size(256, 257), sealed_size(0, 512));
+    EXPECT_EQ(sealed_size(256, 512), sealed_size(0, 512));
+    const unsigned full = sealed_size(tfc_full, 60);
+    EXPECT_EQ(full, sealed_size(tfc_full, 1200));
+    EXPECT_EQ(full, sealed_size(1024, 1100)) << "never beyond what fits";
+    EXPECT_LE(full, 1400U);
+    EXPECT_GT(full, 1400U - row().block);
+}
+
+TEST_P(Esp, NoPacketPassesTheHardLifetime) {
+    Pair pair(spec_, engine());
+    pair.sealed.packet_limit = 2;
+    OwnedFrame a, b, c;
+    for (OwnedFrame* owned : {&a, &b, &c}) owned->put_packet(ip_packet(4, 64), 4);
+    pair.seal({&a, &b, &c});
+    EXPECT_EQ(b.frame.reason, DropReason::none);
+    EXPECT_EQ(c.frame.reason, DropReason::lifetime_over);
+    EXPECT_EQ(c.packet(), with_hop_taken(ip_packet(4, 64), 4)) << "it has not been sealed";
+    pair.opened.octet_limit = 100;
+    pair.open({&a, &b});
+    EXPECT_EQ(a.frame.reason, DropReason::none);
+    EXPECT_EQ(b.frame.reason, DropReason::lifetime_over) << "in one batch, too";
+    EXPECT_EQ(pair.opened.packets, 1U);
+    OwnedFrame small;
+    small.put_esp(pair.seal_raw(with_trailer(ip_packet(4, 36), row().block, 4), 9));
+    EXPECT_EQ(pair.open(small), DropReason::lifetime_over) << "a smaller one would fit, but it is over";
+    Pair octets(spec_, engine());
+    octets.sealed.octet_limit = 150;
+    for (OwnedFrame* owned : {&a, &b, &c}) owned->put_packet(ip_packet(4, 64), 4);
+    for (OwnedFrame* owned : {&a, &b, &c}) owned->frame.reason = DropReason::none;
+    octets.seal({&a, &b, &c});
+    EXPECT_EQ(b.frame.reason, DropReason::none);
+    EXPECT_EQ(c.frame.reason, DropReason::lifetime_over);
+    EXPECT_EQ(octets.sealed.octets, 128U);
+}
+
 TEST_P(Esp, StopsAtTheDurableMark) {
     Pair pair(spec_, engine());
     std::uint64_t mark = 2;
@@ -386,13 +489,18 @@ TEST_P(Esp, StopsAtTheDurableMark) {
 TEST_P(Esp, WhatIsNotSealedDoesNotLeave) {
     if (engine() != crypto::Engine::openssl) return; // the library of the other engine has no calls that fail
     Pair pair(spec_, engine());
-    struct alignas(64) Unusable { // a key context as OpenSSL's engine has it, whose cipher was never chosen
+    struct alignas(64) Unusable { // a key context as OpenSSL's engine has it, whose cipher and key were never chosen
         EVP_CIPHER_CTX* cipher = EVP_CIPHER_CTX_new();
-        void* mac = nullptr;
-        Unusable() = default;
+        EVP_MAC_CTX* mac = nullptr;
+        EVP_MAC* hmac = EVP_MAC_fetch(nullptr, "HMAC", nullptr);
+        Unusable() { mac = EVP_MAC_CTX_new(hmac); }
         Unusable(const Unusable&) = delete;
         Unusable& operator=(const Unusable&) = delete;
-        ~Unusable() { EVP_CIPHER_CTX_free(cipher); }
+        ~Unusable() {
+            EVP_CIPHER_CTX_free(cipher);
+            EVP_MAC_CTX_free(mac);
+            EVP_MAC_free(hmac);
+        }
     } unusable;
     void* const usable = std::exchange(pair.outbound.space.key, &unusable);
     OwnedFrame first, second;
@@ -424,9 +532,9 @@ TEST_P(Esp, NeedsRoomBehindThePacket) {
 
 /// Several senders of one key have prefixes of their own before the number (RFC 6054); a receiver takes the IV as it comes.
 TEST_P(Esp, PutsThePrefixIntoTheIv) {
-    if (!row().aead) return;
+    if (!row().unique_nonce() || row().iv == 0) return;
     Pair pair(spec_, engine());
-    pair.outbound.iv_prefix = std::uint64_t{0xabcdef} << 40;
+    pair.outbound.iv_prefix = 0xabcdef00;
     OwnedFrame owned;
     owned.put_packet(ip_packet(4, 64), 4);
     ASSERT_EQ(pair.seal(owned), DropReason::none);
@@ -458,7 +566,7 @@ TEST(Registry, HasARowForEachAlgorithmOfEachEngine) {
             EXPECT_EQ(algorithm_of(row), algorithm.algorithm);
             EXPECT_EQ(engine_of(row), engine);
             EXPECT_EQ(transform(row).block, algorithm.block);
-            EXPECT_EQ(transform(row).overhead_fixed, 8 + algorithm.iv + 2 + 16);
+            EXPECT_EQ(transform(row).overhead_fixed, 8 + algorithm.iv + 2 + algorithm.icv);
             EXPECT_EQ(key_size(row) % 64, 0U);
         }
     use(crypto::Engine::openssl);
@@ -474,7 +582,7 @@ TEST(LargestInner, IsTheLargestThatFits) {
                 OutboundSa sa;
                 sa.outer_length = static_cast<std::uint8_t>(outer);
                 sa.transform = row_of(engine, algorithm.algorithm);
-                const unsigned around = outer + 8 + algorithm.iv + 16;
+                const unsigned around = outer + 8 + algorithm.iv + algorithm.icv;
                 const auto whole = [&](unsigned inner) {
                     return around + (inner + 2 + algorithm.block - 1) / algorithm.block * algorithm.block;
                 };

@@ -101,7 +101,7 @@ public:
         std::vector<std::uint8_t> esp(head + plain.size() + algorithm.icv);
         wire::store32(esp.data(), inbound.spi);
         wire::store32(esp.data() + 4, static_cast<std::uint32_t>(number));
-        wire::store64(esp.data() + 8, number); // CBC: the other half stays zero
+        if (algorithm.iv != 0) wire::store64(esp.data() + 8, number); // CBC: the other half stays zero
         std::ranges::copy(plain, esp.begin() + head);
         crypto::Packet packet{};
         packet.key = outbound.space.key;
@@ -109,12 +109,12 @@ public:
         packet.icv = packet.text + plain.size();
         packet.length = static_cast<std::uint32_t>(plain.size());
         packet.aad = esp.data();
-        packet.aad_length = static_cast<std::uint16_t>(algorithm.aead ? wire::esp_size : head);
+        packet.aad_length = static_cast<std::uint16_t>(algorithm.unique_nonce() ? wire::esp_size : head);
         std::memcpy(packet.nonce.data(), &outbound.salt, 4);
-        std::memcpy(packet.nonce.data() + 4, esp.data() + 8, 8);
+        wire::store64(packet.nonce.data() + algorithm.salt, number);
         if (outbound.space.extended) {
             std::uint8_t* extra = packet.extra.data();
-            if (algorithm.aead) {
+            if (algorithm.unique_nonce()) {
                 std::memcpy(extra, esp.data(), 4);
                 wire::store64(extra + 4, number);
                 packet.aad = extra;

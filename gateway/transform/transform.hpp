@@ -7,6 +7,7 @@
 #include "gateway/sa/error.hpp"
 #include "gateway/sa/sa.hpp"
 #include "gateway/sequence/space.hpp"
+#include "gateway/wire/octets.hpp"
 
 #include <array>
 #include <atomic>
@@ -17,10 +18,15 @@ namespace sallyport::transform {
 
 inline constexpr unsigned batch_size = crypto::batch_size;
 
-/// Counted by the owner alone, read by anyone (atomic_ref, relaxed).
+/// Counted by the owner alone, read by anyone (atomic_ref, relaxed); the limits are set by the control thread.
 struct SaCounters {
-    std::uint64_t packets = 0, octets = 0; // octets of inner packets
+    static constexpr std::uint64_t unlimited = ~std::uint64_t{0};
+
+    std::uint64_t packets = 0, octets = 0; // octets of inner packets, sealing with their TFC padding
     std::uint64_t errors = 0;              // frames of this SA that were dropped by seal or open
+    // The hard lifetime: neither counter goes beyond. Who refuses the first packet for it sets both to 0, for a smaller one would still
+    // fit.
+    std::uint64_t packet_limit = unlimited, octet_limit = unlimited;
 };
 
 /// How large a packet may be that goes through a tunnel now, octets. Changed as a whole, under the eyes of the workers, by who follows
@@ -37,16 +43,22 @@ struct alignas(8) Fit {
 struct alignas(64) OutboundSa {
     sequence::Space space;
     SaCounters* counters = nullptr;
-    std::array<std::uint8_t, 44> outer{}; // ready-made outer IP header, then ESP's SPI at outer_length (gateway/mode/tunnel.hpp)
+    std::array<std::uint8_t, 52> outer{}; // ready-made outer IP header, UDP header if any, ESP's SPI (gateway/mode/tunnel.hpp)
     std::uint8_t outer_length = 0;        // 20 or 40: of the IP header
     std::uint8_t transform = 0;           // row of the registry
     std::uint8_t worker = 0;              // owner
     std::uint8_t rules = 0;               // TunnelRule: what is copied from the inner header
-    std::uint32_t salt = 0;               // as it lies in memory (network order)
+    std::uint32_t salt = 0;               // as it lies in memory (network order); with CCM its first three octets
+    std::uint32_t number = 0;             // of the SA in the store, for events and display
+    mutable Fit fit;                      // see fit_of()
+    std::uint32_t iv_prefix = 0; // of an AEAD's IV, its first half: sender id in the leftmost 0 to 24 bits (RFC 6054), the others 0
     std::uint16_t outer_vpn = 0;
-    mutable Fit fit;             // see fit_of()
-    std::uint64_t iv_prefix = 0; // of an AEAD's IV: sender id in the leftmost 0 to 24 bits (RFC 6054), the others 0
-    std::uint32_t number = 0;    // of the SA in the store, for events and display
+    std::uint8_t udp = 0; // 0 or 8: of the UDP header
+    std::uint8_t tfc = 0; // SaSpec::tfc_padding in steps of tfc_step, 255: tfc_full
+
+    /// Octets before the ESP header in an outer packet.
+    [[nodiscard]] unsigned before_esp() const { return unsigned{outer_length} + udp; }
+    [[nodiscard]] std::uint32_t spi() const { return wire::load32(outer.data() + before_esp()); }
 };
 static_assert(sizeof(OutboundSa) == 128);
 
@@ -67,6 +79,7 @@ struct alignas(64) InboundSa {
     std::array<std::uint8_t, 16> outer_remote{}; // compared with the packet's source
     std::array<std::uint8_t, 16> outer_local{};  // and with its destination
     mutable Fit fit;                             // of the way back: the segments that come out of this SA are answered there
+    std::uint8_t udp = 0;                        // as OutboundSa::udp, of the way back; what comes may be in UDP or not (RFC 7296 2.23)
 };
 static_assert(sizeof(InboundSa) == 128);
 

@@ -34,6 +34,16 @@ namespace sallyport::wire {
     return static_cast<std::uint16_t>(~fold(sum));
 }
 
+/// That of `size` octets of an upper layer behind an IPv6 header, with addresses, length and protocol (RFC 8200 8.1); as checksum_raw().
+[[nodiscard]] inline std::uint16_t ipv6_upper_checksum_raw(const std::uint8_t* header, std::uint8_t protocol, const std::uint8_t* data,
+                                                           unsigned size) {
+    std::uint64_t sum = static_cast<std::uint16_t>(~checksum_raw(header + ipv6_source, 32));
+    sum += static_cast<std::uint16_t>(~checksum_raw(data, size));
+    sum += swapped(static_cast<std::uint16_t>(size));
+    sum += swapped(std::uint16_t{protocol});
+    return static_cast<std::uint16_t>(~fold(sum));
+}
+
 /// Puts a whole new checksum into an IPv4 header of `size` octets.
 inline void write_ipv4_checksum(std::uint8_t* header, unsigned size) {
     store_raw<std::uint16_t>(header + ipv4_checksum, 0);

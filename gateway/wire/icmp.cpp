@@ -4,6 +4,7 @@
 #include "gateway/wire/checksum.hpp"
 #include "gateway/wire/esp.hpp"
 #include "gateway/wire/octets.hpp"
+#include "gateway/wire/udp.hpp"
 
 #include <algorithm>
 
@@ -15,19 +16,11 @@ constexpr unsigned largest_ipv4_error = 576, largest_ipv6_error = ipv6_least_mtu
 constexpr std::uint8_t error_hop_limit = 64;
 constexpr std::uint8_t internetwork_control = 0xc0; // precedence 6 (RFC 1812 4.3.2.5)
 
-/// Checksum of an ICMPv6 message, in the byte order of the wire (RFC 4443 2.3): with the addresses of its IPv6 header, length and protocol.
-std::uint16_t icmpv6_checksum_raw(const std::uint8_t* header, const std::uint8_t* message, unsigned size) {
-    std::uint64_t sum = static_cast<std::uint16_t>(~checksum_raw(header + ipv6_source, 32));
-    sum += static_cast<std::uint16_t>(~checksum_raw(message, size));
-    sum += swapped(static_cast<std::uint16_t>(size));
-    sum += swapped(std::uint16_t{protocol_icmpv6});
-    return static_cast<std::uint16_t>(~fold(sum));
-}
-
 std::uint16_t checksum_of(const Frame& frame) {
     const auto size = static_cast<unsigned>(frame.end - frame.transport);
     const std::uint8_t* message = frame.at(frame.transport);
-    return frame.family == 4 ? checksum_raw(message, size) : icmpv6_checksum_raw(frame.at(frame.network), message, size);
+    return frame.family == 4 ? checksum_raw(message, size)
+                             : ipv6_upper_checksum_raw(frame.at(frame.network), protocol_icmpv6, message, size);
 }
 
 /// Errors of ICMPv4: unreachable, source quench, redirect, time exceeded, parameter problem (RFC 1122 3.2.2). Of ICMPv6: types below 128
@@ -36,9 +29,15 @@ constexpr bool is_error_type(std::uint8_t family, std::uint8_t type) {
     return family == 4 ? type == 3 || type == 4 || type == 5 || type == 11 || type == 12 : type < 128;
 }
 
-/// SPI and number at `at`, of which `there` octets are there.
+/// SPI and number at `at`, of which `there` octets are there; in UDP too, if it came from our port and the quote shows so much.
 void read_esp(IcmpError& error, const std::uint8_t* at, unsigned there) {
-    error.esp = error.protocol == protocol_esp && there >= esp_size;
+    const bool in_udp = error.protocol == protocol_udp && there >= udp_size + esp_size && load16(at + source_port_offset) == port_ike_nat &&
+                        load32(at + udp_size) != 0;
+    if (in_udp) {
+        at += udp_size;
+        there -= udp_size;
+    }
+    error.esp = (error.protocol == protocol_esp || in_udp) && there >= esp_size;
     if (!error.esp) return;
     error.spi = load32(at);
     error.sequence = load32(at + esp_sequence);
@@ -149,7 +148,7 @@ void write_icmp_error(Frame& error, const Frame& about, const Address& source, I
         header[ipv6_hop_limit] = error_hop_limit;
         std::ranges::copy(source.octets, header + ipv6_source);
         std::ranges::copy(destination.octets, header + ipv6_destination);
-        store_raw(message + icmp_checksum, icmpv6_checksum_raw(header, message, icmp_size + quoted));
+        store_raw(message + icmp_checksum, ipv6_upper_checksum_raw(header, protocol_icmpv6, message, icmp_size + quoted));
     }
 }
 

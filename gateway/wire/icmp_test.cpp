@@ -111,6 +111,9 @@ TEST(IcmpError, QuotesOfEveryKind) {
     error = parsed(icmp4(3, 4, 1400, samples::ipv4(ours4, peer4, protocol_esp, esp(1, 2), 64, 1)));
     EXPECT_TRUE(error && !error->esp) << "a later one shows no SPI";
     error = parsed(icmp4(3, 4, 1400, samples::ipv4(ours4, peer4, protocol_udp, samples::udp(4500, 4500, esp(1, 2)))));
+    ASSERT_TRUE(error && error->esp) << "ESP in UDP";
+    EXPECT_EQ(error->spi, 1U);
+    error = parsed(icmp4(3, 4, 1400, samples::ipv4(ours4, peer4, protocol_udp, samples::udp(500, 500, esp(1, 2)))));
     EXPECT_TRUE(error && !error->esp && error->protocol == protocol_udp);
     error = parsed(icmp4(3, 1, 0, samples::ipv4(ours4, peer4, protocol_esp, esp(1, 2))));
     EXPECT_TRUE(error && !error->too_big && error->esp);
@@ -127,6 +130,18 @@ TEST(IcmpError, QuotesOfEveryKind) {
     EXPECT_TRUE(error && !error->esp);
     error = parsed(icmp6(3, 0, 0, samples::ipv6(ours6, peer6, protocol_esp, esp(1, 2))));
     EXPECT_TRUE(error && !error->too_big);
+}
+
+TEST(IcmpError, OfEspInUdpItWantsToSeeTheNumber) {
+    Octets in_udp{0x11, 0x94, 0x11, 0x95, 0, 100, 0, 0}; // 4500 to 4501
+    append(in_udp, esp(0x1001, 77));
+    for (const unsigned shown : {8U, 15U, 16U}) {
+        const auto error = parsed(
+            icmp4(3, 4, 1400, samples::ipv4(ours4, peer4, protocol_udp, Octets(in_udp.begin(), in_udp.begin() + shown))));
+        ASSERT_TRUE(error.has_value());
+        EXPECT_EQ(error->esp, shown == 16) << "the ports prove nothing (RFC 4301 6.1.1)";
+        EXPECT_EQ(error->spi, shown == 16 ? 0x1001U : 0U);
+    }
 }
 
 // At every length there is either less to see, or nothing; ASan sees a read too far.

@@ -145,7 +145,7 @@ DropReason parse_frame(Frame& frame) {
 void parse(Frame& frame) { frame.reason = parse_frame(frame); }
 
 void parse_opened(Frame& frame) {
-    frame.flags &= static_cast<std::uint16_t>(~(frame_fragment | frame_ports | frame_type));
+    frame.flags &= static_cast<std::uint16_t>(~(frame_fragment | frame_ports | frame_type | frame_in_udp));
     const DropReason reason = frame.family == 6 ? parse_ipv6(frame) : parse_ipv4(frame);
     frame.reason = reason == DropReason::none || reason == DropReason::martian_source ? reason : DropReason::malformed_inner;
 }

@@ -25,6 +25,8 @@ Counters LiveCounters::read() const {
     copy.taken_over = load(now_.taken_over);
     copy.to_exceptions = load(now_.to_exceptions);
     copy.dummies = load(now_.dummies);
+    copy.keepalives = load(now_.keepalives);
+    copy.other_form = load(now_.other_form);
     copy.rounds = load(now_.rounds);
     copy.sleeps = load(now_.sleeps);
     copy.chunks = load(now_.chunks);

@@ -23,6 +23,8 @@ struct Counters {
     std::uint64_t handed_over = 0, taken_over = 0;        // frames given to and got from other threads
     std::uint64_t to_exceptions = 0;                      // frames given to the exception stage
     std::uint64_t dummies = 0;                            // dummy packets made
+    std::uint64_t keepalives = 0;                         // NAT keepalives made
+    std::uint64_t other_form = 0;                         // ESP in UDP for an SA that sends without, or the reverse
     std::uint64_t rounds = 0, sleeps = 0;
     std::uint64_t chunks = 0;          // free ones in the worker's stack at the end of the last round
     std::uint64_t events_left_out = 0; // audited drops that made no event

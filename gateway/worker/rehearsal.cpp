@@ -16,8 +16,6 @@ constexpr unsigned most_units = sequence::units_of(Direction::inbound, 65536);
 
 Flow flow_of(const Frame& frame) { return frame.network != 0 && frame.family != 0 ? wire::flow_of(frame) : Flow{}; }
 
-std::uint32_t spi_of(const transform::OutboundSa& sa) { return wire::load32(sa.outer.data() + sa.outer_length); }
-
 } // namespace
 
 Rehearsal::Rehearsal() : units_(most_units) {
@@ -72,7 +70,7 @@ void Rehearsal::decided_outbound(const tables::Spd& spd, std::span<Frame* const>
         step.policy = spd.decide_outbound(*frame).number;
         if (frame->reason != DropReason::none || frame->outbound == nullptr) continue;
         step.sa = frame->outbound->number;
-        step.spi = spi_of(*frame->outbound);
+        step.spi = frame->outbound->spi();
         step.worker = frame->outbound->worker;
     }
 }
@@ -114,7 +112,7 @@ void Rehearsal::sealed(std::span<Frame* const> frames) {
         step.vpn = frame->vpn;
         step.length = static_cast<std::uint16_t>(frame->network_length());
         step.sa = outbound_.number;
-        step.spi = spi_of(outbound_);
+        step.spi = outbound_.spi();
         step.sequence = frame->sequence;
         step.flow = flow_of(*frame);
     }

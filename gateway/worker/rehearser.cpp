@@ -22,13 +22,13 @@ std::unique_ptr<std::uint8_t[], void (*)(void*)> make_memory(std::size_t octets)
 
 Rehearser::Rehearser(std::uint8_t number, const Surroundings& real, std::vector<PortOfWorker> ports)
     : memory_(make_memory(std::size_t{chunks} * chunk_size)), depot_({memory_.get(), chunks}),
-      dummies_(std::make_unique<const tables::Dummies>()), exceptions_(16, waker_) {
+      unasked_(std::make_unique<const tables::Unasked>()), exceptions_(16, waker_) {
     for (PortOfWorker& port : ports) port.queue = &queues_.emplace_back(static_cast<std::uint8_t>(queues_.size()), rehearsal_);
     const Surroundings around{.depot = depot_,
                               .sad = real.sad,
                               .spd = real.spd,
                               .fib = real.fib,
-                              .dummies = dummies_,
+                              .unasked = unasked_,
                               .audience = audience_,
                               .exceptions = &exceptions_,
                               .tell_prohibited = real.tell_prohibited};

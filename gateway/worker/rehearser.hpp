@@ -36,7 +36,7 @@ private:
     std::unique_ptr<std::uint8_t[], void (*)(void*)> memory_;
     Depot depot_;
     tables::Audience audience_;
-    tables::Published<tables::Dummies> dummies_;
+    tables::Published<tables::Unasked> unasked_;
     Waker waker_;
     FrameRing exceptions_;
     Rehearsal rehearsal_;

@@ -76,7 +76,7 @@ class Gateway {
 public:
     explicit Gateway(const Options& options = {})
         : options_(options), memory_(std::size_t{options.chunks} * chunk_size), depot_({memory_.data(), options.chunks}), sad_(audience_),
-          spd_(std::make_unique<tables::Spd>()), fib_(make_fib()), dummies_(std::make_unique<tables::Dummies>()), exceptions_(64, waker_),
+          spd_(std::make_unique<tables::Spd>()), fib_(make_fib()), unasked_(std::make_unique<tables::Unasked>()), exceptions_(64, waker_),
           events_(64, waker_) {
         std::vector<Worker*> all;
         for (unsigned number = 0; number < options.workers; ++number) {
@@ -93,7 +93,7 @@ public:
     }
 
     [[nodiscard]] Surroundings surroundings() {
-        return {depot_, sad_, spd_, fib_, dummies_, audience_, &exceptions_, options_.spin, &events_};
+        return {depot_, sad_, spd_, fib_, unasked_, audience_, &exceptions_, options_.spin, &events_};
     }
     Worker& worker(unsigned number = 0) { return *workers_[number]; }
     MemoryPort& port(unsigned which, unsigned number = 0) { return ports_[2 * number + which]; }
@@ -148,8 +148,8 @@ public:
         const auto old = spd_.swap(std::move(next));
         audience_.settle();
     }
-    void publish(tables::Dummies next) {
-        const auto old = dummies_.swap(std::make_unique<tables::Dummies>(std::move(next)));
+    void publish(tables::Unasked next) {
+        const auto old = unasked_.swap(std::make_unique<tables::Unasked>(std::move(next)));
         audience_.settle();
     }
     /// Traffic of these selectors in this VPN goes by one new SA pair.
@@ -289,7 +289,7 @@ private:
     tables::Published<tables::Spd> spd_;
     std::shared_ptr<route::NeighbourTable> neighbours_ = std::make_shared<route::NeighbourTable>(8);
     tables::Published<route::Fib> fib_;
-    tables::Published<tables::Dummies> dummies_;
+    tables::Published<tables::Unasked> unasked_;
     Waker waker_; // of the exception stage that is not there
     FrameRing exceptions_;
     std::array<std::uint64_t, drop_reason_count> told_{};

@@ -52,7 +52,20 @@ DropReason not_taken(const Frame& frame) {
     // On port 4500 four zero octets mark IKE, anything else is the SPI of ESP (RFC 3948 2.2).
     const bool marked = length >= wire::udp_size + 4 && wire::load32(udp + wire::udp_size) == 0;
     if (port == wire::port_ike || (port == wire::port_ike_nat && marked)) return DropReason::ike_nobody_listening;
-    return port == wire::port_ike_nat ? DropReason::udp_encapsulated : DropReason::unsupported_protocol;
+    return port == wire::port_ike_nat ? DropReason::malformed_esp : DropReason::unsupported_protocol;
+}
+
+/// ESP, bare or in UDP: both are taken at any time, whatever the SA sends (RFC 7296 2.23).
+bool carries_esp(Frame& frame) {
+    if ((frame.flags & (frame_fragment | frame_gathered | frame_in_udp)) != 0) [[unlikely]]
+        return (frame.flags & frame_in_udp) != 0; // handed over
+    return frame.protocol == wire::protocol_esp || wire::enter_udp(frame);
+}
+
+/// UDP over IPv6 has a checksum (RFC 8200 8.1; RFC 6935 is not offered). A wrong one is left to the ICV.
+bool lacks_checksum(const Frame& frame) {
+    return (frame.flags & frame_in_udp) != 0 && frame.family == 6 &&
+           wire::load_raw<std::uint16_t>(frame.at(frame.transport) - wire::udp_size + wire::udp_checksum) == 0;
 }
 
 /// After opening: selectors, then the hop (RFC 4301 5.2 step 4, 5.1.2.1 note 2). `order`: null: no policies overlap.
@@ -103,8 +116,7 @@ void Worker::outbound(Batch& batch) {
 void Worker::inbound(Batch& batch) {
     if (batch.count == 0) return;
     Batch esp, clear;
-    for (Frame* frame : batch.span())
-        (frame->protocol == wire::protocol_esp && (frame->flags & (frame_fragment | frame_gathered)) == 0 ? esp : clear).add(frame);
+    for (Frame* frame : batch.span()) (carries_esp(*frame) ? esp : clear).add(frame);
     around_.sad.find(esp.span());
     if (rehearsal_ != nullptr) [[unlikely]]
         rehearsal_->found(esp.span());
@@ -117,11 +129,17 @@ void Worker::inbound(Batch& batch) {
                 drop(*frame);
             } else {
                 frame->reason = DropReason::none; // ESP of others on its way through us: as any clear packet
+                if ((frame->flags & frame_in_udp) != 0) wire::leave_udp(*frame);
                 clear.add(frame);
             }
         } else if (sa->worker != number_) [[unlikely]] {
             hand_over(*frame, sa->worker);
+        } else if (lacks_checksum(*frame)) [[unlikely]] {
+            frame->reason = DropReason::udp_no_checksum;
+            drop(*frame);
         } else {
+            if (((frame->flags & frame_in_udp) != 0) != (sa->udp != 0)) [[unlikely]]
+                LiveCounters::add(counters_.now().other_form);
             __builtin_prefetch(sa->selectors);
             __builtin_prefetch(reinterpret_cast<const char*>(sa->selectors) + 64);
             own.add(frame);

@@ -139,9 +139,9 @@ TEST(Threads, ASleeperTakesNewTables) {
     gateway.protect(1000, gateway.everything());
     const Running running(gateway, 1);
     ASSERT_TRUE(eventually([&] { return gateway.worker().counters().sleeps > 0; }));
-    gateway.publish(tables::Dummies{{{&gateway.outbound(0), 200}}});
+    gateway.publish(tables::Unasked{.dummies = {{&gateway.outbound(0), 200}}});
     ASSERT_TRUE(eventually([&] { return gateway.worker().counters().dummies >= 5; }));
-    gateway.publish(tables::Dummies{});
+    gateway.publish(tables::Unasked{});
 }
 
 } // namespace

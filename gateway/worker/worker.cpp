@@ -69,7 +69,7 @@ void Worker::run(const std::atomic<bool>& stop) {
         if (empty < empty_rounds_before_sleep || around_.spin) continue;
         waker_.prepare();
         // What came before prepare() rang no bell: look once more.
-        if (inbox_.empty() && around_.dummies.version() == planned_ && visitor_.load(std::memory_order_acquire) == nullptr &&
+        if (inbox_.empty() && around_.unasked.version() == planned_ && visitor_.load(std::memory_order_acquire) == nullptr &&
             !stop.load(std::memory_order_acquire))
             sleep();
         waker_.woken();
@@ -116,7 +116,7 @@ void Worker::sleep() {
     for (const PortOfWorker& port : ports_)
         if (port.queue != nullptr && port.queue->descriptor() >= 0 && count < waits.size())
             waits[count++] = {port.queue->descriptor(), POLLIN, 0};
-    const std::uint64_t next = mode_.next();
+    const std::uint64_t next = next_tick();
     const std::uint64_t now = next == mode::Mode::never ? 0 : monotonic();
     const std::uint64_t until = next <= now ? 0 : std::min(longest_sleep, next - now);
     const timespec timeout{static_cast<time_t>(until / 1'000'000'000U), static_cast<long>(until % 1'000'000'000U)};

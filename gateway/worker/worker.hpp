@@ -10,14 +10,15 @@
 #include "gateway/port/waker.hpp"
 #include "gateway/route/fib.hpp"
 #include "gateway/sa/desired.hpp"
-#include "gateway/tables/dummies.hpp"
 #include "gateway/tables/event_source.hpp"
 #include "gateway/tables/published.hpp"
 #include "gateway/tables/sad.hpp"
 #include "gateway/tables/spd.hpp"
+#include "gateway/tables/unasked.hpp"
 #include "gateway/worker/counters.hpp"
 #include "gateway/worker/vlans.hpp"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -40,7 +41,7 @@ struct Surroundings {
     const tables::Sad& sad;
     const tables::Published<tables::Spd>& spd;
     const tables::Published<route::Fib>& fib;
-    const tables::Published<tables::Dummies>& dummies;
+    const tables::Published<tables::Unasked>& unasked;
     tables::Audience& audience;
     FrameRing* exceptions = nullptr; // the exception stage's inbox; null: what has an errand is dropped
     bool spin = false;
@@ -158,7 +159,10 @@ private:
 
     // tick.cpp
     bool tick();
-    void plan_dummies(std::uint64_t now);
+    void send_dummies(std::uint64_t now);
+    void send_keepalives(std::uint64_t now);
+    [[nodiscard]] std::uint64_t next_tick() const { return std::min(mode_.next(), keepalives_.next()); }
+    void plan_unasked(std::uint64_t now);
 
     std::uint8_t number_;
     Surroundings around_;
@@ -179,8 +183,9 @@ private:
     std::array<Frame, batch_size> frames_;
     std::vector<Leaving> leaving_; // by port
 
-    std::uint64_t planned_ = ~std::uint64_t{0}; // version of the published list that mode_ has planned
+    std::uint64_t planned_ = ~std::uint64_t{0}; // version of the published lists that mode_ and keepalives_ have planned
     mode::Dummies mode_;                        // tunnel mode, of all SAs; a second mode makes a row of the SA and a list of this
+    mode::Keepalives keepalives_;
     Rehearsal* rehearsal_;
     std::atomic<Visitor*> visitor_{nullptr};
     std::atomic<bool> visited_{false};

@@ -222,7 +222,7 @@ TEST(Worker, DropsFromBlack) {
     expect(DropReason::unsupported_protocol, ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_udp, udp(9, 9, {}))));
     expect(DropReason::ike_nobody_listening, ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_udp, udp(500, 500, payload(28)))));
     expect(DropReason::ike_nobody_listening, ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_udp, udp(4500, 4500, Octets(32, 0)))));
-    expect(DropReason::udp_encapsulated, ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_udp, udp(4500, 4500, payload(64)))));
+    expect(DropReason::unknown_spi, ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_udp, udp(4500, 4500, payload(64)))));
     expect(DropReason::should_be_protected, ethernet(datagram()));
     expect(DropReason::transit_from_black, ethernet(ipv4("10.9.0.1", "10.2.0.5", 17, udp(1, 2, {}))));
     expect(DropReason::transit_from_black, ethernet(ipv4("10.9.0.1", "10.9.0.5", wire::protocol_esp, payload(64)))); // ESP of others
@@ -235,6 +235,28 @@ TEST(Worker, DropsFromBlack) {
     expect(DropReason::for_gateway, sealed(datagram(8, 64, "10.2.0.1")));
     expect(DropReason::route_refused, sealed(datagram(8, 64, "10.2.66.1")));
     EXPECT_EQ(pair.right.send(black, sealed(ipv4("10.1.0.5", "10.2.0.5", 17, payload(24), 64, 0x2000))).size(), 1U); // a fragment
+}
+
+/// ESP in UDP is taken as it comes, whatever the SA sends, without what lies behind the datagram; that of others goes on as it came.
+TEST(Worker, EspInUdp) {
+    Pair pair;
+    const auto in_udp = [&](std::uint16_t from, std::size_t behind = 0) {
+        const Octets sealed = pair.left.send(red, ethernet(datagram())).at(0);
+        return ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_udp,
+                             udp(from, 4500, Octets(sealed.begin() + 34, sealed.end())) + Octets(behind, 7)));
+    };
+    const Octets bare = pair.left.send(red, ethernet(datagram())).at(0);
+    const Octets inner = pair.right.send(black, bare).at(0);
+    EXPECT_EQ(pair.right.worker().counters().other_form, 0U);
+    EXPECT_EQ(pair.right.send(black, in_udp(4500)), (std::vector<Octets>{inner}));
+    EXPECT_EQ(pair.right.send(black, in_udp(61000, 5)), (std::vector<Octets>{inner})) << "a NAT gives it any port";
+    EXPECT_EQ(pair.right.worker().counters().other_form, 2U);
+    const Octets of_others = ethernet(ipv4("10.9.0.1", "10.9.0.5", wire::protocol_udp, udp(4500, 4500, payload(64))));
+    EXPECT_TRUE(pair.right.send(black, of_others).empty());
+    EXPECT_EQ(pair.right.dropped(DropReason::transit_from_black), 1U);
+    const Octets stump = ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_udp, udp(4500, 4500, {0, 0, 3, 0xe8, 0, 0, 0})));
+    EXPECT_TRUE(pair.right.send(black, stump).empty());
+    EXPECT_EQ(pair.right.dropped(DropReason::malformed_esp), 1U);
 }
 
 TEST(Worker, TwoCopiesInOneBatch) {
@@ -554,7 +576,7 @@ TEST(Worker, HandOverIsBounded) {
 
 TEST(Worker, Dummies) {
     Pair pair;
-    pair.left.publish(tables::Dummies{{{&pair.left.outbound(0), 1000}}});
+    pair.left.publish(tables::Unasked{.dummies = {{&pair.left.outbound(0), 1000}}});
     std::vector<Octets> sent;
     for (unsigned i = 0; i < 2000000 && sent.size() < 20; ++i) {
         pair.left.worker().run_once();
@@ -565,7 +587,7 @@ TEST(Worker, Dummies) {
     for (const Octets& frame : sent) EXPECT_TRUE(pair.right.send(black, frame).empty());
     EXPECT_EQ(pair.right.dropped(DropReason::dummy), sent.size());
     EXPECT_EQ(pair.right.dropped(), sent.size());
-    pair.left.publish(tables::Dummies{});
+    pair.left.publish(tables::Unasked{});
     pair.left.run();
     (void)pair.left.port(black).take();
     for (unsigned i = 0; i < 1000; ++i) pair.left.worker().run_once();

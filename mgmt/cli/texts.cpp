@@ -78,13 +78,21 @@ std::string status_text(const Json& status, std::uint64_t now) {
     return text + "\n" + ports_text(status) + "\n" + workers_text(status) + connections_text(status);
 }
 
+/// The peer's address, and its port where ESP goes to it in UDP.
+std::string peer_text(const Json& sa) {
+    const std::string address = sa["remote"].text();
+    if (sa["udpPort"].number() == 0) return address;
+    return address.contains(':') ? std::format("[{}]:{}", address, sa["udpPort"].number())
+                                 : std::format("{}:{}", address, sa["udpPort"].number());
+}
+
 std::string sa_text(const Json& list) {
     Table table({"CONNECTION", "DIRECTION", "SPI", "PEER", "VPN", "ALGORITHM", "ESN", ">SEQUENCE", ">MARK", ">PACKETS", ">OCTETS",
                  ">ERRORS", ">MTU", ">WORKER", "STATE"});
     std::string refused;
     for (const Json& sa : list["sas"].items()) {
-        table.add({sa["name"].text(), sa["direction"].text(), std::format("{:#010x}", sa["spi"].number()), sa["remote"].text(),
-                   sa["vpn"].text(), sa["algorithm"].text(), sa["esn"].flag() ? "yes" : "no", number(sa["sequence"]),
+        table.add({sa["name"].text(), sa["direction"].text(), std::format("{:#010x}", sa["spi"].number()), peer_text(sa), sa["vpn"].text(),
+                   sa["algorithm"].text(), sa["esn"].flag() ? "yes" : "no", number(sa["sequence"]),
                    sa["mark"].has_value() ? number(sa["mark"]) : "none", number(sa["packets"]), number(sa["octets"]), number(sa["errors"]),
                    sa["pathMtu"].number() == 0 ? "" : number(sa["pathMtu"]),
                    sa["refused"].text().empty() ? number(sa["worker"]) : "refused", sa["state"].text()});

@@ -220,6 +220,11 @@ private:
         out.fragment = item.text(connection_fragment) == "after" ? FragmentRule::after : FragmentRule::before;
         out.hop_limit = static_cast<std::uint8_t>(item.number(connection_hop_limit, 64));
         out.mtu = static_cast<std::uint16_t>(item.number(connection_mtu));
+        out.udp_port = static_cast<std::uint16_t>(item.number(connection_udp_port));
+        out.tfc_padding = static_cast<std::uint16_t>(item.number(connection_tfc_padding));
+        if (!is_tfc_padding(out.tfc_padding))
+            problems_.add(item.place_of(connection_tfc_padding), item.path(connection_tfc_padding),
+                          std::format("expected a multiple of 16 up to 4064, or 65535, found {}", out.tfc_padding));
         out.clamp_mss = static_cast<std::uint16_t>(item.number(connection_clamp_mss, clamp_mss_by_path));
         out.window = static_cast<std::uint32_t>(item.number(connection_replay_window, 1024));
         if (!std::has_single_bit(out.window))
@@ -227,6 +232,9 @@ private:
                           std::format("expected a power of two from 32 to 65536, found {}", out.window),
                           std::format("{} is the next", std::bit_ceil(out.window)));
         aead_rule(item, info(out.algorithm));
+        if (out.udp_port == 0 && item.given(connection_nat_keepalive))
+            problems_.add(item.place_of(connection_nat_keepalive), item.path(connection_nat_keepalive),
+                          "without udp-port nothing goes in UDP that a NAT could forget", "set udp-port, or leave the key out");
         addresses(item, out);
         Traffic traffic = traffic_of(item,
                                      {connection_local_networks, connection_remote_networks, connection_protocol, connection_local_ports,
@@ -244,6 +252,7 @@ private:
 
         SaSpec in = out;
         in.direction = Direction::inbound;
+        if (out.udp_port != 0) out.keepalive = static_cast<std::uint16_t>(item.number(connection_nat_keepalive, 20));
         out.dummies_per_second = static_cast<std::uint32_t>(item.number(connection_dummies));
         out.spi = static_cast<std::uint32_t>(item.number(connection_spi_out));
         in.spi = static_cast<std::uint32_t>(item.number(connection_spi_in));
@@ -264,15 +273,15 @@ private:
         if (item.find(connection_algorithm) == nullptr ||
             (item.given(connection_unsafe_manual_aead) && item.find(connection_unsafe_manual_aead) == nullptr))
             return;
-        if (algorithm.aead && !allowed)
+        if (algorithm.unique_nonce() && !allowed)
             problems_.add(item.place_of(connection_algorithm), item.path(connection_algorithm),
                           std::format("{} must not be used with keys given by hand (RFC 8221 section 3)", algorithm.name),
                           "use aes-256-cbc-hmac-sha2-256, or for a test set unsafe-manual-aead = true");
-        if (algorithm.aead && allowed)
+        if (algorithm.unique_nonce() && allowed)
             problems_.warn(item.place_of(connection_unsafe_manual_aead), item.path(connection_unsafe_manual_aead),
                            std::format("{} with keys given by hand: a sequence number used twice gives the traffic away", algorithm.name),
                            "for demonstrations and tests only");
-        if (!algorithm.aead && allowed)
+        if (!algorithm.unique_nonce() && allowed)
             problems_.add(item.place_of(connection_unsafe_manual_aead), item.path(connection_unsafe_manual_aead),
                           std::format("{} needs no such permission", algorithm.name), "leave the key out");
     }
@@ -446,13 +455,17 @@ private:
         }
         const AlgorithmInfo& algorithm = info(sa.algorithm);
         if (item.find(connection_algorithm) == nullptr || sa.key.size == algorithm.material()) return;
-        const std::string second = algorithm.aead ? std::format("salt {}", algorithm.salt)
-                                                  : std::format("integrity key {}", algorithm.integrity_key);
         problems_.add(item.place_of(which), item.path(which),
-                      std::format("the key has {} octets, {} takes exactly {} (cipher key {}, then {}), that is {} hexadecimal digits",
-                                  sa.key.size, algorithm.name, algorithm.material(), algorithm.key, second, 2 * algorithm.material()),
+                      std::format("the key has {} octets, {} takes exactly {} ({}), that is {} hexadecimal digits", sa.key.size,
+                                  algorithm.name, algorithm.material(), parts_of(algorithm), 2 * algorithm.material()),
                       std::format("make one by: openssl rand -hex {}", algorithm.material()));
         sa.key.size = 0;
+    }
+
+    static std::string parts_of(const AlgorithmInfo& algorithm) {
+        if (algorithm.cipher == Cipher::null) return std::format("integrity key {}", algorithm.integrity_key);
+        return std::format("cipher key {}, then {} {}", algorithm.key, algorithm.unique_nonce() ? "salt" : "integrity key",
+                           algorithm.unique_nonce() ? algorithm.salt : algorithm.integrity_key);
     }
 
     std::string key_path_of(const Item& item, Key key) const {

@@ -263,15 +263,23 @@ TEST(Errors, KeysAreNeverShown) {
 TEST(Errors, KeyLengthsOfEveryAlgorithm) {
     for (const AlgorithmInfo& algorithm : algorithms) {
         const std::string lines = std::format("algorithm = \"{}\"\n{}", algorithm.name,
-                                              algorithm.aead ? "unsafe-manual-aead = true\n" : "");
+                                              algorithm.unique_nonce() ? "unsafe-manual-aead = true\n" : "");
         EXPECT_TRUE(errors(ports_text + connection_text("a", lines, algorithm.material())).empty()) << algorithm.name;
-        for (const unsigned octets : {algorithm.material() - 1, algorithm.material() == 64 ? 20U : algorithm.material() + 1}) {
+        for (const unsigned octets :
+             {algorithm.material() - 1, algorithm.material() == maximum_key_material ? 20U : algorithm.material() + 1}) {
             const auto all = errors(ports_text + connection_text("a", lines, octets));
             ASSERT_EQ(all.size(), 2U) << algorithm.name;
             EXPECT_THAT(all[0], HasSubstr(std::format("the key has {} octets, {} takes exactly {} (", octets, algorithm.name,
                                                       algorithm.material())));
         }
     }
+}
+
+TEST(Errors, KeepalivesWithoutUdp) {
+    EXPECT_EQ(with("nat-keepalive = 20"),
+              "test.toml:8:17: connection.a.nat-keepalive: without udp-port nothing goes in UDP that a NAT could forget; set udp-port, or "
+              "leave the key out");
+    EXPECT_THAT(with("udp-port = 70000"), HasSubstr("connection.a.udp-port"));
 }
 
 TEST(Errors, EqualKeys) {

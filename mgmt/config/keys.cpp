@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mgmt/config/keys.hpp"
 
-#include "gateway/sa/algorithm.hpp"
+#include "gateway/sa/sa.hpp"
 
 #include <algorithm>
 #include <array>
@@ -14,7 +14,13 @@ namespace {
 constexpr std::int64_t u16 = 65535;
 constexpr std::int64_t u32 = 4294967295;
 constexpr std::string_view all_algorithms = "aes-128-gcm aes-192-gcm aes-256-gcm chacha20-poly1305 aes-128-cbc-hmac-sha2-256 "
-                                            "aes-192-cbc-hmac-sha2-256 aes-256-cbc-hmac-sha2-256";
+                                            "aes-192-cbc-hmac-sha2-256 aes-256-cbc-hmac-sha2-256 aes-128-cbc-hmac-sha2-384 "
+                                            "aes-192-cbc-hmac-sha2-384 aes-256-cbc-hmac-sha2-384 aes-128-cbc-hmac-sha2-512 "
+                                            "aes-192-cbc-hmac-sha2-512 aes-256-cbc-hmac-sha2-512 aes-128-ccm aes-192-ccm "
+                                            "aes-256-ccm aes-128-ccm-8 aes-192-ccm-8 aes-256-ccm-8 null-aes-128-gmac "
+                                            "null-aes-192-gmac null-aes-256-gmac null-hmac-sha2-256 null-hmac-sha2-384 "
+                                            "null-hmac-sha2-512 aes-128-gcm-iiv aes-192-gcm-iiv aes-256-gcm-iiv "
+                                            "aes-128-ccm-8-iiv aes-192-ccm-8-iiv aes-256-ccm-8-iiv chacha20-poly1305-iiv";
 
 constexpr std::array section_table{
     SectionInfo{Section::gateway, "gateway", false, "The gateway as a whole. It may be left out."},
@@ -121,11 +127,13 @@ constexpr std::array key_table{
     KeyInfo{connection_priority, connection, "priority", integer, false, "1000", 0, u32, "",
             "The place of this connection's policy among the policies of its VPN; the lowest that matches decides."},
     KeyInfo{connection_algorithm, connection, "algorithm", word, false, "\"aes-256-cbc-hmac-sha2-256\"", 0, 0, all_algorithms,
-            "How packets are encrypted and authenticated, as at the peer."},
+            "How packets are encrypted and authenticated, as at the peer. null: authenticated only, for everyone to read. ccm and ccm-8: "
+            "with an ICV of 16 and 8 octets. iiv: the IV is not sent, but is the sequence number (RFC 8750)."},
     KeyInfo{
         connection_unsafe_manual_aead, connection, "unsafe-manual-aead", boolean, false, "false", 0, 0, "",
-        "Allows a gcm or chacha20-poly1305 algorithm with keys given by hand, which RFC 8221 section 3 forbids: one sequence number used "
-        "twice, by a restored backup or by a second machine with the same file, gives the traffic away. For demonstrations and tests."},
+        "Allows a gcm, ccm, gmac or chacha20-poly1305 algorithm with keys given by hand, which RFC 8221 section 3 forbids: one sequence "
+        "number used twice, by a restored backup or by a second machine with the same file, gives the traffic away. For demonstrations and "
+        "tests."},
     KeyInfo{connection_spi_in, connection, "spi-in", integer, true, "", 256, u32, "",
             "SPI of what the peer sends to us; the peer's spi-out. Unique among the connections of its outer-vpn."},
     KeyInfo{connection_spi_out, connection, "spi-out", integer, true, "", 256, u32, "",
@@ -155,6 +163,17 @@ constexpr std::array key_table{
         "receiving host puts them together. after: it is sealed whole and the sealed packet is cut, whatever df says; the peer puts it "
         "together, which costs it memory, and a lost piece costs the whole. IPv6 packets are never cut inside a tunnel, but one of up to "
         "1280 octets that does not fit is sealed whole and cut (RFC 8200 section 5)."},
+    KeyInfo{connection_udp_port, connection, "udp-port", integer, false, "0", 0, u16, "",
+            "ESP goes in UDP (RFC 3948), from port 4500 to this port of the peer: 4500 unless a NAT on the way has another one for it. 0: "
+            "not in "
+            "UDP. What comes from the peer is taken in both forms, whatever this says."},
+    KeyInfo{
+        connection_nat_keepalive, connection, "nat-keepalive", integer, false, "20", 0, longest_keepalive, "",
+        "With udp-port: after so many seconds in which nothing has gone to the peer, a datagram of one octet does, so that a NAT keeps its "
+        "mapping (RFC 3948 section 4). 0: never."},
+    KeyInfo{connection_tfc_padding, connection, "tfc-padding", integer, false, "0", 0, u16, "",
+            "Inner packets are filled up with zeros to a multiple of so many octets, so that their sizes tell less (RFC 4303 section 2.7): a "
+            "multiple of 16 up to 4064. 65535: always to the largest packet that fits the tunnel. 0: not at all."},
     KeyInfo{connection_mtu, connection, "mtu", integer, false, "", 576, u16, "",
             "The largest outer packet in octets; at least 1280 over IPv6. Without it what the route says. What ICMP tells of the path is "
             "heeded below it."},

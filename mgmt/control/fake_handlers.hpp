@@ -53,6 +53,7 @@ public:
                            .spi = static_cast<std::uint32_t>(0x1000 + i),
                            .local = "192.0.2.1",
                            .remote = "198.51.100.1",
+                           .udp_port = 4500,
                            .outer_vpn = "wan",
                            .vpn = "office",
                            .algorithm = "aes-256-gcm",

@@ -241,18 +241,31 @@ Json json_of(const StatusView& status) {
 }
 
 Json json_of(const SaView& sa) {
-    return Json::object({{"name", sa.name},           {"direction", sa.direction},
-                         {"child", sa.child},         {"generation", sa.generation},
-                         {"state", sa.state},         {"spi", sa.spi},
-                         {"local", sa.local},         {"remote", sa.remote},
-                         {"outerVpn", sa.outer_vpn},  {"vpn", sa.vpn},
-                         {"algorithm", sa.algorithm}, {"esn", sa.esn},
-                         {"sequence", sa.sequence},   {"mark", sa.mark ? Json(*sa.mark) : Json{}},
-                         {"window", sa.window},       {"worker", sa.worker},
-                         {"pathMtu", sa.path_mtu},    {"largestInner", sa.largest_inner},
-                         {"packets", sa.packets},     {"octets", sa.octets},
-                         {"errors", sa.errors},       {"selectors", texts(sa.selectors)},
-                         {"refused", sa.refused},     {"remedy", sa.remedy}});
+    return Json::object({{"name", sa.name},
+                         {"direction", sa.direction},
+                         {"child", sa.child},
+                         {"generation", sa.generation},
+                         {"state", sa.state},
+                         {"spi", sa.spi},
+                         {"local", sa.local},
+                         {"remote", sa.remote},
+                         {"udpPort", sa.udp_port},
+                         {"outerVpn", sa.outer_vpn},
+                         {"vpn", sa.vpn},
+                         {"algorithm", sa.algorithm},
+                         {"esn", sa.esn},
+                         {"sequence", sa.sequence},
+                         {"mark", sa.mark ? Json(*sa.mark) : Json{}},
+                         {"window", sa.window},
+                         {"worker", sa.worker},
+                         {"pathMtu", sa.path_mtu},
+                         {"largestInner", sa.largest_inner},
+                         {"packets", sa.packets},
+                         {"octets", sa.octets},
+                         {"errors", sa.errors},
+                         {"selectors", texts(sa.selectors)},
+                         {"refused", sa.refused},
+                         {"remedy", sa.remedy}});
 }
 
 Json json_of(const PolicyView& policy) {

@@ -74,7 +74,8 @@ struct SaView {
     std::uint64_t generation = 0; // of the keying call that brought it
     std::string state;            // in the life of a child SA
     std::uint32_t spi = 0;
-    std::string local, remote; // outer addresses
+    std::string local, remote;  // outer addresses
+    std::uint64_t udp_port = 0; // the peer's, of ESP in UDP; 0: not in UDP
     std::string outer_vpn, vpn;
     std::string algorithm;
     bool esn = false;

@@ -174,6 +174,7 @@ std::vector<SaView> view_of(const std::vector<control::SaStatus>& sas, const Des
         view.spi = sa.spi;
         view.local = to_string(sa.outer_local);
         view.remote = to_string(sa.outer_remote);
+        view.udp_port = sa.udp_port;
         view.outer_vpn = vpn_name(sa.outer_vpn, desired);
         view.vpn = vpn_name(sa.red_vpn, desired);
         view.algorithm = info(sa.algorithm).name;
@@ -230,7 +231,8 @@ EventView view_of(const control::Told& told) {
                    .peer = told.peer,
                    .port = told.port};
     const bool dropped = event.kind == EventKind::dropped;
-    const bool of_sa = event.kind == EventKind::sa_installed || event.kind == EventKind::sa_removed || event.kind == EventKind::sa_near_end;
+    const bool of_sa = event.kind == EventKind::sa_installed || event.kind == EventKind::sa_removed ||
+                       event.kind == EventKind::sa_near_end || event.kind == EventKind::sa_soft_end || event.kind == EventKind::sa_hard_end;
     if (dropped || of_sa) view.vpn = told.vpn;
     if (of_sa || event.sa != 0) view.direction = name_of(event.direction);
     if (event.spi != 0) view.spi = event.spi;
@@ -264,6 +266,8 @@ std::vector<CounterView> view_of(const control::Counters& counters) {
         packets("opened", counters.opened, "packets that came out of tunnels"),
         packets("bypassed", counters.bypassed, "packets forwarded in clear, as a bypass policy says"),
         packets("dummies", counters.dummies, "dummy packets sent"),
+        packets("keepalives", counters.keepalives, "NAT keepalives sent"),
+        packets("other_form", counters.other_form, "ESP packets in UDP for an SA that sends without, or the reverse; they are taken"),
         packets("own_sent", counters.own_sent, "packets that the gateway itself sent into tunnels, or tried to"),
         packets("own_delivered", counters.own_delivered, "packets out of tunnels for the gateway itself"),
         packets("handed_over", counters.handed_over, "frames given to the worker that owns their SA"),

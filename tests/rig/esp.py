@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ESP straight from RFC 4303, 4106, 7634, 3602 and 4868 over a cryptographic library: a peer that can also be wrong on purpose.
+"""ESP straight from RFC 4303, 4106, 4309, 4543, 7634, 8750, 3602 and 4868 over a cryptographic library: a peer that can also be wrong on
+purpose.
 
 It knows nothing of the product and shares nothing with it; tests/system/test_oracles.py holds it against Scapy and tshark."""
 
@@ -9,9 +10,11 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives import hashes, hmac
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20Poly1305
 
 from . import packets
+
+HASHES = {"256": hashes.SHA256, "384": hashes.SHA384, "512": hashes.SHA512}
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Algorithm:
     iv: int
     icv: int
     block: int
-    scapy: str
+    scapy: str  # its name there; empty: not known there
     tshark: str
 
     @property
@@ -34,13 +37,35 @@ class Algorithm:
     def aead(self):
         return self.integrity == 0
 
+    @property
+    def gmac(self):
+        return self.name.endswith("gmac")
+
+    @property
+    def hash(self):
+        return self.name[-3:]
+
 
 def _rows():
+    """In the order of the product's table."""
     for bits in (128, 192, 256):
         yield Algorithm(f"aes-{bits}-gcm", bits // 8, 4, 0, 8, 16, 4, "AES-GCM", "AES-GCM with 16 octet ICV [RFC4106]")
     yield Algorithm("chacha20-poly1305", 32, 4, 0, 8, 16, 4, "CHACHA20-POLY1305", "")
+    for sha, key, icv in (("256", 32, 16), ("384", 48, 24), ("512", 64, 32)):
+        for bits in (128, 192, 256):
+            yield Algorithm(f"aes-{bits}-cbc-hmac-sha2-{sha}", bits // 8, 0, key, 16, icv, 16, "AES-CBC", "AES-CBC [RFC3602]")
+    for icv, tail in ((16, ""), (8, "-8")):
+        for bits in (128, 192, 256):
+            yield Algorithm(f"aes-{bits}-ccm{tail}", bits // 8, 3, 0, 8, icv, 4, "AES-CCM", "")
     for bits in (128, 192, 256):
-        yield Algorithm(f"aes-{bits}-cbc-hmac-sha2-256", bits // 8, 0, 32, 16, 16, 16, "AES-CBC", "AES-CBC [RFC3602]")
+        yield Algorithm(f"null-aes-{bits}-gmac", bits // 8, 4, 0, 8, 16, 4, "AES-NULL-GMAC", "")
+    for sha, key, icv in (("256", 32, 16), ("384", 48, 24), ("512", 64, 32)):
+        yield Algorithm(f"null-hmac-sha2-{sha}", 0, 0, key, 0, icv, 4, "NULL", "NULL")
+    for bits in (128, 192, 256):
+        yield Algorithm(f"aes-{bits}-gcm-iiv", bits // 8, 4, 0, 0, 16, 4, "", "")
+    for bits in (128, 192, 256):
+        yield Algorithm(f"aes-{bits}-ccm-8-iiv", bits // 8, 3, 0, 0, 8, 4, "", "")
+    yield Algorithm("chacha20-poly1305-iiv", 32, 4, 0, 0, 16, 4, "", "")
 
 
 ALGORITHMS = {row.name: row for row in _rows()}
@@ -70,13 +95,21 @@ class Sa:
         return struct.pack("!III", self.spi, high, low) if self.esn else struct.pack("!II", self.spi, low)
 
     def _aead(self):
-        key = self._parts()[0]
-        return ChaCha20Poly1305(key) if self.algorithm.name.startswith("chacha") else AESGCM(key)
+        key, name = self._parts()[0], self.algorithm.name
+        if name.startswith("chacha"):
+            return ChaCha20Poly1305(key)
+        return AESCCM(key, self.algorithm.icv) if "ccm" in name else AESGCM(key)
+
+    def _nonce(self, iv, number):
+        return self._parts()[1] + (iv if self.algorithm.iv else struct.pack("!Q", number))
 
     def _icv(self, covered, number):
-        mac = hmac.HMAC(self._parts()[2], hashes.SHA256())
+        mac = hmac.HMAC(self._parts()[2], HASHES[self.algorithm.hash]())
         mac.update(covered + (struct.pack("!I", number >> 32) if self.esn else b""))
         return mac.finalize()[: self.algorithm.icv]
+
+    def _cbc(self, iv):
+        return Cipher(algorithms.AES(self._parts()[0]), modes.CBC(iv))
 
     def trailer(self, inner, next_header, pad_to=None):
         """The default padding 1, 2, 3, ... (RFC 4303 2.4) with Pad Length and Next Header."""
@@ -90,13 +123,18 @@ class Sa:
         plain = inner + tfc
         plain += self.trailer(plain, next_header) if trailer is None else trailer
         header = struct.pack("!II", self.spi, number & 0xFFFFFFFF)
-        if self.algorithm.aead:
-            iv = struct.pack("!Q", number) if iv is None else iv
-            return header + iv + self._aead().encrypt(self._parts()[1] + iv, plain, self._aad(number))
-        iv = os.urandom(16) if iv is None else iv
-        cipher = Cipher(algorithms.AES(self._parts()[0]), modes.CBC(iv)).encryptor()
-        covered = header + iv + cipher.update(plain) + cipher.finalize()
-        return covered + self._icv(covered, number)
+        a = self.algorithm
+        if a.aead:
+            iv = (struct.pack("!Q", number) if iv is None else iv)[: a.iv]
+            nonce, aad = self._nonce(iv, number), self._aad(number)
+            if a.gmac:  # RFC 4543: the IV is authenticated too, and nothing is enciphered
+                return header + iv + plain + self._aead().encrypt(nonce, b"", aad + iv + plain)
+            return header + iv + self._aead().encrypt(nonce, plain, aad)
+        if a.iv:
+            iv = os.urandom(a.iv) if iv is None else iv
+            cipher = self._cbc(iv).encryptor()
+            plain = iv + cipher.update(plain) + cipher.finalize()
+        return header + plain + self._icv(header + plain, number)
 
     def seal(self, inner, number, *, iv=None, next_header=None, trailer=None, tfc=b"", **outer):
         """The whole outer packet; `outer` are fields of its header (ttl, tos, ...)."""
@@ -110,17 +148,24 @@ class Sa:
         assert spi == self.spi, f"SPI {spi:#x} instead of {self.spi:#x}"
         number = high << 32 | low
         a = self.algorithm
+        iv, text = payload[8 : 8 + a.iv], payload[8 + a.iv :]
         if a.aead:
-            iv = payload[8:16]
+            nonce, aad = self._nonce(iv, number), self._aad(number)
             try:
-                plain = self._aead().decrypt(self._parts()[1] + iv, payload[16:], self._aad(number))
+                if a.gmac:
+                    plain = text[: -a.icv]
+                    self._aead().decrypt(nonce, text[-a.icv :], aad + iv + plain)
+                else:
+                    plain = self._aead().decrypt(nonce, text, aad)
             except Exception as wrong:
                 raise BadIcv from wrong
         else:
             if self._icv(payload[: -a.icv], number) != payload[-a.icv :]:
                 raise BadIcv
-            cipher = Cipher(algorithms.AES(self._parts()[0]), modes.CBC(payload[8:24])).decryptor()
-            plain = cipher.update(payload[24 : -a.icv]) + cipher.finalize()
+            plain = text[: -a.icv]
+            if a.iv:
+                cipher = self._cbc(iv).decryptor()
+                plain = cipher.update(plain) + cipher.finalize()
         count, next_header = plain[-2:]
         padding = plain[len(plain) - 2 - count : len(plain) - 2]
         assert padding == bytes(range(1, count + 1)), f"padding {padding.hex()}"
@@ -135,17 +180,21 @@ class Sa:
 
         key, salt, integrity = self._parts()
         outer = (IPv6 if ":" in self.source else IP)(src=self.source, dst=self.destination)
-        more = {} if self.algorithm.aead else {"auth_algo": "SHA2-256-128", "auth_key": integrity}
-        return SecurityAssociation(ESP, spi=self.spi, crypt_algo=self.algorithm.scapy, crypt_key=key + salt, tunnel_header=outer,
+        a = self.algorithm
+        more = {} if a.aead else {"auth_algo": f"SHA2-{a.hash}-{a.icv * 8}", "auth_key": integrity}
+        if a.aead and a.icv != 16:
+            more["crypt_icv_size"] = a.icv
+        return SecurityAssociation(ESP, spi=self.spi, crypt_algo=a.scapy, crypt_key=(key + salt) or None, tunnel_header=outer,
                                    esn_en=self.esn, esn=high, **more)
 
     def tshark(self, high=0):
         """The row of the table esp_sa, or None where tshark does not know the algorithm."""
         if not self.algorithm.tshark:
             return None
+        a = self.algorithm
         key, salt, integrity = self._parts()
-        auth = ("NULL", "") if self.algorithm.aead else ("HMAC-SHA-256-128 [RFC4868]", f"0x{integrity.hex()}")
+        auth = ("NULL", "") if a.aead else (f"HMAC-SHA-{a.hash}-{a.icv * 8} [RFC4868]", f"0x{integrity.hex()}")
         family = "IPv6" if ":" in self.source else "IPv4"
-        row = (family, self.source, self.destination, f"0x{self.spi:08x}", self.algorithm.tshark, f"0x{(key + salt).hex()}", *auth,
+        row = (family, self.source, self.destination, f"0x{self.spi:08x}", a.tshark, f"0x{(key + salt).hex()}" if a.key else "", *auth,
                "64-bit" if self.esn else "32-bit", f"{high:x}")
         return ",".join(f'"{field}"' for field in row)

@@ -9,14 +9,15 @@ import socket
 import struct
 from dataclasses import dataclass, field
 
+from . import esp
 from .config import key_for
 
-VERSION = 2
+VERSION = 3
 MAGIC = 0x7364726F63657253
 INBOUND, OUTBOUND = 1, 0
 PROTECT, BYPASS, DISCARD = range(3)
-ALGORITHMS = ("aes-128-gcm", "aes-192-gcm", "aes-256-gcm", "chacha20-poly1305", "aes-128-cbc-hmac-sha2-256", "aes-192-cbc-hmac-sha2-256",
-              "aes-256-cbc-hmac-sha2-256")
+SA = "64sQIIIIIIHHHh16s16sBBBBBBBBBBHB3x96sHHHBx6Q8x"
+ALGORITHMS = tuple(esp.ALGORITHMS)  # in the order of the product's table
 
 
 def _address(text):
@@ -62,15 +63,18 @@ class Sa:
     outer_vpn: int = 0
     vpn: int = 0
     generation: int = 0
-    more: dict = field(default_factory=dict)  # dummies, mtu, owner, dscp, dscp_value, df, hop_limit, manual, clamp_mss, fragment
+    more: dict = field(default_factory=dict)  # dummies, mtu, owner, dscp, dscp_value, df, hop_limit, manual, clamp_mss, fragment, udp_port, keepalive,
+    # tfc_padding, jitter, soft, hard (packets, octets, seconds)
 
     def packed(self, first):
-        more = {"dummies": 0, "mtu": 0, "owner": -1, "dscp": 0, "dscp_value": 0, "df": 0, "hop_limit": 64, "manual": 0, "clamp_mss": 65535, "fragment": 0, **self.more}
-        return struct.pack("64sQIIIIIIHHHh16s16sBBBBBBBBBBHB3x64s", self.name.encode(), self.generation, self.child, self.spi, self.window,
+        more = {"dummies": 0, "mtu": 0, "owner": -1, "dscp": 0, "dscp_value": 0, "df": 0, "hop_limit": 64, "manual": 0, "clamp_mss": 65535, "fragment": 0,
+                "udp_port": 0, "keepalive": 0, "tfc_padding": 0, "jitter": 0, "soft": (0, 0, 0), "hard": (0, 0, 0), **self.more}
+        return struct.pack(SA, self.name.encode(), self.generation, self.child, self.spi, self.window,
                            more["dummies"], first, len(self.selectors), self.outer_vpn, self.vpn, more["mtu"], more["owner"],
                            _address(self.local), _address(self.remote), ipaddress.ip_address(self.local).version, self.direction,
                            ALGORITHMS.index(self.algorithm), int(self.esn), more["dscp"], more["dscp_value"], more["df"],
-                           more["hop_limit"], more["manual"], len(self.key), more["clamp_mss"], more["fragment"], self.key)
+                           more["hop_limit"], more["manual"], len(self.key), more["clamp_mss"], more["fragment"], self.key, more["udp_port"], more["keepalive"],
+                           more["tfc_padding"], more["jitter"], *more["soft"], *more["hard"])
 
 
 @dataclass

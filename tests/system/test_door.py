@@ -77,7 +77,7 @@ def test_what_is_wrong_is_named_and_changes_nothing(single, door):
     sas = [*child(single, door, 1), *child(single, door, 2)]
     good = records.call(install=sas, policies=[policy(sas)])
     before = single.daemon.ask("sa")["sas"]
-    at = 64 + 3 * 216  # of the last SA
+    at = 64 + 3 * struct.calcsize(records.SA)  # of the last SA
     cases = [
         (good[:at + 72 + 4] + struct.pack("I", 255) + good[at + 80:], "install[3] spi"),
         (good[:at + 137] + b"\x02" + good[at + 138:], "install[3] direction"),

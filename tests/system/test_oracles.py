@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every algorithm, with 32-bit and extended numbers, outside in both families, against code that is not ours: Scapy both ways, tshark on what
-the gateway sent, and the writer of tests/rig/esp.py."""
+the gateway sent, and the writer of tests/rig/esp.py, which alone knows implicit IVs."""
 
 import itertools
 import logging
@@ -15,6 +15,7 @@ from tests.rig.net import run, until
 logging.getLogger("scapy").setLevel(logging.ERROR)
 
 CASES = [(name, extended, outer) for name in esp.ALGORITHMS for extended in (False, True) for outer in (4, 6)]
+OF_SCAPY = [case for case in CASES if esp.ALGORITHMS[case[0]].scapy]
 
 
 def label(case):
@@ -61,7 +62,7 @@ def send_out(rig, case, packet):
 
 
 @pytest.mark.parametrize("case", CASES, ids=label)
-def test_scapy_opens_what_we_seal(single, case):
+def test_what_we_seal_is_opened(single, case):
     from scapy.layers.inet import IP
     from scapy.layers.inet6 import IPv6
 
@@ -69,39 +70,40 @@ def test_scapy_opens_what_we_seal(single, case):
     for family in (4, 6):
         packet = inner(single, case, True, family, 90 + next(_sizes) % 40)
         outer = send_out(single, case, packet)
-        opened = bytes(sa.scapy().decrypt((IPv6 if case[2] == 6 else IP)(outer)))
-        assert opened[: len(packet)] == one_hop_less(packet)
+        if case in OF_SCAPY:
+            opened = bytes(sa.scapy().decrypt((IPv6 if case[2] == 6 else IP)(outer)))
+            assert opened[: len(packet)] == one_hop_less(packet)
         mine, number, following, _ = sa.open(outer)
         assert mine == one_hop_less(packet)
         assert following == (4 if family == 4 else 41)
         assert number >= 1
-        if sa.algorithm.aead:  # the IV is the 64-bit sequence number
+        if sa.algorithm.aead and sa.algorithm.iv:  # the IV is the 64-bit sequence number
             assert packets.Read(outer).payload[8:16] == struct.pack("!Q", number)
         assert packets.Read(outer).checksum_good
 
 
 @pytest.mark.parametrize("case", CASES, ids=label)
-def test_we_open_what_scapy_seals(single, case):
+def test_we_open_what_others_seal(single, case):
     from scapy.layers.inet import IP
     from scapy.layers.inet6 import IPv6
 
     sa = single.connections[label(case)].taken()
     for number, family in enumerate((4, 6), 1):
         packet = inner(single, case, False, family, 90 + next(_sizes) % 40)
-        sealed = sa.scapy().encrypt((IP if family == 4 else IPv6)(packet), seq_num=number)
+        sealed = sa.seal(packet, number)
+        if case in OF_SCAPY:
+            sealed = bytes(sa.scapy().encrypt((IP if family == 4 else IPv6)(packet), seq_num=number))
         with Change(single.daemon) as change:
-            single.from_black(bytes(sealed))
+            single.from_black(sealed)
             frame = single.red.receive(packets.is_ip_to(single.HOST[family]))
             assert frame is not None, f"nothing came out of the red port: {change.drops()}"
         assert packets.packet_of(frame) == one_hop_less(packet)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case[1]], ids=label)
+@pytest.mark.parametrize("case", [case for case in CASES if case[1:] == (True, 4) and "192" not in case[0] and "256-" not in case[0]], ids=label)
 def test_high_half_of_extended_numbers(single, case):
-    """From 1 to beyond 2^32 by two jumps, sealed by Scapy with the high half; a wrong high half fails. A jump beyond the durable mark is taken
+    """From 1 to beyond 2^32 by two jumps; a wrong high half fails. A jump beyond the durable mark is taken
     when the mark has followed, so that the sender's next try passes."""
-    from scapy.layers.inet import IP
-
     sa = single.connections[label(case)].taken()
     packet = inner(single, case, False, 4)
 
@@ -110,7 +112,7 @@ def test_high_half_of_extended_numbers(single, case):
         return single.red.receive(packets.is_ip_to(single.HOST[4]), timeout=0.1)
 
     for high, low, good in ((0, 0xF0000000, True), (0, 0x00000005, False), (1, 0x00000005, True), (1, 0x00000006, True)):
-        sealed = bytes(sa.scapy(high).encrypt(IP(packet), seq_num=low))
+        sealed = sa.seal(packet, high << 32 | low)
         with Change(single.daemon) as change:
             if good:
                 until(lambda s=sealed: passes(s), 5, f"{high} {low:#x} is taken")

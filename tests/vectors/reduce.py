@@ -22,10 +22,10 @@ def write(name, head, lines):
     (here / name).write_text("".join(f"# {line}\n" for line in head) + "\n".join(" ".join(map(field, line)) for line in lines) + "\n")
 
 
-def aead(source):
+def aead(source, nonce=96):
     for group in json.loads((wycheproof / source).read_text())["testGroups"]:
         for test in group["tests"]:
-            if group["ivSize"] == 96 and group["tagSize"] == 128:
+            if group["ivSize"] == nonce and group["tagSize"] == 128:
                 yield (f"tc{test['tcId']}", test["key"], test["iv"], test["aad"], test["msg"], test["ct"], test["tag"], test["result"])
 
 
@@ -78,11 +78,29 @@ def wycheproof_cbc():
                 yield (f"tc{test['tcId']}", test["key"], test["iv"], test["msg"] + f"{pad:02x}" * pad, test["ct"], "valid")
 
 
-def wycheproof_hmac():
-    for group in json.loads((wycheproof / "hmac_sha256_test.json").read_text())["testGroups"]:
+def nist_ccm():
+    key = ""  # stands before the records that it is for
+    for size in (128, 192, 256):
+        for section, record in records(nist / f"CCM/VNT{size}.rsp"):
+            key = record.get("KEY", key)
+            if "NONCE" in record and len(record["NONCE"]) == 22:
+                yield (f"VNT{size}-{record['COUNT']}", key, record["NONCE"], record["ADATA"], record["PAYLOAD"], record["CT"][:-32],
+                       record["CT"][-32:], "valid")
+
+
+def wycheproof_gmac():
+    for group in json.loads((wycheproof / "aes_gmac_test.json").read_text())["testGroups"]:
         for test in group["tests"]:
-            if group["keySize"] == 256 and len(test["msg"]) >= 32 and (group["tagSize"] == 128 or test["result"] == "valid"):
-                yield (f"tc{test['tcId']}-{group['tagSize']}", test["key"], test["msg"], test["tag"][:32], test["result"])
+            if group["ivSize"] == 96 and len(test["msg"]) > 16:
+                yield (f"tc{test['tcId']}", test["key"], test["iv"], test["msg"], test["tag"], test["result"])
+
+
+def wycheproof_hmac(bits):
+    """RFC 4868 cuts to half."""
+    for group in json.loads((wycheproof / f"hmac_sha{bits}_test.json").read_text())["testGroups"]:
+        for test in group["tests"]:
+            if group["keySize"] == bits and len(test["msg"]) >= 32 and (group["tagSize"] == bits // 2 or test["result"] == "valid"):
+                yield (f"tc{test['tcId']}-{group['tagSize']}", test["key"], test["msg"], test["tag"][: bits // 8], test["result"])
 
 
 AEAD = "name key nonce aad plaintext ciphertext tag result"
@@ -92,6 +110,12 @@ write("wycheproof_aes_gcm.txt", [f"{C2SP}: aes_gcm_test.json", AEAD], aead("aes_
 write("wycheproof_chacha20_poly1305.txt", [f"{C2SP}: chacha20_poly1305_test.json", AEAD], aead("chacha20_poly1305_test.json"))
 write("wycheproof_aes_cbc.txt", [f"{C2SP}: aes_cbc_pkcs5_test.json, padding written out", "name key iv plaintext ciphertext result"],
       wycheproof_cbc())
-write("wycheproof_hmac_sha256.txt", [f"{C2SP}: hmac_sha256_test.json, tags cut to 128 bits", "name key message tag result"], wycheproof_hmac())
+write("wycheproof_aes_ccm.txt", [f"{C2SP}: aes_ccm_test.json, those with an AAD and a text", AEAD],
+      [line for line in aead("aes_ccm_test.json", 88) if line[3] and line[4]])
+write("wycheproof_aes_gmac.txt", [f"{C2SP}: aes_gmac_test.json", "name key nonce message tag result"], wycheproof_gmac())
+for bits in (256, 384, 512):
+    write(f"wycheproof_hmac_sha{bits}.txt", [f"{C2SP}: hmac_sha{bits}_test.json, tags cut to {bits // 2} bits", "name key message tag result"],
+          wycheproof_hmac(bits))
 write("nist_aes_gcm.txt", [f"{CAVP}: GCM, six of each section", AEAD], [line for size in (128, 192, 256) for line in nist_gcm(size)])
 write("nist_aes_cbc.txt", [f"{CAVP}: AES CBC", "name key iv plaintext ciphertext result"], nist_cbc())
+write("nist_aes_ccm.txt", [f"{CAVP}: CCM, nonces of 11 octets", AEAD], nist_ccm())

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/control/lifetimes.hpp"
+
+#include <algorithm>
+#include <atomic>
+
+namespace sallyport::control {
+
+namespace {
+
+/// Is one of them reached? 0: there is none.
+bool reached(const Lifetime& lifetime, std::uint64_t packets, std::uint64_t octets, std::uint64_t seconds) {
+    const auto one = [](std::uint64_t limit, std::uint64_t used) { return limit != 0 && used >= limit; };
+    return one(lifetime.packets, packets) || one(lifetime.octets, octets) || one(lifetime.seconds, seconds);
+}
+
+std::uint64_t read(std::uint64_t& word) { return std::atomic_ref(word).load(std::memory_order_relaxed); }
+
+} // namespace
+
+/// Never to nothing: 0 would be without bound.
+Lifetime Lifetimes::shortened(const SaSpec& spec) {
+    std::uniform_real_distribution<double> share(0, static_cast<double>(spec.jitter) / 100);
+    const double left = 1 - share(random_);
+    const auto cut = [&](std::uint64_t value) {
+        return value == 0 ? 0 : std::max<std::uint64_t>(static_cast<std::uint64_t>(static_cast<double>(value) * left), 1);
+    };
+    return {cut(spec.soft.packets), cut(spec.soft.octets), cut(spec.soft.seconds)};
+}
+
+void Lifetimes::add(const store::Sa& sa, std::uint64_t now) {
+    if (!sa.spec.soft.any() && !sa.spec.hard.any()) return;
+    watched_.insert_or_assign(sa.number, Watched{.sa = &sa, .soft = shortened(sa.spec), .begun = sa.spec.begun != 0 ? sa.spec.begun : now});
+}
+
+std::vector<Lifetimes::Reached> Lifetimes::look(std::uint64_t now) {
+    std::vector<Reached> result;
+    for (auto& [number, one] : watched_) {
+        transform::SaCounters& counters = *one.sa->series->counters;
+        const std::uint64_t seconds = now > one.begun ? now - one.begun : 0;
+        const std::uint64_t packets = read(counters.packets), octets = read(counters.octets);
+        if (!one.hard_told && reached({.seconds = one.sa->spec.hard.seconds}, 0, 0, seconds + tick))
+            std::atomic_ref(counters.packet_limit).store(0, std::memory_order_relaxed);
+        // By the last packet that passed, or by one that was refused.
+        const bool over = read(counters.packet_limit) == 0 || reached(one.sa->spec.hard, packets, octets, 0);
+        if (!one.soft_told && (over || reached(one.soft, packets, octets, seconds))) {
+            one.soft_told = true;
+            if (one.soft.any()) result.push_back({one.sa, false});
+        }
+        if (!one.hard_told && over) {
+            one.hard_told = true;
+            result.push_back({one.sa, true});
+        }
+    }
+    return result;
+}
+
+} // namespace sallyport::control

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// The lifetimes of SAs (RFC 4301 4.4.2.1). Workers see to it that no packet passes a hard one in packets or octets; here is seen what has
+// been reached, and time.
+#pragma once
+
+#include "gateway/store/store.hpp"
+
+#include <cstdint>
+#include <random>
+#include <unordered_map>
+#include <vector>
+
+namespace sallyport::control {
+
+/// Threads: the control thread. Times are seconds of CLOCK_BOOTTIME.
+class Lifetimes {
+public:
+    /// Between two calls of look() at most; a hard lifetime in seconds ends by so much early rather than late.
+    static constexpr std::uint64_t tick = 1;
+
+    explicit Lifetimes(std::uint64_t seed) : random_(seed) {}
+
+    /// From now on. `sa` stays where it is until remove(). SAs without a lifetime cost nothing.
+    void add(const store::Sa& sa, std::uint64_t now);
+    void remove(const store::Sa& sa) { watched_.erase(sa.number); }
+
+    struct Reached {
+        const store::Sa* sa;
+        bool hard;
+    };
+    /// What was reached since the last call, each once. An SA whose hard time is over passes nothing from now on. Reads every SA that has a
+    /// lifetime: some milliseconds for 100,000 of them.
+    [[nodiscard]] std::vector<Reached> look(std::uint64_t now);
+
+private:
+    struct Watched {
+        const store::Sa* sa;
+        Lifetime soft; // shortened
+        std::uint64_t begun;
+        bool soft_told = false, hard_told = false;
+    };
+    [[nodiscard]] Lifetime shortened(const SaSpec& spec);
+
+    std::mt19937_64 random_;                             // spreads the work; it protects nothing
+    std::unordered_map<std::uint32_t, Watched> watched_; // by number of the SA
+};
+
+} // namespace sallyport::control
