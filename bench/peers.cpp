@@ -42,9 +42,10 @@ sockaddr_in address(const char* text, std::uint16_t at) {
 int bound(const char* text, std::uint16_t at) {
     const int one = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     const sockaddr_in here = address(text, at);
-    const int size = 64 << 20;
+    const int size = 64 << 20, never = IP_PMTUDISC_DONT; // a router whose way is narrow cuts them
     if (one < 0 || bind(one, reinterpret_cast<const sockaddr*>(&here), sizeof here) != 0 ||
-        setsockopt(one, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) != 0) {
+        setsockopt(one, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) != 0 ||
+        setsockopt(one, IPPROTO_IP, IP_MTU_DISCOVER, &never, sizeof never) != 0) {
         std::perror(text);
         std::exit(1);
     }

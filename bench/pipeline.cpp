@@ -3,9 +3,9 @@
 // and order.
 //     bench-pipeline [--algorithms NAME,...] [--sizes OCTETS,...] [--sas COUNT,...] [--engine openssl] [--no-stages]
 //                    [--pairs N] [--series N] [--core N] [--json FILE]
-//     bench-pipeline --ask [--sizes OCTETS,...]
+//     bench-pipeline --ask --sizes OCTETS
 // Without options: AES-128-GCM at every size with 1, 1,000 and 100,000 SAs, its stages, and the other algorithms at 64 and 1420 octets. With --ask it
-// waits for lines such as "seal 64" or "bare-open 1420" and answers each with the cycles a packet of a second of it: for bench/peers.py.
+// waits for lines (seal, open, bare-seal, bare-open) and answers each with the cycles a packet of a second of it: for bench/peers.py.
 #include "bench/bare.hpp"
 #include "bench/gateway.hpp"
 #include "bench/measure.hpp"
@@ -17,7 +17,6 @@
 #include <cstring>
 #include <ctime>
 #include <iostream>
-#include <list>
 #include <map>
 #include <sstream>
 #include <string>
@@ -251,19 +250,12 @@ double mean_of_a_second(const Work& work) {
     return static_cast<double>(cycles) / static_cast<double>(packets);
 }
 
-/// One SA, AES-128-GCM. Ends with its input.
+/// One SA, AES-128-GCM, the first of the sizes. Ends with its input.
 bool answer(const Options& options) {
     const SaPairs pairs(Algorithm::aes_128_gcm_16, 1);
-    std::map<std::string, Work> works;
-    std::list<Pipeline> pipelines;
-    for (const unsigned size : options.sizes) {
-        Pipeline& pipeline = pipelines.emplace_back(pairs, size);
-        const std::string tail = " " + std::to_string(size);
-        works["seal" + tail] = pipeline.seal();
-        works["open" + tail] = pipeline.open();
-        works["bare-seal" + tail] = pipeline.bare_seal();
-        works["bare-open" + tail] = pipeline.bare_open();
-    }
+    Pipeline pipeline(pairs, options.sizes.front());
+    const std::map<std::string, Work> works{
+        {"seal", pipeline.seal()}, {"open", pipeline.open()}, {"bare-seal", pipeline.bare_seal()}, {"bare-open", pipeline.bare_open()}};
     for (std::string line; std::getline(std::cin, line);) {
         const auto work = works.find(line);
         if (work == works.end()) return false;

@@ -139,7 +139,7 @@ Memory memory_of(const control::Gateway& gateway) {
     for (std::string line; std::getline(file, line);) {
         if (line.find("-") < line.find(" ")) { // the head of a mapping: its range
             secret = line.contains("secretmem") || line.contains("memfd:sallyport-sas");
-            anonymous = !line.contains('/') && !line.contains('[');
+            anonymous = line.contains(" rw-p ") && line.ends_with(" 0 "); // no name
         } else if (line.starts_with("Rss:"))
             resident = std::strtod(line.c_str() + 4, nullptr) * 1024;
         else if (line.starts_with("VmFlags:") && secret)
