@@ -259,8 +259,8 @@ void print_cores_for_terabit(const std::vector<Row>& results, const std::string&
     const double packets = 1e12 / 8 / octets, cycles = cycles_of_second();
     for (const Row& result : results)
         if (result.name == name)
-            std::printf("1 Tbit/s of %u octets are %.1f million packets a second: %s %.1f cores at %.2f GHz (TSC), %s\n", octets, packets / 1e6,
-                        name.c_str(), packets * result.median / cycles, cycles / 1e9, way);
+            std::printf("1 Tbit/s of %u octets are %.1f million packets a second: %s %.1f cores at %.2f GHz (TSC), %s\n", octets,
+                        packets / 1e6, name.c_str(), packets * result.median / cycles, cycles / 1e9, way);
 }
 
 namespace {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A numbered UDP stream, for bench/peers.py.
-//     bench-peers send FROM TO SIZE RATE SECONDS RUN    packets of SIZE octets, IP header included, RATE a second; prints how many
-//     bench-peers receive AT                            for each line "RUN" on stdin: how many different ones of this run have come, once
+//     bench-peers send FROM TO SIZE RATE SECONDS RUN    packets of SIZE octets, IP header included, RATE a second; prints how many, and
+//     seconds bench-peers receive AT                            for each line "RUN" on stdin: how many different ones of this run have
+//     come, once
 //                                                       none has come for 100 ms
 #include <algorithm>
 #include <arpa/inet.h>
@@ -81,6 +82,7 @@ int send_stream(char** words) {
     const auto bursts = static_cast<std::uint64_t>(rate * time / burst);
     timespec next{};
     clock_gettime(CLOCK_MONOTONIC, &next);
+    const timespec first = next;
     for (std::uint64_t i = 0; i < bursts; ++i) {
         for (unsigned j = 0; j < burst; ++j, ++mark.number) std::memcpy(packets.at(j), &mark, sizeof mark);
         for (int sent = 0; sent < static_cast<int>(burst);) {
@@ -93,7 +95,9 @@ int send_stream(char** words) {
         next.tv_nsec %= 1'000'000'000;
         clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &next, nullptr);
     }
-    std::printf("%u\n", mark.number);
+    clock_gettime(CLOCK_MONOTONIC, &next);
+    std::printf("%u %.3f\n", mark.number,
+                static_cast<double>(next.tv_sec - first.tv_sec) + static_cast<double>(next.tv_nsec - first.tv_nsec) / 1e9);
     return 0;
 }
 

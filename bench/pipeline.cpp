@@ -4,8 +4,9 @@
 //     bench-pipeline [--algorithms NAME,...] [--sizes OCTETS,...] [--sas COUNT,...] [--engine openssl] [--no-stages]
 //                    [--pairs N] [--series N] [--core N] [--json FILE]
 //     bench-pipeline --ask --sizes OCTETS
-// Without options: AES-128-GCM at every size with 1, 1,000 and 100,000 SAs, its stages, and the other algorithms at 64 and 1420 octets. With --ask it
-// waits for lines (seal, open, bare-seal, bare-open) and answers each with the cycles a packet of a second of it: for bench/peers.py.
+// Without options: AES-128-GCM at every size with 1, 1,000 and 100,000 SAs, its stages, and the other algorithms at 64 and 1420 octets.
+// With --ask it waits for lines (seal, open, bare-seal, bare-open) and answers each with the cycles a packet of a second of it: for
+// bench/peers.py.
 #include "bench/bare.hpp"
 #include "bench/gateway.hpp"
 #include "bench/measure.hpp"

@@ -151,8 +151,8 @@ Memory memory_of(const control::Gateway& gateway) {
 }
 
 struct Measured {
-    Memory memory; // an SA
-    double install = 0, wall = 0;   // seconds
+    Memory memory;                   // an SA
+    double install = 0, wall = 0;    // seconds
     double maximum = 0, offered = 0; // packets a second
     double lost = 0, lost_without = 0, sent = 0;
     bool good = false;
@@ -178,7 +178,8 @@ Desired wanted(unsigned core) {
 
 class Run {
 public:
-    explicit Run(unsigned core) : gateway_(must(control::Gateway::start(wanted(core), silent_))), stream_("lan0", veth::mac_of("red0"), 64) {
+    explicit Run(unsigned core)
+        : gateway_(must(control::Gateway::start(wanted(core), silent_))), stream_("lan0", veth::mac_of("red0"), 64) {
         Call(0, 1, true).install(gateway_->keying(), 1, false);
     }
 
@@ -301,8 +302,9 @@ void say(const Measured& run, unsigned count) {
     const Memory& memory = run.memory;
     std::printf("an SA: %.0f hot part and key context, %.0f numbers, window and counters, %.0f record for the next process, %.0f heap\n",
                 memory.locked, memory.units, memory.table, memory.heap);
-    std::printf("%u pairs: %.2f s of the control thread in %.2f s; %.0f packets a second at most, at %.0f lost %.0f of %.0f, without %.0f\n",
-                count, run.install, run.wall, run.maximum, run.offered, run.lost, run.sent, run.lost_without);
+    std::printf(
+        "%u pairs: %.2f s of the control thread in %.2f s; %.0f packets a second at most, at %.0f lost %.0f of %.0f, without %.0f\n", count,
+        run.install, run.wall, run.maximum, run.offered, run.lost, run.sent, run.lost_without);
     std::fflush(stdout);
 }
 
@@ -341,10 +343,13 @@ int main(int argc, char** argv) {
         runs.push_back(*run);
     }
     print_head();
-    const std::vector rows{row_of("sa/memory", "octets", runs, [&](const Measured& run) { return run.memory.all() - key; }, key),
-                           row_of("sa/install", "s", runs, [](const Measured& run) { return run.install; }, std::nullopt),
-                           row_of("sa/loss", "packets", runs, [](const Measured& run) { return run.lost; },
-                                  row_of("", "", runs, [](const Measured& run) { return run.lost_without; }, std::nullopt).median)};
+    const std::vector rows{row_of(
+                               "sa/memory", "octets", runs, [&](const Measured& run) { return run.memory.all() - key; }, key),
+                           row_of(
+                               "sa/install", "s", runs, [](const Measured& run) { return run.install; }, std::nullopt),
+                           row_of(
+                               "sa/loss", "packets", runs, [](const Measured& run) { return run.lost; },
+                               row_of("", "", runs, [](const Measured& run) { return run.lost_without; }, std::nullopt).median)};
     for (const Row& row : rows) print(row);
     bar("sa/memory", rows[0].median, 700, "octets beside the key structure");
     bar("sa/install", rows[1].median * 100'000 / *count, 2, "s");

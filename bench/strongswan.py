@@ -107,6 +107,8 @@ class Charons:
 
     def connect(self):
         self._swanctl("A", "--initiate", "--child", "net")
+        for gateway in self.rig.gw.values():
+            gateway.ip("link", "set", "ipsec0", "txqueuelen", 10000)
 
     def said(self, side):
         return "".join(path.read_text(errors="replace")[-2000:] for path in sorted((self.folder / side).glob("[lo]*")))

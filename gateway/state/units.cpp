@@ -145,7 +145,8 @@ Result<void> Units::read_header(const std::string& path) {
                                          std::to_string(layout_version) + " and the one before",
                                      path,
                                      {}});
-    if (words[magic_word] != magic || words[count_word] != parts_.front().units.size() || words[checksum_word] != checksum_of_header(header))
+    if (words[magic_word] != magic || words[count_word] != parts_.front().units.size() ||
+        words[checksum_word] != checksum_of_header(header))
         return std::unexpected(Error{ErrorCode::conflict, "the memory of counters is damaged", path, {}});
     std::memcpy(instance_.data(), &words[instance_word], instance_.size());
     return {};
@@ -273,10 +274,11 @@ Result<Units::Claim> Units::claim(const Fingerprint& key, Direction direction, s
     Unit* memory = take(wanted);
     if (memory == nullptr && !path_.empty() && add_part(std::max(capacity(), wanted + 1))) memory = take(wanted);
     if (memory == nullptr)
-        return std::unexpected(Error{ErrorCode::exhausted,
-                                     "the memory of counters is full (" + std::to_string(capacity()) + " units), and the kernel gives no more",
-                                     {},
-                                     "remove SAs that are not needed any more"});
+        return std::unexpected(
+            Error{ErrorCode::exhausted,
+                  "the memory of counters is full (" + std::to_string(capacity()) + " units), and the kernel gives no more",
+                  {},
+                  "remove SAs that are not needed any more"});
     for (unsigned i = 0; i < wanted; ++i) memory[i].words.fill(0);
     // Until it is prepared it looks used up, so that a process killed in between leaves nothing that starts again from 0.
     memory->words[sequence::number_word] = ~std::uint64_t{0};
