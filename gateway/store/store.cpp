@@ -146,9 +146,9 @@ std::vector<const Sa*> Store::all() const {
 }
 
 Result<void> Store::check_names(const std::vector<SaName>& remove, const std::vector<Change>& changes) const {
-    std::set<SaName> met;
-    const auto check = [&](const SaName& name, bool there) -> std::optional<Error> {
-        if (!met.insert(name).second) return Error{ErrorCode::conflict, "the transaction names it twice", "name", {}};
+    std::set<decltype(ByName::key(std::declval<const SaName&>()))> met; // of names that live longer
+    const auto check = [&](const auto& name, bool there) -> std::optional<Error> {
+        if (!met.insert(ByName::key(name)).second) return Error{ErrorCode::conflict, "the transaction names it twice", "name", {}};
         if (by_name_.contains(name) == there) return std::nullopt;
         if (there) return Error{ErrorCode::missing, "it is not installed", "name", {}};
         return Error{ErrorCode::conflict, "it is installed already", "name", {}};
@@ -157,7 +157,7 @@ Result<void> Store::check_names(const std::vector<SaName>& remove, const std::ve
         if (auto error = check(remove[i], true))
             return std::unexpected(placed(std::move(*error), "remove", i, remove[i].name, remove[i].direction));
     for (const Change& change : changes)
-        if (auto error = check(name_of(*change.spec), change.updates)) return std::unexpected(change.at(std::move(*error)));
+        if (auto error = check(*change.spec, change.updates)) return std::unexpected(change.at(std::move(*error)));
     return {};
 }
 
@@ -205,7 +205,8 @@ Result<void> Store::check_keys(const std::vector<Change>& changes) const {
 /// or for a key given by hand from its durable marks.
 Result<void> Store::check_known(std::vector<Change>& changes) const {
     if (lasting_.known == nullptr) return {};
-    std::set<Fingerprint> coming;
+    const auto hash = [](const Fingerprint& key) { return std::bit_cast<std::array<std::size_t, 4>>(key)[0]; };
+    std::unordered_set<Fingerprint, decltype(hash)> coming;
     for (Change& change : changes) {
         if (change.spec->direction != Direction::outbound || change.goes_on()) continue;
         const Fingerprint key = sealing_key(*change.spec, change.fingerprint);

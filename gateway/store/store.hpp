@@ -144,6 +144,7 @@ private:
     struct ByName {
         using is_transparent = void;
         static auto key(const std::unique_ptr<Sa>& sa) { return std::tie(sa->spec.name, sa->spec.direction, sa->spec.child); }
+        static auto key(const SaSpec& sa) { return std::tie(sa.name, sa.direction, sa.child); }
         static auto key(const SaName& name) { return std::tie(name.name, name.direction, name.child); }
         bool operator()(const auto& left, const auto& right) const { return key(left) < key(right); }
     };
