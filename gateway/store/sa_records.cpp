@@ -4,6 +4,8 @@
 #include "gateway/sa/record.hpp"
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
 #include <span>
 #include <utility>
 
@@ -16,8 +18,9 @@ using record::SelectorRecord;
 namespace {
 
 // What a record is, and in the lower half the version of what it is made of.
-constexpr std::uint32_t sa_tag = 0x5341'0000;     // "SA"
-constexpr std::uint32_t policy_tag = 0x504f'0000; // "PO"
+constexpr std::uint32_t sa_tag = 0x5341'0000;        // "SA": SaRecord, then its selectors, as releases before this one wrote them
+constexpr std::uint32_t packed_sa_tag = 0x5350'0000; // "SP": the same, packed
+constexpr std::uint32_t policy_tag = 0x504f'0000;    // "PO"
 constexpr std::uint32_t version_bits = 0xffff;
 static_assert(record::version <= version_bits);
 
@@ -50,6 +53,77 @@ Result<std::vector<Selector>> selectors_of(std::span<const std::uint8_t> octets)
     return selectors;
 }
 
+// SAs are many, and mostly zeros. Packed, a record is a word whose bits say which of its words are not zero, the lowest the first, and then
+// these.
+template <class Record>
+constexpr std::size_t words_of = sizeof(Record) / sizeof(std::uint64_t);
+
+template <class Record>
+std::uint64_t word_at(const Record& record, std::size_t i) {
+    static_assert(sizeof(Record) % sizeof(std::uint64_t) == 0 && words_of<Record> < 64);
+    std::uint64_t word = 0;
+    std::memcpy(&word, reinterpret_cast<const char*>(&record) + i * sizeof word, sizeof word);
+    return word;
+}
+
+template <class Record>
+std::size_t packed_size(const Record& record) {
+    std::size_t words = 1;
+    for (std::size_t i = 0; i < words_of<Record>; ++i) words += static_cast<std::size_t>(word_at(record, i) != 0);
+    return words * sizeof(std::uint64_t);
+}
+
+template <class Record>
+void pack(const Record& record, std::uint64_t*& to) {
+    std::uint64_t& bits = *to++;
+    bits = 0;
+    for (std::size_t i = 0; i < words_of<Record>; ++i)
+        if (const std::uint64_t word = word_at(record, i); word != 0) {
+            bits |= std::uint64_t{1} << i;
+            *to++ = word;
+        }
+}
+
+/// False: there are no such words.
+template <class Record>
+bool unpack(std::span<const std::uint64_t>& from, Record& record) {
+    record = {};
+    if (from.empty()) return false;
+    const std::uint64_t bits = from.front();
+    if (bits >> words_of<Record> != 0 || static_cast<std::size_t>(std::popcount(bits)) >= from.size()) return false;
+    from = from.subspan(1);
+    for (std::size_t i = 0; i < words_of<Record>; ++i)
+        if ((bits >> i & 1U) != 0) {
+            std::memcpy(reinterpret_cast<char*>(&record) + i * sizeof(std::uint64_t), from.data(), sizeof(std::uint64_t));
+            from = from.subspan(1);
+        }
+    return true;
+}
+
+/// A record on its way in or out; it holds a key.
+struct Passing {
+    Passing() = default;
+    Passing(const Passing&) = delete;
+    Passing& operator=(const Passing&) = delete;
+    ~Passing() { explicit_bzero(&record, sizeof record); }
+    SaRecord record{};
+};
+
+Result<SaSpec> load_packed(std::span<const std::uint8_t> octets) {
+    std::span words(reinterpret_cast<const std::uint64_t*>(octets.data()), octets.size() / sizeof(std::uint64_t));
+    Passing passing;
+    bool good = octets.size() % sizeof(std::uint64_t) == 0 && unpack(words, passing.record);
+    std::vector<Selector> selectors;
+    for (SelectorRecord one; good && !words.empty();) {
+        good = unpack(words, one);
+        auto selector = record::load(one);
+        if (!selector) return std::unexpected(std::move(selector.error()));
+        selectors.push_back(*selector);
+    }
+    if (!good) return std::unexpected(Error{ErrorCode::invalid, "its words are not those that it says", {}, {}});
+    return record::load(passing.record, selectors);
+}
+
 template <class Record>
 Result<Record*> stage_room(SecretTable& table, std::uint32_t tag, const std::vector<Selector>& selectors, SecretTable::Record& record) {
     auto staged = table.stage(sizeof(Record) + selectors.size() * sizeof(SelectorRecord), tag | record::version);
@@ -65,6 +139,12 @@ Result<void> load(const SecretTable& table, SecretTable::Record record, AllLeft&
     const std::uint32_t tag = table.tag(record);
     const std::uint32_t version = tag & version_bits;
     const bool known = version == record::version || version == record::version_before;
+    if (known && tag - version == packed_sa_tag) {
+        auto spec = load_packed(octets);
+        if (!spec) return std::unexpected(refusal("an SA of the SA table cannot be: " + to_string(spec.error())));
+        all.sas.push_back({std::move(*spec), record});
+        return {};
+    }
     const auto* sa = known && tag - version == sa_tag ? head_of<SaRecord>(octets) : nullptr;
     const auto* policy = known && tag - version == policy_tag ? head_of<OrderedPolicy>(octets) : nullptr;
     if (sa == nullptr && policy == nullptr)
@@ -88,10 +168,20 @@ Result<void> load(const SecretTable& table, SecretTable::Record record, AllLeft&
 bool current(const SecretTable& table, SecretTable::Record record) { return (table.tag(record) & version_bits) == record::version; }
 
 Result<SecretTable::Record> stage(SecretTable& table, const SaSpec& spec) {
-    SecretTable::Record result = 0;
-    const auto room = stage_room<SaRecord>(table, sa_tag, spec.selectors, result);
-    if (!room) return std::unexpected(room.error());
-    return record::store(spec, 0, **room).transform([result] { return result; });
+    Passing passing;
+    if (auto stored = record::store(spec, 0, passing.record); !stored) return std::unexpected(std::move(stored.error()));
+    std::vector<SelectorRecord> selectors(spec.selectors.size());
+    std::size_t size = packed_size(passing.record);
+    for (std::size_t i = 0; i < selectors.size(); ++i) {
+        record::store(spec.selectors[i], selectors[i]);
+        size += packed_size(selectors[i]);
+    }
+    auto staged = table.stage(size, packed_sa_tag | record::version);
+    if (!staged) return std::unexpected(std::move(staged.error()));
+    auto* to = reinterpret_cast<std::uint64_t*>(staged->octets.data());
+    pack(passing.record, to);
+    for (const SelectorRecord& selector : selectors) pack(selector, to);
+    return staged->record;
 }
 
 Result<SecretTable::Record> stage(SecretTable& table, const PolicySpec& spec, std::uint64_t order) {
