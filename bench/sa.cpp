@@ -137,7 +137,7 @@ Memory memory_of(const control::Gateway& gateway) {
     bool secret = false, anonymous = false;
     double resident = 0;
     for (std::string line; std::getline(file, line);) {
-        if (line.find("-") < line.find(" ")) { // the head of a mapping: its range
+        if (line.find('-') < line.find(' ')) { // the head of a mapping: its range
             secret = line.contains("secretmem") || line.contains("memfd:sallyport-sas");
             anonymous = line.contains(" rw-p ") && line.ends_with(" 0 "); // no name
         } else if (line.starts_with("Rss:"))
