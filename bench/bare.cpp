@@ -66,6 +66,13 @@ Bare by_gcm(aes_gcm_enc_dec_t call) {
 
 } // namespace
 
+std::size_t library_key_size(crypto::Engine engine, Algorithm algorithm) {
+#ifdef SALLYPORT_HAVE_IPSEC_MB
+    if (engine == crypto::Engine::ipsec_mb && gcm_call(algorithm, Direction::outbound) != nullptr) return sizeof(gcm_key_data);
+#endif
+    return crypto::suite(engine, algorithm).key_size;
+}
+
 Bare bare(crypto::Engine engine, Algorithm algorithm, Direction direction) {
 #ifdef SALLYPORT_HAVE_IPSEC_MB
     if (engine == crypto::Engine::ipsec_mb)

@@ -14,6 +14,9 @@ namespace sallyport::bench {
 /// key prefetched as far ahead as the gateway does it. Everything else: what gateway/crypto calls, which is nothing but the library's jobs.
 using Bare = std::function<std::uint64_t(std::span<crypto::Packet> packets)>;
 
+/// Octets of the library's own structure for an expanded key.
+[[nodiscard]] std::size_t library_key_size(crypto::Engine engine, Algorithm algorithm);
+
 [[nodiscard]] Bare bare(crypto::Engine engine, Algorithm algorithm, Direction direction);
 
 } // namespace sallyport::bench

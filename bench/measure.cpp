@@ -216,8 +216,8 @@ void print_head() { std::printf("%-44s %10s %10s %10s %10s %10s %7s\n", "", "med
 
 void print(const Row& result) {
     std::printf("%-44s %10.1f %10.1f %10.1f", result.name.c_str(), result.median, result.lowest, result.highest);
-    if (result.baseline)
-        std::printf(" %10.1f %10.1f %7.3f", *result.baseline, result.median - *result.baseline, result.median / *result.baseline);
+    if (result.baseline) std::printf(" %10.1f %10.1f", *result.baseline, result.median - *result.baseline);
+    if (result.baseline && *result.baseline != 0) std::printf(" %7.3f", result.median / *result.baseline);
     std::printf("\n");
     std::fflush(stdout);
 }
@@ -229,7 +229,7 @@ bool write_json(const std::vector<Row>& results, const std::string& path) {
                 ", \"min\": " + number(result.lowest) + ", \"max\": " + number(result.highest) + ", \"baseline\": ";
         text += result.baseline ? number(*result.baseline) : "null";
         text += ", \"ratio\": ";
-        text += result.baseline ? number(result.median / *result.baseline) : "null";
+        text += result.baseline && *result.baseline != 0 ? number(result.median / *result.baseline) : "null";
         text += &result == &results.back() ? "}\n" : "},\n";
     }
     text += "]\n";
@@ -240,6 +240,27 @@ bool write_json(const std::vector<Row>& results, const std::string& path) {
     }
     const bool written = std::fwrite(text.data(), 1, text.size(), file) == text.size();
     return (std::fclose(file) == 0) && written;
+}
+
+namespace {
+
+/// Cycles of now() in a second.
+double cycles_of_second() {
+    const double begin = seconds();
+    const std::uint64_t first = now();
+    while (seconds() - begin < 0.05) {
+    }
+    return static_cast<double>(now() - first) / (seconds() - begin);
+}
+
+} // namespace
+
+void print_cores_for_terabit(const std::vector<Row>& results, const std::string& name, unsigned octets, const char* way) {
+    const double packets = 1e12 / 8 / octets, cycles = cycles_of_second();
+    for (const Row& result : results)
+        if (result.name == name)
+            std::printf("1 Tbit/s of %u octets are %.1f million packets a second: %s %.1f cores at %.2f GHz (TSC), %s\n", octets,
+                        packets / 1e6, name.c_str(), packets * result.median / cycles, cycles / 1e9, way);
 }
 
 namespace {

@@ -76,6 +76,10 @@ void print(const Row& result);
 /// All of it at once; false: could not be written.
 [[nodiscard]] bool write_json(const std::vector<Row>& results, const std::string& path);
 
+/// How many cores such as this one would carry 1 Tbit/s of inner packets of `octets`, by the row of this name, where there is one. `way`:
+/// what the row has gone through.
+void print_cores_for_terabit(const std::vector<Row>& results, const std::string& name, unsigned octets, const char* way);
+
 /// The end of a benchmark: writes the results where `pace` says, unless `measured` is false, and prints how many measurements (the
 /// self-test is one) passed and failed. Gives the exit status.
 [[nodiscard]] int finish(bool measured, const std::vector<Row>& results, const Pace& pace);

@@ -3,9 +3,11 @@
 
 #include "gateway/xdp/program.hpp"
 
+#include <algorithm>
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <linux/bpf.h>
@@ -57,6 +59,13 @@ bool enter() {
            drop_all("wan0") && drop_all("lan0");
 }
 
+bool address_ports() {
+    return shell("echo 0 >/proc/sys/net/ipv4/ip_forward;"
+                 "ip address add 192.0.2.1/24 dev black0 && ip address add 10.0.0.1/8 dev red0 &&"
+                 "ip neighbour replace 192.0.2.2 dev black0 nud permanent "
+                 "lladdr $(ip -o link show wan0 | sed 's/.*ether \\([^ ]*\\).*/\\1/') && ip route add default via 192.0.2.2");
+}
+
 void leave() {
     if (const auto detached = xdp::detach(pins()); !detached) std::fprintf(stderr, "%s\n", to_string(detached.error()).c_str());
     static_cast<void>(shell("ip link del black0; ip link del red0"));
@@ -98,11 +107,11 @@ void Generator::send(std::span<const Frame> frames) {
     for (std::size_t sent = 0; sent < messages_.size();) {
         const auto most = static_cast<unsigned>(std::min<std::size_t>(64, messages_.size() - sent));
         const int count = sendmmsg(socket_, &messages_[sent], most, 0);
-        if (count <= 0) {
+        if (count <= 0 && errno != ENOBUFS) {
             std::perror("sendmmsg");
             return;
         }
-        sent += static_cast<std::size_t>(count);
+        sent += static_cast<std::size_t>(std::max(count, 1));
     }
 }
 

@@ -18,6 +18,9 @@ inline constexpr const char* run_directory = "/run/sallyport-bench";
 /// Fresh network and mount namespaces, a bpffs below run_directory, the pairs; what comes to wan0 and lan0 is dropped by XDP. Once a
 /// process. False: not allowed (printed why).
 [[nodiscard]] bool enter();
+/// For a gateway that follows the kernel's own tables: addresses of black0 (192.0.2.1) and red0 (10.0.0.1), and routes by wan0 (192.0.2.2,
+/// which is known) to everything outside, as in the pairs of bench/world.hpp. False: not possible (printed why).
+[[nodiscard]] bool address_ports();
 /// Takes the ports' programs off and the pairs away.
 void leave();
 [[nodiscard]] std::uint32_t index_of(const char* device);
@@ -32,6 +35,7 @@ public:
     ~Generator();
     Generator(const Generator&) = delete;
     Generator& operator=(const Generator&) = delete;
+    /// What finds no room is lost, as on a wire.
     void send(std::span<const Frame> frames);
 
 private:

@@ -77,7 +77,7 @@ void Gateway::Inside::install_one_by_one(const std::vector<SaSpec>& sas) {
         const SaName name = store::name_of(sa);
         store::Transaction transaction;
         transaction.install.push_back(sa);
-        auto applied = store->apply(transaction);
+        auto applied = store->apply(std::move(transaction));
         if (applied) {
             refused.erase(name);
             into_tables(*applied);
@@ -203,7 +203,7 @@ void Gateway::Inside::publish(std::unique_ptr<const tables::Spd> policies, std::
     store->drain();
 }
 
-Result<Gateway::Inside::Change> Gateway::Inside::prepare_change(const store::Transaction& transaction, const std::optional<Rules>& rules,
+Result<Gateway::Inside::Change> Gateway::Inside::prepare_change(store::Transaction transaction, const std::optional<Rules>& rules,
                                                                 std::optional<Boundary> next_boundary) {
     Change change{.sas = {}, .spd = nullptr, .boundary = std::move(next_boundary)};
     const auto failed = [&](Error error) {
@@ -212,7 +212,7 @@ Result<Gateway::Inside::Change> Gateway::Inside::prepare_change(const store::Tra
     };
     if (change.boundary)
         if (auto written = write_boundary(both(boundary, *change.boundary)); !written) return failed(std::move(written.error()));
-    auto prepared = store->prepare(transaction);
+    auto prepared = store->prepare(std::move(transaction));
     if (!prepared) return failed(std::move(prepared.error()));
     change.sas = std::move(*prepared);
     if (!rules) return change;

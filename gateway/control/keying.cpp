@@ -37,7 +37,12 @@ std::string hexadecimal(std::uint32_t spi) {
 }
 
 void append(record::Changes& all, record::Changes more) {
-    const auto move_to = [](auto& to, auto& from) { std::ranges::move(from, std::back_inserter(to)); };
+    const auto move_to = [](auto& to, auto& from) {
+        if (to.empty() && to.capacity() < from.size())
+            to = std::move(from);
+        else
+            std::ranges::move(from, std::back_inserter(to));
+    };
     move_to(all.install, more.install);
     move_to(all.update, more.update);
     move_to(all.remove, more.remove);
@@ -116,12 +121,17 @@ Result<void> Keying::Inside::take(Held& to, const KeyingCall& call, int memfd) {
 }
 
 Result<void> Keying::Inside::bring_about(const Held& from) {
-    record::Changes all;
+    std::vector<record::Changes> parts;
+    std::size_t installs = 0;
     for (const HandedRecords& one : from.calls) {
         auto changes = record::decode(one.octets());
         if (!changes) return std::unexpected(std::move(changes.error()));
-        append(all, std::move(*changes));
+        installs += changes->install.size();
+        parts.push_back(std::move(*changes));
     }
+    record::Changes all;
+    if (parts.size() > 1) all.install.reserve(installs);
+    for (record::Changes& one : parts) append(all, std::move(one));
     return bring_about(std::move(all), from.generation);
 }
 

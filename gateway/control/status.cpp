@@ -94,6 +94,8 @@ Status Gateway::status() const {
     result.zero_copy = in.ports->zero_copy();
     result.huge_pages = in.ports->huge_pages();
     result.chunks = count_chunks();
+    result.units = in.units->capacity();
+    result.units_used = in.units->used();
     for (std::size_t i = 0; i < in.desired.ports.size(); ++i) {
         const xdp::PortProgram& program = in.ports->program(i);
         PortStatus port{.interface = in.desired.ports[i].interface, .role = in.desired.ports[i].role};

@@ -56,6 +56,7 @@ struct Status {
     ChunkStatus chunks;
     std::vector<PortStatus> ports;
     std::vector<WorkerStatus> workers;
+    std::uint32_t units = 0, units_used = 0;         // of 64 octets: memory of numbers, windows and counters
     unsigned sas = 0, sas_refused = 0, policies = 0; // single SAs, both directions counted
     std::uint64_t routes = 0, neighbours = 0;        // mirrored
     std::uint64_t resyncs = 0;                       // of the mirror, after notifications were lost

@@ -14,7 +14,6 @@
 #include <map>
 #include <mutex>
 #include <optional>
-#include <unordered_map>
 #include <vector>
 
 namespace sallyport::exception {
@@ -67,7 +66,7 @@ private:
         std::uint16_t mtu, clamp;
     };
     template <class Sa>
-    using Members = std::unordered_multimap<std::uint32_t, Member<Sa>>; // by SPI
+    using Members = std::multimap<std::uint32_t, Member<Sa>>; // by SPI; mostly one, so no buckets
     struct Tunnel {
         Members<transform::OutboundSa> outbound;
         Members<transform::InboundSa> inbound;

@@ -82,4 +82,6 @@ Result<void> PinnedArray::pin(const std::string& path) {
     return {};
 }
 
+void PinnedArray::unpin(const std::string& path) { (void)unlink(path.c_str()); }
+
 } // namespace sallyport::state

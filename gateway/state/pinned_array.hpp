@@ -28,6 +28,8 @@ public:
 
     /// Takes the place of what is pinned there at one instant: killed at any moment, the one or the other is found.
     [[nodiscard]] Result<void> pin(const std::string& path);
+    /// What is pinned there is no longer; who has it mapped keeps it.
+    static void unpin(const std::string& path);
     [[nodiscard]] std::span<sequence::Unit> units() const { return units_; }
 
 private:

@@ -68,14 +68,15 @@ Direction direction_of(std::uint32_t window) { return window == 0 ? Direction::o
 
 } // namespace
 
-Units::Units(PinnedArray array)
-    : array_(std::move(array)), units_(array_.units().data()), count_(static_cast<std::uint32_t>(array_.units().size())), taken_(count_) {}
+Units::Units(PinnedArray array) { parts_.emplace_back(std::move(array)); }
 
 Result<std::unique_ptr<Units>> Units::anonymous(std::uint32_t units) {
     auto memory = PinnedArray::anonymous(units);
     if (!memory) return std::unexpected(std::move(memory.error()));
     std::unique_ptr<Units> result(new Units(std::move(*memory)));
-    result->write_header(nullptr);
+    RAND_bytes(result->instance_.data(), static_cast<int>(result->instance_.size()));
+    result->layout_ = layout_version;
+    result->write_header(result->parts_.front());
     return result;
 }
 
@@ -97,41 +98,46 @@ Result<std::unique_ptr<Units>> Units::pinned(const std::string& path, std::uint3
         if (empty) (*empty)->refused_ = std::move(refused);
         return empty;
     }
-    before->find_survivors();
-    if (before->layout_ == layout_version && before->count_ >= least) return before;
+    before->find_survivors(before->parts_.front());
     // A space grows by a unit at most, and has one at least.
-    return make_pinned(path, least + 2 * before->used_, before.get());
+    if (before->layout_ != layout_version) return make_pinned(path, least + 2 * before->used(), before.get());
+    before->path_ = path;
+    before->open_further();
+    if (before->capacity() < least)
+        if (auto added = before->add_part(least - before->capacity() + 1); !added) return std::unexpected(std::move(added.error()));
+    return before;
 }
 
-/// With all that `before` holds.
+/// With all that `before` holds, which is of the layout before this one.
 Result<std::unique_ptr<Units>> Units::make_pinned(const std::string& path, std::uint32_t count, const Units* before) {
     auto array = PinnedArray::make(map_name, count);
     if (!array) return std::unexpected(std::move(array.error()));
     std::unique_ptr<Units> result(new Units(std::move(*array)));
-    result->write_header(before != nullptr ? &before->instance_ : nullptr);
+    result->path_ = path;
+    result->layout_ = layout_version;
+    if (before != nullptr)
+        result->instance_ = before->instance_;
+    else
+        RAND_bytes(result->instance_.data(), static_cast<int>(result->instance_.size()));
+    result->write_header(result->parts_.front());
     if (before != nullptr) result->copy_survivors(*before);
-    if (auto pinned = result->array_.pin(path); !pinned) return std::unexpected(std::move(pinned.error()));
+    result->open_further(); // what lies beside it is of another instance, and goes
+    if (auto pinned = result->parts_.front().array.pin(path); !pinned) return std::unexpected(std::move(pinned.error()));
     return result;
 }
 
-/// `instance` null: a new one.
-void Units::write_header(const Instance* instance) {
-    layout_ = layout_version;
-    if (instance != nullptr)
-        instance_ = *instance;
-    else
-        RAND_bytes(instance_.data(), static_cast<int>(instance_.size()));
-    auto& words = units_[0].words;
+void Units::write_header(const Part& part) const {
+    auto& words = part.units[0].words;
     words[magic_word] = magic;
     words[version_word] = layout_version;
-    words[count_word] = count_;
+    words[count_word] = part.units.size();
     std::memcpy(&words[instance_word], instance_.data(), instance_.size());
-    words[checksum_word] = checksum_of_header(units_[0]);
-    taken_[0] = true;
+    words[checksum_word] = checksum_of_header(part.units[0]);
 }
 
 Result<void> Units::read_header(const std::string& path) {
-    const auto& words = units_[0].words;
+    const Unit& header = parts_.front().units[0];
+    const auto& words = header.words;
     layout_ = words[version_word];
     if (words[magic_word] == magic && layout_ != layout_version && layout_ != layout_without_counters)
         return std::unexpected(Error{ErrorCode::conflict,
@@ -139,103 +145,163 @@ Result<void> Units::read_header(const std::string& path) {
                                          std::to_string(layout_version) + " and the one before",
                                      path,
                                      {}});
-    if (words[magic_word] != magic || words[count_word] != count_ || words[checksum_word] != checksum_of_header(units_[0]))
+    if (words[magic_word] != magic || words[count_word] != parts_.front().units.size() ||
+        words[checksum_word] != checksum_of_header(header))
         return std::unexpected(Error{ErrorCode::conflict, "the memory of counters is damaged", path, {}});
     std::memcpy(instance_.data(), &words[instance_word], instance_.size());
-    taken_[0] = true;
     return {};
+}
+
+std::string Units::path_of(std::size_t part) const { return part == 0 ? path_ : path_ + "-" + std::to_string(part); }
+
+/// The arrays beside the first one. One that is damaged or belongs to another one ends the row and is unpinned with all behind it.
+void Units::open_further() {
+    bool good = true;
+    for (std::size_t part = 1;; ++part) {
+        auto array = PinnedArray::open(path_of(part));
+        if (!array && array.error().code == ErrorCode::missing) return;
+        good = good && array && belongs(array->units());
+        if (good)
+            find_survivors(parts_.emplace_back(std::move(*array)));
+        else
+            PinnedArray::unpin(path_of(part));
+    }
+}
+
+bool Units::belongs(std::span<const Unit> units) const {
+    const auto& words = units[0].words;
+    return words[magic_word] == magic && words[version_word] == layout_version && words[count_word] == units.size() &&
+           words[checksum_word] == checksum_of_header(units[0]) &&
+           std::memcmp(&words[instance_word], instance_.data(), instance_.size()) == 0;
+}
+
+/// It is pinned before anything lies there.
+Result<void> Units::add_part(std::uint32_t count) {
+    auto array = PinnedArray::make(map_name, count);
+    if (!array) return std::unexpected(std::move(array.error()));
+    Part part(std::move(*array));
+    write_header(part);
+    if (auto pinned = part.array.pin(path_of(parts_.size())); !pinned) return pinned;
+    parts_.push_back(std::move(part));
+    return {};
+}
+
+std::uint32_t Units::capacity() const {
+    std::size_t units = 0;
+    for (const Part& part : parts_) units += part.units.size();
+    return static_cast<std::uint32_t>(units);
+}
+
+std::uint32_t Units::used() const {
+    std::uint32_t units = 0;
+    for (const Part& part : parts_) units += part.used;
+    return units;
 }
 
 unsigned Units::units_of_space(std::uint32_t window) const {
     return units_of(direction_of(window), window) + (layout_ == layout_without_counters ? 0 : 1);
 }
 
-void Units::find_survivors() {
-    for (std::uint32_t i = 1; i < count_;) {
+void Units::find_survivors(Part& part) {
+    const auto count = static_cast<std::uint32_t>(part.units.size());
+    for (std::uint32_t i = 1; i < count;) {
         std::uint32_t window = 0;
         Fingerprint key;
-        if (!read_head(units_[i], instance_, window, key) || units_of_space(window) > count_ - i) {
+        if (!read_head(part.units[i], instance_, window, key) || units_of_space(window) > count - i) {
             ++i;
             continue;
         }
-        survivors_.emplace(key, Survivor{i, false});
-        mark_taken(i, units_of_space(window), true);
+        survivors_.emplace(key, Survivor{&part.units[i], false});
+        part.mark_taken(i, units_of_space(window), true);
         i += units_of_space(window);
     }
 }
 
 void Units::copy_survivors(const Units& before) {
-    std::uint32_t place = 1;
     for (const auto& [key, survivor] : before.survivors_) {
-        const auto window = static_cast<std::uint32_t>(before.units_[survivor.place].words[sequence::tag_word]);
-        const unsigned units = units_of_space(window);
-        if (units > count_ - place) return; // pinned() asked for room
-        std::copy_n(before.units_ + survivor.place, before.units_of_space(window), units_ + place);
-        survivors_.emplace(key, Survivor{place, false});
-        mark_taken(place, units, true);
-        place += units;
+        const auto window = static_cast<std::uint32_t>(survivor.head->words[sequence::tag_word]);
+        Unit* memory = take(units_of_space(window));
+        if (memory == nullptr) return; // pinned() asked for room
+        std::copy_n(survivor.head, before.units_of_space(window), memory);
+        survivors_.emplace(key, Survivor{memory, false});
     }
 }
 
-void Units::mark_taken(std::uint32_t first, unsigned units, bool taken) {
-    for (std::uint32_t i = first; i < first + units; ++i) taken_[i] = taken;
-    used_ = taken ? used_ + units : used_ - units;
+void Units::Part::mark_taken(std::uint32_t first, unsigned count, bool is_taken) {
+    for (std::uint32_t i = first; i < first + count; ++i) taken[i] = is_taken;
+    used = is_taken ? used + count : used - count;
 }
 
-std::uint32_t Units::find_free(unsigned wanted) const {
+std::uint32_t Units::Part::find_free(unsigned wanted) const {
+    const auto count = static_cast<std::uint32_t>(units.size());
+    if (count - used < wanted) return 0;
     // From where the last search ended to the end, then from the beginning: mostly the first look finds it.
-    for (const auto& [first, end] : {std::pair{next_, count_}, std::pair{1U, count_}}) {
+    for (const auto& [first, end] : {std::pair{next, count}, std::pair{1U, count}}) {
         unsigned run = 0;
         for (std::uint32_t i = first; i < end; ++i) {
-            run = taken_[i] ? 0 : run + 1;
+            run = taken[i] ? 0 : run + 1;
             if (run == wanted) return i + 1 - wanted;
         }
     }
     return 0;
 }
 
+Unit* Units::take(unsigned wanted) {
+    for (Part& part : parts_) {
+        const std::uint32_t place = part.find_free(wanted);
+        if (place == 0) continue;
+        part.mark_taken(place, wanted, true);
+        part.next = place + wanted;
+        return &part.units[place];
+    }
+    return nullptr;
+}
+
+Units::Part& Units::part_of(const Unit* memory) {
+    return *std::ranges::find_if(
+        parts_, [memory](const Part& part) { return memory >= part.units.data() && memory < part.units.data() + part.units.size(); });
+}
+
 Result<Units::Claim> Units::claim(const Fingerprint& key, Direction direction, std::uint32_t window) {
     const auto [first, last] = survivors_.equal_range(key);
     for (auto found = first; found != last; ++found) {
-        Unit& head = units_[found->second.place];
-        if (head.words[sequence::tag_word] != tag_of(direction, window)) continue;
+        Unit* head = found->second.head;
+        if (head->words[sequence::tag_word] != tag_of(direction, window)) continue;
         survivors_.erase(found);
-        return Claim{&head, &head + units_of(direction, window), true};
+        return Claim{head, head + units_of(direction, window), true};
     }
     const unsigned wanted = units_of(direction, window) + 1;
-    const std::uint32_t place = find_free(wanted);
-    if (place == 0)
-        return std::unexpected(Error{ErrorCode::exhausted,
-                                     "the memory of counters is full (" + std::to_string(count_) + " units)",
-                                     {},
-                                     "restart the gateway: it makes room for what is configured"});
-    mark_taken(place, wanted, true);
-    next_ = place + wanted;
-    for (std::uint32_t i = place; i < place + wanted; ++i) units_[i].words.fill(0);
+    Unit* memory = take(wanted);
+    if (memory == nullptr && !path_.empty() && add_part(std::max(capacity(), wanted + 1))) memory = take(wanted);
+    if (memory == nullptr)
+        return std::unexpected(
+            Error{ErrorCode::exhausted,
+                  "the memory of counters is full (" + std::to_string(capacity()) + " units), and the kernel gives no more",
+                  {},
+                  "remove SAs that are not needed any more"});
+    for (unsigned i = 0; i < wanted; ++i) memory[i].words.fill(0);
     // Until it is prepared it looks used up, so that a process killed in between leaves nothing that starts again from 0.
-    units_[place].words[sequence::number_word] = ~std::uint64_t{0};
+    memory->words[sequence::number_word] = ~std::uint64_t{0};
     std::atomic_signal_fence(std::memory_order_seq_cst);
-    write_head(units_[place], instance_, tag_of(direction, window), key);
-    return Claim{&units_[place], &units_[place] + wanted - 1, false};
+    write_head(*memory, instance_, tag_of(direction, window), key);
+    return Claim{memory, memory + wanted - 1, false};
 }
 
 void Units::release(Unit* memory) {
-    const auto place = static_cast<std::uint32_t>(memory - units_);
+    Part& part = part_of(memory);
     const unsigned units = units_of_space(static_cast<std::uint32_t>(memory->words[sequence::tag_word]));
     // First the tag: a space that somebody may still find keeps its number.
     std::atomic_ref(memory->words[sequence::tag_word]).store(0, std::memory_order_relaxed);
     std::atomic_signal_fence(std::memory_order_seq_cst);
     memory->words.fill(0);
-    mark_taken(place, units, false);
+    part.mark_taken(static_cast<std::uint32_t>(memory - part.units.data()), units, false);
 }
 
-void Units::put_back(Unit* memory, const Fingerprint& key) {
-    survivors_.emplace(key, Survivor{static_cast<std::uint32_t>(memory - units_), true});
-}
+void Units::put_back(Unit* memory, const Fingerprint& key) { survivors_.emplace(key, Survivor{memory, true}); }
 
 void Units::forget_survivors() {
     std::erase_if(survivors_, [this](const auto& item) {
-        if (!item.second.kept) release(&units_[item.second.place]);
+        if (!item.second.kept) release(item.second.head);
         return !item.second.kept;
     });
 }

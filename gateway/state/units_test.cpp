@@ -175,6 +175,47 @@ TEST_F(PinnedUnits, GrowWithAllThatTheyHold) {
     EXPECT_EQ(access((path() + "-next").c_str(), F_OK), -1);
 }
 
+TEST_F(PinnedUnits, GrowWhileTheyAreUsed) {
+    const auto name = [](std::uint32_t number) {
+        Fingerprint result{};
+        std::memcpy(result.data(), &number, sizeof number);
+        return result;
+    };
+    {
+        auto units = Units::pinned(path(), 10).value();
+        const auto first = units->claim(name(0), Direction::outbound, 0).value();
+        sequence::prepare(first.memory, Direction::outbound, 0, 4711);
+        for (std::uint32_t i = 1; i < 100; ++i) {
+            const auto claim = units->claim(name(i), Direction::inbound, 1024);
+            ASSERT_TRUE(claim) << to_string(claim.error());
+            sequence::prepare(claim->memory, Direction::inbound, 1024, i);
+        }
+        ASSERT_TRUE(units->claim(name(100), Direction::inbound, 65536)) << "larger than all there is";
+        EXPECT_GE(units->capacity(), 1U + 2 + 99 * 4 + 130);
+        EXPECT_EQ(first.memory->words[number_word], 4711U) << "what lies there does not move";
+    }
+    ASSERT_EQ(access((path() + "-2").c_str(), F_OK), 0);
+    {
+        auto units = Units::pinned(path(), 10).value();
+        const auto used = units->used();
+        for (std::uint32_t i = 1; i < 100; ++i) {
+            const auto claim = units->claim(name(i), Direction::inbound, 1024).value();
+            ASSERT_TRUE(claim.survived) << i;
+            EXPECT_EQ(claim.memory->words[number_word], i);
+            units->release(claim.memory);
+        }
+        EXPECT_EQ(units->used(), used - 99 * 4);
+        const auto capacity = units->capacity();
+        for (std::uint32_t i = 1; i < 100; ++i) ASSERT_TRUE(units->claim(name(i), Direction::inbound, 1024));
+        EXPECT_EQ(units->capacity(), capacity) << "what is free is taken first";
+    }
+    // One that is not what it should be goes, and all behind it: they could hold numbers of before.
+    PinnedArray::open(path() + "-1").value().units()[0].words[0] ^= 1;
+    const auto units = Units::pinned(path(), 10).value();
+    EXPECT_EQ(units->capacity(), 10U);
+    for (const char* tail : {"-1", "-2", "-3"}) EXPECT_EQ(access((path() + tail).c_str(), F_OK), -1) << tail;
+}
+
 namespace {
 
 /// FNV-1a over whole words, as gateways of layout 1 and 2 write it.

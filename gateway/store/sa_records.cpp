@@ -4,6 +4,7 @@
 #include "gateway/sa/record.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <span>
 #include <utility>
@@ -17,8 +18,9 @@ using record::SelectorRecord;
 namespace {
 
 // What a record is, and in the lower half the version of what it is made of.
-constexpr std::uint32_t sa_tag = 0x5341'0000;     // "SA"
-constexpr std::uint32_t policy_tag = 0x504f'0000; // "PO"
+constexpr std::uint32_t sa_tag = 0x5341'0000;        // "SA": SaRecord, then its selectors, as the version before had it
+constexpr std::uint32_t packed_sa_tag = 0x5350'0000; // "SP": the same, packed
+constexpr std::uint32_t policy_tag = 0x504f'0000;    // "PO"
 constexpr std::uint32_t version_bits = 0xffff;
 static_assert(record::version <= version_bits);
 
@@ -37,27 +39,94 @@ Error refusal(std::string sentence) {
 /// The selectors behind a record of `head` octets.
 Result<std::vector<Selector>> selectors_of(std::span<const std::uint8_t> octets, std::size_t head) {
     if (octets.size() < head || (octets.size() - head) % sizeof(SelectorRecord) != 0)
-        return std::unexpected(refusal("a record of the SA table has a size that none has"));
+        return std::unexpected(Error{ErrorCode::invalid, "it has a size that none has", {}, {}});
     std::vector<Selector> selectors;
     for (octets = octets.subspan(head); !octets.empty(); octets = octets.subspan(sizeof(SelectorRecord))) {
         auto selector = record::load(*reinterpret_cast<const SelectorRecord*>(octets.data()));
-        if (!selector) return std::unexpected(refusal("a selector of the SA table cannot be: " + to_string(selector.error())));
+        if (!selector) return std::unexpected(std::move(selector.error()));
         selectors.push_back(*selector);
     }
     return selectors;
 }
 
-/// The record proper is read where it lies, one of the version before from a copy that is wiped: no key stays anywhere else.
-Result<SaSpec> load_sa(std::span<const std::uint8_t> octets, std::uint32_t version) {
-    const std::size_t head = version == record::version ? sizeof(SaRecord) : record::sa_record_before;
-    const auto selectors = selectors_of(octets, head);
+// SAs are many, and mostly zeros. Packed, a record is a word whose bits say which of its words are not zero, the lowest the first, and then
+// these.
+template <class Record>
+constexpr std::size_t words_of = sizeof(Record) / sizeof(std::uint64_t);
+
+template <class Record>
+std::uint64_t word_at(const Record& record, std::size_t i) {
+    static_assert(sizeof(Record) % sizeof(std::uint64_t) == 0 && words_of<Record> < 64);
+    std::uint64_t word = 0;
+    std::memcpy(&word, reinterpret_cast<const char*>(&record) + i * sizeof word, sizeof word);
+    return word;
+}
+
+template <class Record>
+std::size_t packed_size(const Record& record) {
+    std::size_t words = 1;
+    for (std::size_t i = 0; i < words_of<Record>; ++i) words += static_cast<std::size_t>(word_at(record, i) != 0);
+    return words * sizeof(std::uint64_t);
+}
+
+template <class Record>
+void pack(const Record& record, std::uint64_t*& to) {
+    std::uint64_t& bits = *to++;
+    bits = 0;
+    for (std::size_t i = 0; i < words_of<Record>; ++i)
+        if (const std::uint64_t word = word_at(record, i); word != 0) {
+            bits |= std::uint64_t{1} << i;
+            *to++ = word;
+        }
+}
+
+/// False: there are no such words.
+template <class Record>
+bool unpack(std::span<const std::uint64_t>& from, Record& record) {
+    record = {};
+    if (from.empty()) return false;
+    const std::uint64_t bits = from.front();
+    if (bits >> words_of<Record> != 0 || static_cast<std::size_t>(std::popcount(bits)) >= from.size()) return false;
+    from = from.subspan(1);
+    for (std::size_t i = 0; i < words_of<Record>; ++i)
+        if ((bits >> i & 1U) != 0) {
+            std::memcpy(reinterpret_cast<char*>(&record) + i * sizeof(std::uint64_t), from.data(), sizeof(std::uint64_t));
+            from = from.subspan(1);
+        }
+    return true;
+}
+
+/// A record on its way in or out; it holds a key.
+struct Passing {
+    Passing() = default;
+    Passing(const Passing&) = delete;
+    Passing& operator=(const Passing&) = delete;
+    ~Passing() { explicit_bzero(&record, sizeof record); }
+    SaRecord record{};
+};
+
+Result<SaSpec> load_packed(std::span<const std::uint8_t> octets) {
+    std::span words(reinterpret_cast<const std::uint64_t*>(octets.data()), octets.size() / sizeof(std::uint64_t));
+    Passing passing;
+    bool good = octets.size() % sizeof(std::uint64_t) == 0 && unpack(words, passing.record);
+    std::vector<Selector> selectors;
+    for (SelectorRecord one; good && !words.empty();) {
+        good = unpack(words, one);
+        auto selector = record::load(one);
+        if (!selector) return std::unexpected(std::move(selector.error()));
+        selectors.push_back(*selector);
+    }
+    if (!good) return std::unexpected(Error{ErrorCode::invalid, "its words are not those that it says", {}, {}});
+    return record::load(passing.record, selectors);
+}
+
+/// One of the version before, which did not pack.
+Result<SaSpec> load_before(std::span<const std::uint8_t> octets) {
+    const auto selectors = selectors_of(octets, record::sa_record_before);
     if (!selectors) return std::unexpected(selectors.error());
-    SaRecord copy{};
-    if (version != record::version) std::memcpy(&copy, octets.data(), head);
-    auto spec = record::load(version == record::version ? *reinterpret_cast<const SaRecord*>(octets.data()) : copy, *selectors);
-    explicit_bzero(&copy, sizeof copy);
-    if (!spec) return std::unexpected(refusal("an SA of the SA table cannot be: " + to_string(spec.error())));
-    return spec;
+    Passing passing;
+    std::memcpy(&passing.record, octets.data(), record::sa_record_before);
+    return record::load(passing.record, *selectors);
 }
 
 Result<LeftPolicy> load_policy(std::span<const std::uint8_t> octets, SecretTable::Record record) {
@@ -65,7 +134,7 @@ Result<LeftPolicy> load_policy(std::span<const std::uint8_t> octets, SecretTable
     if (!selectors) return std::unexpected(selectors.error());
     const auto& ordered = *reinterpret_cast<const OrderedPolicy*>(octets.data());
     auto spec = record::load(ordered.policy, *selectors);
-    if (!spec) return std::unexpected(refusal("a policy of the SA table cannot be: " + to_string(spec.error())));
+    if (!spec) return std::unexpected(std::move(spec.error()));
     return LeftPolicy{std::move(*spec), ordered.order, record};
 }
 
@@ -84,10 +153,18 @@ Result<void> load(const SecretTable& table, SecretTable::Record record, AllLeft&
     const std::uint32_t version = table.tag(record) & version_bits;
     const std::uint32_t kind = table.tag(record) - version;
     const bool known = version == record::version || version == record::version_before;
-    if (!known || (kind != sa_tag && kind != policy_tag))
+    if (!known || (kind != packed_sa_tag && kind != sa_tag && kind != policy_tag))
         return std::unexpected(refusal("the SA table has records of a version that this release does not know"));
-    if (kind == sa_tag) return load_sa(octets, version).transform([&](SaSpec&& spec) { all.sas.push_back({std::move(spec), record}); });
-    return load_policy(octets, record).transform([&](LeftPolicy&& policy) { all.policies.push_back(std::move(policy)); });
+    if (kind == policy_tag) {
+        auto policy = load_policy(octets, record);
+        if (!policy) return std::unexpected(refusal("a policy of the SA table cannot be: " + to_string(policy.error())));
+        all.policies.push_back(std::move(*policy));
+        return {};
+    }
+    auto spec = kind == packed_sa_tag ? load_packed(octets) : load_before(octets);
+    if (!spec) return std::unexpected(refusal("an SA of the SA table cannot be: " + to_string(spec.error())));
+    all.sas.push_back({std::move(*spec), record});
+    return {};
 }
 
 } // namespace
@@ -95,10 +172,20 @@ Result<void> load(const SecretTable& table, SecretTable::Record record, AllLeft&
 bool current(const SecretTable& table, SecretTable::Record record) { return (table.tag(record) & version_bits) == record::version; }
 
 Result<SecretTable::Record> stage(SecretTable& table, const SaSpec& spec) {
-    SecretTable::Record result = 0;
-    const auto room = stage_room<SaRecord>(table, sa_tag, spec.selectors, result);
-    if (!room) return std::unexpected(room.error());
-    return record::store(spec, 0, **room).transform([result] { return result; });
+    Passing passing;
+    if (auto stored = record::store(spec, 0, passing.record); !stored) return std::unexpected(std::move(stored.error()));
+    std::vector<SelectorRecord> selectors(spec.selectors.size());
+    std::size_t size = packed_size(passing.record);
+    for (std::size_t i = 0; i < selectors.size(); ++i) {
+        record::store(spec.selectors[i], selectors[i]);
+        size += packed_size(selectors[i]);
+    }
+    auto staged = table.stage(size, packed_sa_tag | record::version);
+    if (!staged) return std::unexpected(std::move(staged.error()));
+    auto* to = reinterpret_cast<std::uint64_t*>(staged->octets.data());
+    pack(passing.record, to);
+    for (const SelectorRecord& selector : selectors) pack(selector, to);
+    return staged->record;
 }
 
 Result<SecretTable::Record> stage(SecretTable& table, const PolicySpec& spec, std::uint64_t order) {

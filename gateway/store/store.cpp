@@ -9,6 +9,7 @@
 #include <new>
 #include <optional>
 #include <set>
+#include <unordered_set>
 #include <utility>
 
 namespace sallyport::store {
@@ -102,7 +103,7 @@ transform::SaCounters Sa::counters() const {
 }
 
 struct Store::Change {
-    const SaSpec* spec;
+    SaSpec* spec; // of the transaction; then that of the new SA, which takes it over
     const char* list;
     std::size_t index;
     bool updates = false;
@@ -121,7 +122,7 @@ Store::Store(state::Units& units, state::Marks* marks, unsigned workers, Lasting
 
 Store::~Store() {
     // Units and marks stay as they are: they are what the next process goes on from.
-    for (const auto& [name, sa] : by_name_) transform::wipe_key(sa->row, static_cast<std::byte*>(sa->block) + hot_size);
+    for (const auto& sa : by_name_) transform::wipe_key(sa->row, static_cast<std::byte*>(sa->block) + hot_size);
     for (const auto& sa : retired_) transform::wipe_key(sa->row, static_cast<std::byte*>(sa->block) + hot_size);
 }
 
@@ -132,8 +133,14 @@ std::uint32_t Store::units_for(std::span<const SaSpec> sas) {
 }
 
 const Sa* Store::find(const std::string& name, Direction direction, std::uint32_t child) const {
-    const auto found = by_name_.find({name, direction, child});
-    return found == by_name_.end() ? nullptr : found->second.get();
+    const auto found = by_name_.find(SaName{name, direction, child});
+    return found == by_name_.end() ? nullptr : found->get();
+}
+
+const Sa* Store::find_inbound(VpnNumber outer_vpn, std::uint32_t spi) const {
+    const auto [first, last] = by_spi_.equal_range(spi);
+    const auto found = std::find_if(first, last, [&](const auto& entry) { return entry.second->spec.outer_vpn == outer_vpn; });
+    return found == last ? nullptr : found->second;
 }
 
 const Sa* Store::find(std::uint32_t number) const {
@@ -144,14 +151,14 @@ const Sa* Store::find(std::uint32_t number) const {
 std::vector<const Sa*> Store::all() const {
     std::vector<const Sa*> sas;
     sas.reserve(by_name_.size());
-    for (const auto& [name, sa] : by_name_) sas.push_back(sa.get());
+    for (const auto& sa : by_name_) sas.push_back(sa.get());
     return sas;
 }
 
 Result<void> Store::check_names(const std::vector<SaName>& remove, const std::vector<Change>& changes) const {
-    std::set<SaName> met;
-    const auto check = [&](const SaName& name, bool there) -> std::optional<Error> {
-        if (!met.insert(name).second) return Error{ErrorCode::conflict, "the transaction names it twice", "name", {}};
+    std::set<decltype(ByName::key(std::declval<const SaName&>()))> met; // of names that live longer
+    const auto check = [&](const auto& name, bool there) -> std::optional<Error> {
+        if (!met.insert(ByName::key(name)).second) return Error{ErrorCode::conflict, "the transaction names it twice", "name", {}};
         if (by_name_.contains(name) == there) return std::nullopt;
         if (there) return Error{ErrorCode::missing, "it is not installed", "name", {}};
         return Error{ErrorCode::conflict, "it is installed already", "name", {}};
@@ -160,7 +167,7 @@ Result<void> Store::check_names(const std::vector<SaName>& remove, const std::ve
         if (auto error = check(remove[i], true))
             return std::unexpected(placed(std::move(*error), "remove", i, remove[i].name, remove[i].direction));
     for (const Change& change : changes)
-        if (auto error = check(name_of(*change.spec), change.updates)) return std::unexpected(change.at(std::move(*error)));
+        if (auto error = check(*change.spec, change.updates)) return std::unexpected(change.at(std::move(*error)));
     return {};
 }
 
@@ -169,16 +176,16 @@ Result<void> Store::check_spis(const std::vector<SaName>& remove, const std::vec
     std::unordered_set<const Sa*> leaving;
     for (const SaName& name : remove) leaving.insert(find(name.name, name.direction, name.child));
     for (const Change& change : changes) leaving.insert(change.before);
-    std::unordered_set<SpiKey> coming;
+    std::unordered_set<std::uint64_t> coming; // outer VPN, SPI
     std::set<PeerSpi> coming_at_peers;
     for (const Change& change : changes) {
         const SaSpec& spec = *change.spec;
         const bool inbound = spec.direction == Direction::inbound;
         const Sa* there = nullptr;
-        if (inbound) {
-            if (const auto found = by_spi_.find(spi_key(spec)); found != by_spi_.end()) there = found->second;
-        } else if (const auto found = by_peer_spi_.find(peer_spi(spec)); found != by_peer_spi_.end())
-            there = found->second;
+        if (inbound)
+            there = find_inbound(spec.outer_vpn, spec.spi);
+        else if (const auto found = by_peer_spi_.find(peer_spi(spec)); found != by_peer_spi_.end())
+            there = *found;
         const bool first = inbound ? coming.insert(spi_key(spec)).second : coming_at_peers.insert(peer_spi(spec)).second;
         if (first && (there == nullptr || leaving.contains(there))) continue;
         return std::unexpected(
@@ -208,7 +215,8 @@ Result<void> Store::check_keys(const std::vector<Change>& changes) const {
 /// or for a key given by hand from its durable marks.
 Result<void> Store::check_known(std::vector<Change>& changes) const {
     if (lasting_.known == nullptr) return {};
-    std::set<Fingerprint> coming;
+    const auto hash = [](const Fingerprint& key) { return std::bit_cast<std::array<std::size_t, 4>>(key)[0]; };
+    std::unordered_set<Fingerprint, decltype(hash)> coming;
     for (Change& change : changes) {
         if (change.spec->direction != Direction::outbound || change.goes_on()) continue;
         const Fingerprint key = sealing_key(*change.spec, change.fingerprint);
@@ -325,8 +333,6 @@ Result<void> Store::build(Sa& sa, const SaSpec& spec) {
 Result<std::unique_ptr<Sa>> Store::make(Change& change) {
     auto sa = std::make_unique<Sa>();
     sa->fingerprint = change.fingerprint;
-    sa->identity = change.identity;
-    sa->sealing = change.sealing;
     sa->record = change.record;
     sa->worker = choose_worker(*change.spec, change.before);
     sa->number = change.before != nullptr ? change.before->number : ++last_number_;
@@ -340,24 +346,26 @@ Result<std::unique_ptr<Sa>> Store::make(Change& change) {
         if (!series) return std::unexpected(change.at(std::move(series.error())));
         sa->series = std::move(*series);
     }
-    sa->spec = *change.spec;
-    sa->spec.key = KeyMaterial{};
-    if (auto built = build(*sa, *change.spec); !built) {
+    sa->spec = std::move(*change.spec);
+    change.spec = &sa->spec;
+    if (auto built = build(*sa, sa->spec); !built) {
         leave(*sa->series);
         return std::unexpected(change.at(std::move(built.error())));
     }
-    if (lasting_.table == nullptr || (change.adopted() && current(*lasting_.table, change.record))) return sa;
-    auto record = stage(*lasting_.table, *change.spec);
-    if (!record) {
-        destroy(*sa);
-        return std::unexpected(change.at(std::move(record.error())));
+    if (lasting_.table != nullptr && !(change.adopted() && current(*lasting_.table, change.record))) {
+        auto record = stage(*lasting_.table, sa->spec);
+        if (!record) {
+            destroy(*sa);
+            return std::unexpected(change.at(std::move(record.error())));
+        }
+        sa->record = *record;
     }
-    sa->record = *record;
+    sa->spec.key = KeyMaterial{};
     return sa;
 }
 
 /// Everything that can be seen without making anything.
-Result<std::vector<Store::Change>> Store::check(const Transaction& transaction) const {
+Result<std::vector<Store::Change>> Store::check(Transaction& transaction) const {
     std::vector<Change> changes;
     changes.reserve(transaction.adopt.size() + transaction.update.size() + transaction.install.size());
     for (std::size_t i = 0; i < transaction.adopt.size(); ++i)
@@ -382,10 +390,12 @@ Result<std::vector<Store::Change>> Store::check(const Transaction& transaction) 
     return changes;
 }
 
-Result<Prepared> Store::prepare(const Transaction& transaction) {
+Result<Prepared> Store::prepare(Transaction transaction) {
     auto changes = check(transaction);
     if (!changes) return std::unexpected(std::move(changes.error()));
     Prepared prepared;
+    prepared.leave = std::move(transaction.remove);
+    for (const SaSpec& spec : transaction.update) prepared.leave.push_back(name_of(spec));
     prepared.made.reserve(changes->size());
     for (Change& change : *changes) {
         auto sa = make(change);
@@ -394,10 +404,10 @@ Result<Prepared> Store::prepare(const Transaction& transaction) {
             return std::unexpected(std::move(sa.error()));
         }
         if (change.adopted() && (*sa)->record != change.record) prepared.old.push_back(change.record);
+        if (change.identity) prepared.unique.push_back({sa->get(), *change.identity});
+        if (change.sealing) prepared.sealing.push_back({sa->get(), *change.sealing});
         prepared.made.push_back(std::move(*sa));
     }
-    prepared.leave = transaction.remove;
-    for (const SaSpec& spec : transaction.update) prepared.leave.push_back(name_of(spec));
     return prepared;
 }
 
@@ -410,14 +420,14 @@ void Store::commit_lasting(const Prepared& prepared) {
         lasting_.table->commit();
     }
     if (lasting_.known == nullptr) return;
-    for (const auto& sa : prepared.made)
-        if (sa->sealing) lasting_.known->add(*sa->sealing, sa->spec.manual);
+    for (const Prepared::Key& key : prepared.sealing) lasting_.known->add(key.identity, key.sa->spec.manual);
 }
 
 Applied Store::commit(Prepared prepared) {
     commit_lasting(prepared);
     Applied applied;
-    for (const SaName& name : prepared.leave) retire(std::move(by_name_.extract(name).mapped()), applied);
+    for (const SaName& name : prepared.leave) retire(std::move(by_name_.extract(by_name_.find(name)).value()), applied);
+    for (const auto& [sa, identity] : prepared.unique) sa->identity = &aead_keys_.insert_or_assign(identity, sa).first->first;
     for (auto& sa : prepared.made) enter(std::move(sa), applied);
     return applied;
 }
@@ -427,32 +437,29 @@ void Store::abandon(Prepared&& prepared) {
     for (const auto& sa : std::exchange(prepared.made, {})) destroy(*sa);
 }
 
-Result<Applied> Store::apply(const Transaction& transaction) {
-    return prepare(transaction).transform([this](Prepared&& prepared) { return commit(std::move(prepared)); });
+Result<Applied> Store::apply(Transaction transaction) {
+    return prepare(std::move(transaction)).transform([this](Prepared&& prepared) { return commit(std::move(prepared)); });
 }
 
 void Store::enter(std::unique_ptr<Sa> sa, Applied& applied) {
     by_number_[sa->number] = sa.get();
     limit(sa->spec, *sa->series->counters);
-    if (sa->identity) aead_keys_[*sa->identity] = sa.get();
-    if (sa->spec.direction == Direction::inbound) {
-        by_spi_[spi_key(sa->spec)] = sa.get();
-        spis_.insert(sa->spec.spi);
-    } else
-        by_peer_spi_[peer_spi(sa->spec)] = sa.get();
+    if (sa->spec.direction == Direction::inbound)
+        by_spi_.emplace(sa->spec.spi, sa.get());
+    else
+        by_peer_spi_.insert(sa.get());
     applied.added.push_back(sa.get());
-    SaName name = name_of(sa->spec);
-    by_name_.emplace(std::move(name), std::move(sa));
+    by_name_.insert(std::move(sa));
 }
 
 void Store::retire(std::unique_ptr<Sa> sa, Applied& applied) {
     by_number_.erase(sa->number);
     if (sa->spec.direction == Direction::inbound) {
-        by_spi_.erase(spi_key(sa->spec));
-        spis_.erase(spis_.find(sa->spec.spi));
+        const auto [first, last] = by_spi_.equal_range(sa->spec.spi);
+        by_spi_.erase(std::find_if(first, last, [&](const auto& entry) { return entry.second == sa.get(); }));
     } else
-        by_peer_spi_.erase(peer_spi(sa->spec));
-    if (sa->identity) aead_keys_.erase(*sa->identity);
+        by_peer_spi_.erase(sa.get());
+    if (sa->identity != nullptr) aead_keys_.erase(aead_keys_.find(*sa->identity));
     applied.gone.push_back(sa.get());
     retired_.push_back(std::move(sa));
 }

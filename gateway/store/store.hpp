@@ -23,11 +23,11 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <tuple>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -51,10 +51,9 @@ struct Sa {
     const transform::OutboundSa* outbound = nullptr; // one of the two, by spec.direction
     const transform::InboundSa* inbound = nullptr;
     std::shared_ptr<Series> series;
-    state::Fingerprint fingerprint{};           // of the key as the durable marks know it
-    std::optional<state::Fingerprint> identity; // of a manual AEAD key, whatever the direction
-    std::optional<state::Fingerprint> sealing;  // outbound: identity of the key, where it was not known before
-    void* block = nullptr;                      // hot part, then the key context
+    state::Fingerprint fingerprint{};             // of the key as the durable marks know it
+    const state::Fingerprint* identity = nullptr; // of a manual AEAD key, whatever the direction: where the store keeps it
+    void* block = nullptr;                        // hot part, then the key context
     std::size_t block_size = 0;
     SecretTable::Record record = 0; // where the next process finds it with its key
     std::uint8_t row = 0;
@@ -93,6 +92,12 @@ struct Prepared {
     std::vector<std::unique_ptr<Sa>> made; // installed and updated
     std::vector<SaName> leave;             // removed and updated
     std::vector<SecretTable::Record> old;  // of adopted SAs, whose records are of the version before
+    struct Key {
+        Sa* sa;
+        state::Fingerprint identity;
+    };
+    std::vector<Key> unique;  // of manual AEAD keys
+    std::vector<Key> sealing; // of keys for sealing that were not known before
 };
 
 /// What outlives the process and is not needed to install an SA; null only in tests and benchmarks.
@@ -112,11 +117,11 @@ public:
 
     /// Everything of a transaction that can fail. Nothing else may be prepared before it is committed or abandoned.
     /// Error: place names the entry and the field, as in "install[3] office inbound spi".
-    [[nodiscard]] Result<Prepared> prepare(const Transaction& transaction);
+    [[nodiscard]] Result<Prepared> prepare(Transaction transaction);
     [[nodiscard]] Applied commit(Prepared prepared);
     void abandon(Prepared&& prepared);
     /// Both in one.
-    [[nodiscard]] Result<Applied> apply(const Transaction& transaction);
+    [[nodiscard]] Result<Applied> apply(Transaction transaction);
     /// Takes what is not adopted out of the table for the next process.
     void discard(std::span<const SecretTable::Record> records);
     /// Frees what earlier apply() calls said is gone: the grace period is over.
@@ -124,7 +129,7 @@ public:
 
     [[nodiscard]] const Sa* find(const std::string& name, Direction direction, std::uint32_t child = 0) const; // null: none
     [[nodiscard]] const Sa* find(std::uint32_t number) const;
-    [[nodiscard]] bool uses_spi(std::uint32_t spi) const { return spis_.contains(spi); } // an inbound SA, in any outer VPN
+    [[nodiscard]] bool uses_spi(std::uint32_t spi) const { return by_spi_.contains(spi); } // an inbound SA, in any outer VPN
     [[nodiscard]] std::size_t size() const { return by_name_.size(); }
     /// All of them by name, outbound before inbound, then by child.
     [[nodiscard]] std::vector<const Sa*> all() const;
@@ -133,9 +138,22 @@ public:
     [[nodiscard]] static std::uint32_t units_for(std::span<const SaSpec> sas);
 
 private:
-    struct Change;                // one new SA on its way in
-    using SpiKey = std::uint64_t; // outer VPN, SPI
+    struct Change; // one new SA on its way in
     using PeerSpi = std::tuple<VpnNumber, Address, std::uint32_t>;
+    /// What an index is sorted by lies in the SAs themselves: there may be a million.
+    struct ByName {
+        using is_transparent = void;
+        static auto key(const std::unique_ptr<Sa>& sa) { return std::tie(sa->spec.name, sa->spec.direction, sa->spec.child); }
+        static auto key(const SaSpec& sa) { return std::tie(sa.name, sa.direction, sa.child); }
+        static auto key(const SaName& name) { return std::tie(name.name, name.direction, name.child); }
+        bool operator()(const auto& left, const auto& right) const { return key(left) < key(right); }
+    };
+    struct ByPeerSpi {
+        using is_transparent = void;
+        static auto key(const Sa* sa) { return std::tie(sa->spec.outer_vpn, sa->spec.outer_remote, sa->spec.spi); }
+        static const PeerSpi& key(const PeerSpi& spi) { return spi; }
+        bool operator()(const auto& left, const auto& right) const { return key(left) < key(right); }
+    };
 
     [[nodiscard]] Result<void> check_names(const std::vector<SaName>& remove, const std::vector<Change>& changes) const;
     [[nodiscard]] Result<void> check_spis(const std::vector<SaName>& remove, const std::vector<Change>& changes) const;
@@ -143,7 +161,8 @@ private:
     [[nodiscard]] Result<void> check_known(std::vector<Change>& changes) const;
     [[nodiscard]] Result<void> check_update(const Change& change) const;
     [[nodiscard]] Result<std::unique_ptr<Sa>> make(Change& change);
-    [[nodiscard]] Result<std::vector<Change>> check(const Transaction& transaction) const;
+    [[nodiscard]] Result<std::vector<Change>> check(Transaction& transaction) const;
+    [[nodiscard]] const Sa* find_inbound(VpnNumber outer_vpn, std::uint32_t spi) const; // null: none
     [[nodiscard]] Result<std::shared_ptr<Series>> make_series(const SaSpec& spec, const state::Fingerprint& fingerprint, bool adopted);
     [[nodiscard]] Result<void> claim_unmarked(const state::Units::Claim& claim, const SaSpec& spec, const state::Fingerprint& fingerprint,
                                               bool adopted);
@@ -162,12 +181,11 @@ private:
     LockedMemory memory_;
     std::array<unsigned, 2> next_worker_{}; // by direction, so that a pair that is installed together has one owner
     std::uint32_t last_number_ = 0;
-    std::map<SaName, std::unique_ptr<Sa>> by_name_;
+    std::set<std::unique_ptr<Sa>, ByName> by_name_;
     std::unordered_map<std::uint32_t, const Sa*> by_number_;
-    std::unordered_map<SpiKey, const Sa*> by_spi_;      // inbound
-    std::unordered_multiset<std::uint32_t> spis_;       // of by_spi_
-    std::map<PeerSpi, const Sa*> by_peer_spi_;          // outbound
-    std::map<state::Fingerprint, const Sa*> aead_keys_; // of manual SAs: identity of the key, whatever the direction
+    std::unordered_multimap<std::uint32_t, const Sa*> by_spi_; // inbound, one in each outer VPN
+    std::set<const Sa*, ByPeerSpi> by_peer_spi_;               // outbound
+    std::map<state::Fingerprint, const Sa*> aead_keys_;        // of manual SAs: identity of the key, whatever the direction
     std::vector<std::unique_ptr<Sa>> retired_;
 };
 

@@ -477,6 +477,30 @@ TEST(Store, ATableOfTheVersionBeforeIsAdoptedAndWrittenAnew) {
     EXPECT_EQ(load_all(*given.table).value().sas[0].spec.key.octets, sa.key.octets);
 }
 
+TEST(Store, WhatIsZeroTakesNoRoomInTheTable) {
+    Lives given;
+    SaSpec plain = spec_of("branch-17", Direction::inbound, 0x1000), rich = spec_of("b", Direction::outbound, 0x1001);
+    rich.outer_local = *parse_address("2001:db8:a::1");
+    rich.outer_remote = *parse_address("2001:db8:ffff:ffff:ffff:ffff:ffff:ffff");
+    rich.name = std::string(63, 'n');
+    rich.generation = ~std::uint64_t{0};
+    rich.selectors.push_back({*parse_range("2001:db8::/32"), *parse_range("::/0"), 6, {1, 2}, {7, 8}});
+    rich.selectors.push_back({*parse_range("0.0.0.0/0"), *parse_range("0.0.0.0/0")});
+    ASSERT_TRUE(given.store->apply({.install = {plain, rich}}));
+    const auto left_over = load_all(*given.table);
+    ASSERT_TRUE(left_over) << to_string(left_over.error());
+    const std::vector<Left>& all = left_over->sas;
+    ASSERT_EQ(all.size(), 2U);
+    EXPECT_LE(given.table->octets(all[0].record).size(), 216U) << "with its head in two slots";
+    for (const auto& [spec, left] : {std::pair{&plain, &all[0]}, std::pair{&rich, &all[1]}}) {
+        EXPECT_EQ(left->spec.name, spec->name);
+        EXPECT_EQ(left->spec.generation, spec->generation);
+        EXPECT_EQ(left->spec.outer_remote, spec->outer_remote);
+        EXPECT_EQ(left->spec.key.octets, spec->key.octets);
+        EXPECT_EQ(left->spec.selectors, spec->selectors);
+    }
+}
+
 TEST(Store, ATableOfAnotherVersionOrNonsenseIsRefused) {
     for (const int kind : {0, 1, 2}) {
         Lives given;
