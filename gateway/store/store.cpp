@@ -434,7 +434,8 @@ Applied Store::commit(Prepared prepared) {
 
 void Store::abandon(Prepared&& prepared) {
     if (lasting_.table != nullptr) lasting_.table->roll_back();
-    for (const auto& sa : std::exchange(prepared.made, {})) destroy(*sa);
+    const Prepared ended = std::move(prepared);
+    for (const auto& sa : ended.made) destroy(*sa);
 }
 
 Result<Applied> Store::apply(Transaction transaction) {

@@ -151,7 +151,7 @@ private:
     struct ByPeerSpi {
         using is_transparent = void;
         static auto key(const Sa* sa) { return std::tie(sa->spec.outer_vpn, sa->spec.outer_remote, sa->spec.spi); }
-        static const PeerSpi& key(const PeerSpi& spi) { return spi; }
+        static PeerSpi key(const PeerSpi& spi) { return spi; }
         bool operator()(const auto& left, const auto& right) const { return key(left) < key(right); }
     };
 
