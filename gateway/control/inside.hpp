@@ -8,6 +8,7 @@
 #include "gateway/control/gateway.hpp"
 #include "gateway/control/keying.hpp"
 #include "gateway/control/own.hpp"
+#include "gateway/control/pulse.hpp"
 #include "gateway/control/threads.hpp"
 #include "gateway/exception/cutter.hpp"
 #include "gateway/exception/icmp_errors.hpp"
@@ -195,6 +196,7 @@ struct Gateway::Inside final : route::MirrorListener {
     std::unique_ptr<exception::ToKernel> to_kernel;
     std::unique_ptr<exception::Stage> stage;
     std::vector<std::unique_ptr<worker::Worker>> workers;
+    Pulse pulse; // of the workers
     Threads threads;
 
     [[nodiscard]] xdp::SharedMaps& shared_maps() { return ports ? ports->maps() : *maps; }

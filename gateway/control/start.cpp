@@ -76,6 +76,18 @@ void Gateway::tick() {
     inside_->look_at_locks();
 }
 
+bool Gateway::workers_run() {
+    std::vector<std::uint64_t> rounds;
+    for (const auto& worker : inside_->workers) rounds.push_back(worker->counters().rounds);
+    const Pulse::Look look = inside_->pulse.look(rounds);
+    for (const unsigned number : look.stopped)
+        inside_->note(Level::error, "The worker " + std::to_string(number) + " stands still: the packets of its queues wait", {},
+                      "the service manager's watchdog ends the gateway, and its next start takes over");
+    for (const unsigned number : look.again)
+        inside_->note(Level::warning, "The worker " + std::to_string(number) + " goes on", {}, "look what stopped it");
+    return look.all;
+}
+
 void Gateway::dispatch() {
     inside_->mirror->dispatch();
     inside_->take_events();
