@@ -263,7 +263,7 @@ def booted(score):
 
 def package(score):
     """./dev has built the packages into dist/, and made the Debian in which they are installed."""
-    run_pytest(score, "package", ["tests/package"])
+    run_pytest(score, "package", ["-s", "tests/package"])
 
 
 STEPS = {"structure": structure, "unit": unit, "asan": asan, "threads": threads, "system": system, "kernels": kernels, "booted": booted, "package": package,

@@ -220,7 +220,7 @@ Result<void> Gateway::Inside::start_threads() {
     inner_fragments = std::make_unique<exception::InnerFragments>(limits);
     stage->serve(Errand::inner_fragment, *inner_fragments);
     std::uint32_t first_identification = 0;
-    (void)getentropy(&first_identification, sizeof first_identification); // else they begin at 0: they need not be secret
+    if (getentropy(&first_identification, sizeof first_identification) != 0) first_identification = 0; // they need not be secret
     cutter = std::make_unique<exception::Cutter>(first_identification);
     stage->serve(Errand::cut, *cutter);
     stage->serve(Errand::icmp_error, *icmp_errors);
