@@ -93,7 +93,8 @@ class Container:
 
     def command(self, *words):
         inside = ["nsenter", "--target", self.first, "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--wd=/"]
-        return [str(word) for word in (*inside, "env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", *words)]
+        surroundings = ["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "DEBIAN_FRONTEND=noninteractive"]
+        return [str(word) for word in (*inside, *surroundings, *words)]
 
     def run(self, *words, **options):
         return run(*self.command(*words), **options)
