@@ -280,7 +280,7 @@ def test_the_process_has_what_it_needs_and_no_more(machine, rig):
     assert int(machine.shown("NFileDescriptorStore")) >= 4
 
 
-@pytest.mark.parametrize("unit, most", [(GATEWAY, 2.3), (GUARD, 1.5)])
+@pytest.mark.parametrize("unit, most", [(GATEWAY, 2.0), (GUARD, 1.2)])
 def test_exposure(machine, unit, most):
     text = machine.run("systemd-analyze", "security", "--no-pager", unit).stdout
     print("", *[line for line in text.splitlines() if line.startswith(("✗", "→"))], sep="\n")
