@@ -5,7 +5,7 @@
 #   sallyport_test(FOLDER [NAME name] SOURCES ... DEPENDS ROOMS ... LIBRARIES ... [PARSER] [THREADS])
 #                                                                  FOLDER_test or FOLDER_name_test with GoogleTest
 #   sallyport_fuzz(FOLDER NAME name SOURCES ... CORPUS folder [DEPENDS ROOMS ...])          FOLDER_name_fuzz, FOLDER_name_replay
-#   sallyport_program(NAME SOURCES ... DEPENDS ROOMS ... LIBRARIES ...)
+#   sallyport_program(NAME DESTINATION folder SOURCES ... DEPENDS ROOMS ... LIBRARIES ...)    folder: where the package has it
 #   sallyport_bench(NAME SOURCES ... DEPENDS ROOMS ... LIBRARIES ...)    bench-NAME
 # FOLDER is the path from the top, its target the same with underscores. DEPENDS are the arrows, checked when configuring.
 # Targets of them all: sallyport-programs, sallyport-tests, sallyport-benches, sallyport-fuzzers.
@@ -174,12 +174,13 @@ function(sallyport_folder result)
 endfunction()
 
 function(sallyport_program name)
-    cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;DEPENDS;LIBRARIES")
+    cmake_parse_arguments(PARSE_ARGV 1 arg "" "DESTINATION" "SOURCES;DEPENDS;LIBRARIES")
     sallyport_folder(folder)
     add_executable(${name} EXCLUDE_FROM_ALL ${arg_SOURCES})
     target_link_libraries(${name} PRIVATE sallyport_options)
     sallyport_link(${name} "${folder}" PRIVATE DEPENDS ${arg_DEPENDS} LIBRARIES ${arg_LIBRARIES})
     add_dependencies(sallyport-programs ${name})
+    install(PROGRAMS "$<TARGET_FILE:${name}>" DESTINATION "${arg_DESTINATION}")
 endfunction()
 
 function(sallyport_bench name)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every test of the default run, or those named; called by ./dev test inside the development root.
 
-Names: unit, structure, asan, system, threads, kernels, booted, repeat, leak, the name of a test binary, a file of tests/system.
+Names: unit, structure, asan, system, threads, kernels, booted, package, repeat, leak, the name of a test binary, a file of tests/system.
 """
 
 import os
@@ -193,10 +193,12 @@ def threads(score):
 
 def system(score, files=(), more=None):
     """`more`: further environment of the tests."""
-    if not built("test", score, ["sallyport-programs"]):
-        return
-    where = list(files) or ["tests/system"]
-    say(f"== system: {' '.join(where)}")
+    if built("test", score, ["sallyport-programs"]):
+        run_pytest(score, "system", list(files) or ["tests/system"], more)
+
+
+def run_pytest(score, label, where, more=None):
+    say(f"== {label}: {' '.join(where)}")
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-v", "--tb=short", "--durations=10", f"--junitxml={report}", *where]
@@ -213,7 +215,7 @@ def system(score, files=(), more=None):
         failed.append(f"hung for {SYSTEM_LIMIT} s")
     elif status != 0 and not failed:
         failed.append(f"pytest: exit status {status}")
-    score.add(passed, [f"system: {name}" for name in failed])
+    score.add(passed, [f"{label}: {name}" for name in failed])
 
 
 def counted_elsewhere(score, name, *arguments):
@@ -259,7 +261,12 @@ def booted(score):
         counted_elsewhere(score, "booted")
 
 
-STEPS = {"structure": structure, "unit": unit, "asan": asan, "threads": threads, "system": system, "kernels": kernels, "booted": booted,
+def package(score):
+    """./dev has built the packages into dist/, and made the Debian in which they are installed."""
+    run_pytest(score, "package", ["-s", "tests/package"])
+
+
+STEPS = {"structure": structure, "unit": unit, "asan": asan, "threads": threads, "system": system, "kernels": kernels, "booted": booted, "package": package,
          "repeat": repeat, "leak": leak, "some-leak": some_leak}
 
 

@@ -61,6 +61,21 @@ def bpf_licences(paths):
     return [str(path) for path in paths if path.name.endswith(".bpf.c") and "GPL-2.0-only" not in "".join(lines(path)[:1])]
 
 
+def copyright_names(paths):
+    """packaging/debian/copyright says of each file what the file says of itself; its last word on a file counts."""
+    told = []
+    for stanza in (TOP / "packaging/debian/copyright").read_text().split("\n\n"):
+        files, licence = re.search(r"^Files: (.*)", stanza, re.M), re.search(r"^License: (.*)", stanza, re.M)
+        told += [(pattern, licence[1].lower()) for pattern in (files[1].split() if files else [])]
+    found = []
+    for path in paths:
+        own = re.search(r"SPDX-License-Identifier: ([^*]*)", "".join(lines(path)[:1]) if path.suffix in C_FAMILY else "")
+        last = [licence for pattern, licence in told if pattern == "*" or path.match(pattern)][-1]
+        if own and own[1].strip().lower() != last:
+            found.append(f"{path}: {own[1].strip()}, not {last}")
+    return found
+
+
 def words(pattern, only=lambda path: True):
     def check(paths):
         texts = [path for path in paths if path.name != "LICENSE" and only(path)]
@@ -98,6 +113,7 @@ CHECKS = {
     "no heavy header in headers of gateway and ike": heavy_includes,
     "every file of code names its licence": licences,
     "what the kernel loads is under a licence it accepts": bpf_licences,
+    "debian/copyright knows the licences": copyright_names,
     "no word that means not done": words(UNFINISHED),
     # The format of debian/copyright is named by its address.
     "no path of one machine, no registry": words(FOREIGN, lambda path: path.name != "copyright"),

@@ -83,6 +83,8 @@ public:
     [[nodiscard]] const Keying& keying() const;
     /// About once a second: what ends by time ends.
     void tick();
+    /// With every tick: each worker has finished a round since this was true for the last time. One that stands still is noted.
+    [[nodiscard]] bool workers_run();
 
     /// Ends the workers and writes exact marks. The ports drop everything of ours from now on; detach() opens them.
     [[nodiscard]] Result<void> stop();

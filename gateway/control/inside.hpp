@@ -9,6 +9,7 @@
 #include "gateway/control/keying.hpp"
 #include "gateway/control/lifetimes.hpp"
 #include "gateway/control/own.hpp"
+#include "gateway/control/pulse.hpp"
 #include "gateway/control/threads.hpp"
 #include "gateway/exception/cutter.hpp"
 #include "gateway/exception/icmp_errors.hpp"
@@ -199,6 +200,7 @@ struct Gateway::Inside final : route::MirrorListener {
     std::unique_ptr<exception::ToKernel> to_kernel;
     std::unique_ptr<exception::Stage> stage;
     std::vector<std::unique_ptr<worker::Worker>> workers;
+    Pulse pulse; // of the workers
     Threads threads;
 
     [[nodiscard]] xdp::SharedMaps& shared_maps() { return ports ? ports->maps() : *maps; }

@@ -77,6 +77,18 @@ void Gateway::tick() {
     inside_->look_at_lifetimes();
 }
 
+bool Gateway::workers_run() {
+    std::vector<std::uint64_t> rounds;
+    for (const auto& worker : inside_->workers) rounds.push_back(worker->counters().rounds);
+    const Pulse::Look look = inside_->pulse.look(rounds);
+    for (const unsigned number : look.stopped)
+        inside_->note(Level::error, "The worker " + std::to_string(number) + " stands still: the packets of its queues wait", {},
+                      "the service manager's watchdog ends the gateway, and its next start takes over");
+    for (const unsigned number : look.again)
+        inside_->note(Level::warning, "The worker " + std::to_string(number) + " goes on", {}, "look what stopped it");
+    return look.all;
+}
+
 void Gateway::dispatch() {
     inside_->mirror->dispatch();
     inside_->take_events();
@@ -209,7 +221,7 @@ Result<void> Gateway::Inside::start_threads() {
     inner_fragments = std::make_unique<exception::InnerFragments>(limits);
     stage->serve(Errand::inner_fragment, *inner_fragments);
     std::uint32_t first_identification = 0;
-    (void)getentropy(&first_identification, sizeof first_identification); // else they begin at 0: they need not be secret
+    if (getentropy(&first_identification, sizeof first_identification) != 0) first_identification = 0; // they need not be secret
     cutter = std::make_unique<exception::Cutter>(first_identification);
     stage->serve(Errand::cut, *cutter);
     stage->serve(Errand::icmp_error, *icmp_errors);

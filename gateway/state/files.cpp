@@ -18,7 +18,10 @@ constexpr std::size_t largest_file = std::size_t{256} << 20; // octets; a file b
 
 class Directory final : public Files {
 public:
-    Directory(int descriptor, std::string path) : descriptor_(descriptor), path_(std::move(path)) {}
+    Directory(int descriptor, std::string path) : descriptor_(descriptor), path_(std::move(path)) {
+        struct stat status{};
+        if (geteuid() == 0 && fstat(descriptor, &status) == 0) owner_ = {status.st_uid, status.st_gid};
+    }
     ~Directory() override { ::close(descriptor_); } // gives up the lock
     Directory(const Directory&) = delete;
     Directory& operator=(const Directory&) = delete;
@@ -43,7 +46,14 @@ public:
 
     int create(const std::string& name) override {
         const int handle = openat(descriptor_, name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR);
-        return handle < 0 ? -errno : handle;
+        if (handle < 0) return -errno;
+        // Root makes marks for the gateway's user.
+        if (owner_ && fchown(handle, owner_->first, owner_->second) != 0) {
+            const int failure = errno;
+            ::close(handle);
+            return -failure;
+        }
+        return handle;
     }
 
     long write(int handle, const char* octets, std::size_t size) override {
@@ -68,6 +78,7 @@ public:
 private:
     int descriptor_;
     std::string path_;
+    std::optional<std::pair<uid_t, gid_t>> owner_; // of the directory; nothing where only its owner can be here
 };
 
 int write_all(Files& files, int handle, std::string_view content) {

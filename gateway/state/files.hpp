@@ -19,7 +19,7 @@ public:
     virtual ~Files() = default;
     /// Nothing: no file of that name.
     [[nodiscard]] virtual Result<std::optional<std::string>> read(const std::string& name) = 0;
-    [[nodiscard]] virtual int create(const std::string& name) = 0; // mode 0600; one that is there is emptied
+    [[nodiscard]] virtual int create(const std::string& name) = 0; // mode 0600, the directory's owner; one that is there is emptied
     [[nodiscard]] virtual long write(int handle, const char* octets, std::size_t size) = 0;
     [[nodiscard]] virtual int sync(int handle) = 0;
     virtual void close(int handle) = 0;

@@ -86,6 +86,19 @@ TEST(Directory, FilesArePrivateAndReplaced) {
     EXPECT_FALSE(std::filesystem::exists(directory.path + "/marks.new"));
 }
 
+TEST(Directory, FilesBelongToItsOwner) {
+    const TemporaryDirectory directory;
+    ASSERT_EQ(geteuid(), 0U) << "the development root is root's";
+    ASSERT_EQ(chown(directory.path.c_str(), 1234, 1235), 0);
+    auto files = open_directory(directory.path);
+    ASSERT_TRUE(files) << to_string(files.error());
+    ASSERT_TRUE(replace(**files, "marks", "one"));
+    struct stat status{};
+    ASSERT_EQ(stat((directory.path + "/marks").c_str(), &status), 0);
+    EXPECT_EQ(status.st_uid, 1234U);
+    EXPECT_EQ(status.st_gid, 1235U);
+}
+
 TEST(Directory, OneHolderAtATime) {
     const TemporaryDirectory directory;
     auto first = open_directory(directory.path);

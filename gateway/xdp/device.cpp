@@ -26,7 +26,7 @@ constexpr unsigned tag_octets = 4;
 
 // One ioctl on the device; false: errno says why.
 bool device_call(const std::string& name, unsigned long request, ifreq& call) {
-    Descriptor socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    Descriptor socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)); // any will do, and this one the unit allows
     if (!socket) return false;
     std::strncpy(call.ifr_name, name.c_str(), sizeof(call.ifr_name) - 1);
     return ioctl(socket.get(), request, &call) == 0;

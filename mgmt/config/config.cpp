@@ -120,7 +120,7 @@ Outcome parse_all(std::span<const Text> texts, const KeyFiles& key_files, std::s
         if (contents.empty() || !contents[i].open_to_others) continue;
         if (const auto place = first_key(items, file))
             problems.add(*place, {}, "the file holds keys and can be read by every user",
-                         std::format("chmod 600 {}", shown(names[i], 200)));
+                         std::format("chmod o-rwx {}", shown(names[i], 200)));
     }
     // What a file that is no TOML would have held would be missed everywhere: say only where it is broken.
     if (!readable) return std::unexpected(problems.take_errors());
@@ -159,7 +159,7 @@ Result<KeyMaterial> read_key_file(const std::string& path) {
     if (!content) return std::unexpected(content.error());
     if (content->open_to_others)
         return std::unexpected(
-            refused(std::format("{} can be read by every user", shown(path, 200)), std::format("chmod 600 {}", shown(path, 200))));
+            refused(std::format("{} can be read by every user", shown(path, 200)), std::format("chmod o-rwx {}", shown(path, 200))));
     std::string_view digits = content->octets;
     while (!digits.empty() && std::strchr(" \t\r\n", digits.back()) != nullptr) digits.remove_suffix(1);
     while (!digits.empty() && std::strchr(" \t\r\n", digits.front()) != nullptr) digits.remove_prefix(1);
@@ -194,6 +194,19 @@ Outcome load(const std::string& path) {
     if (outcome) outcome->sources = std::move(sources);
     wipe_stack();
     return outcome;
+}
+
+bool says_nothing(const std::string& path) {
+    std::error_code error;
+    if (!std::filesystem::exists(path, error)) return !error;
+    std::vector<std::string> names{path};
+    std::ranges::move(conf_d(path), std::back_inserter(names));
+    return std::ranges::all_of(names, [](const std::string& name) {
+        const auto content = read_file(name, largest_file);
+        if (!content) return false;
+        const auto root = parse_toml(content->octets, 0);
+        return root && root->entries.empty();
+    });
 }
 
 Outcome parse(std::span<const Source> sources) {

@@ -47,7 +47,11 @@ inline constexpr std::size_t largest_file = std::size_t{16} << 20; // octets
 /// Reads `path` and the conf.d/*.toml beside it, in the order of their names. A file that holds keys and that others can read is refused.
 [[nodiscard]] Outcome load(const std::string& path);
 
-/// The same of what an earlier load() read; no file is looked at.
+/// True: there is no such file, or neither it nor the files beside it say anything: nobody has configured a gateway yet. Not where one of
+/// them cannot be read or is no TOML.
+[[nodiscard]] bool says_nothing(const std::string& path);
+
+/// The same as load() of what an earlier load() read; no file is looked at.
 [[nodiscard]] Outcome parse(std::span<const Source> sources);
 
 /// The same of texts in memory.

@@ -414,9 +414,22 @@ TEST_F(Files, ConfDIsReadInTheOrderOfNames) {
     EXPECT_EQ(outcome->desired.source, path);
 }
 
+TEST_F(Files, WhatSaysNothingIsNoConfiguration) {
+    EXPECT_TRUE(says_nothing((folder / "none.toml").string()));
+    std::ifstream installed(SALLYPORT_SOURCE_DIR "/etc/unconfigured.toml");
+    const std::string path = write("sallyport.toml", {std::istreambuf_iterator<char>(installed), {}}, 0644);
+    EXPECT_TRUE(says_nothing(path));
+    EXPECT_THAT(first_error(load(path)), HasSubstr("there is no black port; add [port.NAME]"));
+    write("conf.d/port.toml", ports_text, 0644);
+    EXPECT_FALSE(says_nothing(path)) << "a file beside it does";
+    EXPECT_FALSE(says_nothing(write("broken/sallyport.toml", "[port", 0644)));
+    EXPECT_FALSE(says_nothing(write("strange/sallyport.toml", "x = 1", 0644)));
+    EXPECT_FALSE(says_nothing(folder.string())) << "it cannot be read";
+}
+
 TEST_F(Files, AFileWithKeysMustNotBeOpen) {
     const std::string path = write("sallyport.toml", ports_text + connection_text("a"), 0644);
-    EXPECT_EQ(first_error(load(path)), path + ":14:10: the file holds keys and can be read by every user; chmod 600 " + path);
+    EXPECT_EQ(first_error(load(path)), path + ":14:10: the file holds keys and can be read by every user; chmod o-rwx " + path);
     EXPECT_EQ(chmod(path.c_str(), 0640), 0);
     EXPECT_TRUE(load(path));
 }

@@ -156,8 +156,7 @@ bool Daemon::start_loop() {
         !check(sd_event_add_signal(loop_, nullptr, SIGINT, on_stop, this), "SIGINT cannot be taken") ||
         !check(sd_event_add_signal(loop_, nullptr, SIGHUP, on_reload, this), "SIGHUP cannot be taken") ||
         !check(sd_event_add_io(loop_, nullptr, gateway_->descriptor(), EPOLLIN, on_gateway, this), "The gateway cannot be driven") ||
-        !check(sd_event_add_time_relative(loop_, nullptr, CLOCK_MONOTONIC, second, 0, on_second, this), "The clock cannot be used") ||
-        !check(sd_event_set_watchdog(loop_, 1), "The watchdog cannot be fed"))
+        !check(sd_event_add_time_relative(loop_, nullptr, CLOCK_MONOTONIC, second, 0, on_second, this), "The clock cannot be used"))
         return false;
     auto listening = varlink::Server::listen(varlink::socket_path(desired_.settings.run_directory), *this, loop_);
     if (!listening) {
@@ -344,6 +343,8 @@ void Daemon::reload_by_signal() {
 void Daemon::look() {
     if (!gateway_) return;
     gateway_->tick();
+    // The workers feed the watchdog, and this thread by coming here.
+    if (gateway_->workers_run()) (void)sd_notify(0, "WATCHDOG=1");
     const control::Status status = gateway_->status();
     look_at_ports(status.ports);
     look_at_drops();

@@ -6,7 +6,6 @@
 #include "mgmt/daemon/generations.hpp"
 #include "mgmt/journal/journal.hpp"
 
-#include <filesystem>
 #include <format>
 
 namespace sallyport::daemon {
@@ -20,9 +19,8 @@ using journal::say;
 ExitStatus raise_guard(const Arguments& arguments) {
     Generations generations;
     auto choice = generations.choose(arguments.configuration, arguments.state, arguments.fresh);
-    std::error_code error;
-    if (!choice && !std::filesystem::exists(arguments.configuration, error) && !error) {
-        say(Event::guard_empty, std::format("There is no {} yet: nothing is locked", arguments.configuration));
+    if (!choice && config::says_nothing(arguments.configuration)) {
+        say(Event::guard_empty, std::format("Nothing is configured in {} yet: nothing is locked", arguments.configuration));
         return well;
     }
     for (const config::Problem& problem : choice ? choice->problems : choice.error())

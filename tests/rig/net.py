@@ -42,10 +42,11 @@ def until(true, timeout=PATIENCE, what="", step=0.01):
 class Namespace:
     """A network namespace by the name that `ip netns` knows. Quiet: no router solicitations, no duplicate address detection."""
 
-    def __init__(self, name, ipv6=True):
+    def __init__(self, name, ipv6=True, pid=None):
+        """A new one; with `pid` that of a process which stands in one already."""
         self.name = name
         self.path = f"/run/netns/{name}"
-        run("ip", "netns", "add", name)
+        run("ip", "netns", *(["attach", name, pid] if pid else ["add", name]))
         for scope in ("all", "default"):
             self.sysctl(f"net.ipv6.conf.{scope}.accept_dad", 0)
             self.sysctl(f"net.ipv6.conf.{scope}.dad_transmits", 0)

@@ -123,17 +123,18 @@ class Single(Rig):
 
     The gateway: black 192.0.2.1 and 2001:db8:a::1, the peer beyond at .2 (its MAC is known), red 10.1.0.1 and 2001:db8:1::1, the host
     there at .2. `reds` > 1: further red ports red2, red3, ... with the same addresses, each in the VPN vpn2, vpn3, ... (table 102, ...).
-    `blacks` > 1: likewise black2, ..., each in the VPN of the red port with that number."""
+    `blacks` > 1: likewise black2, ..., each in the VPN of the red port with that number.
+    `pid`: the gateway's namespace is that of this process."""
 
     LOCAL, PEER = {4: "192.0.2.1", 6: "2001:db8:a::1"}, {4: "192.0.2.2", 6: "2001:db8:a::2"}
     RED, HOST = {4: "10.1.0.1", 6: "2001:db8:1::1"}, {4: "10.1.0.2", 6: "2001:db8:1::2"}
     RED_NETWORK, FAR_NETWORK = {4: "10.1.0.0/24", 6: "2001:db8:1::/64"}, {4: "10.2.0.0/16", 6: "2001:db8:2::/48"}
     FAR = {4: "10.2.0.2", 6: "2001:db8:2::2"}  # a host behind the peer
 
-    def __init__(self, queues=1, mtu=1500, reds=1, black_mtu=None, known=True, blacks=1):
+    def __init__(self, queues=1, mtu=1500, reds=1, black_mtu=None, known=True, blacks=1, pid=None):
         super().__init__("s")
         self.queues = queues
-        self.gw = self.space("gw")
+        self.gw = self.space("gw", pid=pid)
         self.beyond = self.space("beyond", ipv6=False)
         self.gw.forward(False)
         with contextlib.ExitStack() as undo:
