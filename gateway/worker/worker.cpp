@@ -21,8 +21,9 @@ constexpr std::uint64_t longest_sleep = 1'000'000'000; // ns; a worker without a
 } // namespace
 
 Worker::Worker(std::uint8_t number, const Surroundings& surroundings, std::vector<PortOfWorker> ports, Rehearsal* rehearsal)
-    : number_(number), around_(surroundings), ports_(std::move(ports)), chunks_(around_.depot, kept_chunks, holder_of(number)), inbox_(inbox_capacity, waker_),
-      counters_(ports_.size()), events_(surroundings.events, number), leaving_(ports_.size()), mode_(ticks()), rehearsal_(rehearsal) {
+    : number_(number), around_(surroundings), ports_(std::move(ports)), chunks_(around_.depot, kept_chunks, holder_of(number)),
+      inbox_(inbox_capacity, waker_), counters_(ports_.size()), events_(surroundings.events, number), leaving_(ports_.size()),
+      mode_(ticks()), rehearsal_(rehearsal) {
     around_.audience.join(waker_);
 }
 

@@ -38,8 +38,9 @@ Link::Link(const std::string& where) : memory_(burst) {
     address.sll_family = AF_PACKET;
     address.sll_protocol = htons(ETH_P_ALL);
     address.sll_ifindex = static_cast<int>(if_nametoindex(name.c_str()));
-    const bool good = socket_ >= 0 && set(socket_, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1) && set(socket_, SOL_PACKET, PACKET_QDISC_BYPASS, 1) &&
-                      set(socket_, SOL_SOCKET, SO_RCVBUFFORCE, buffer) && set(socket_, SOL_SOCKET, SO_SNDBUFFORCE, buffer) &&
+    const bool good = socket_ >= 0 && set(socket_, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1) &&
+                      set(socket_, SOL_PACKET, PACKET_QDISC_BYPASS, 1) && set(socket_, SOL_SOCKET, SO_RCVBUFFORCE, buffer) &&
+                      set(socket_, SOL_SOCKET, SO_SNDBUFFORCE, buffer) &&
                       bind(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
     if (!good) fail(where);
 }
@@ -56,7 +57,8 @@ std::span<const Octets> Link::receive() {
     }
     const int count = recvmmsg(socket_, messages.data(), burst, MSG_DONTWAIT, nullptr);
     if (count < 0 && errno != EAGAIN && errno != ENETDOWN) fail("recvmmsg"); // that the link went down is said once
-    for (int i = 0; i < count; ++i) come_[static_cast<unsigned>(i)] = {memory_[static_cast<unsigned>(i)].data(), messages[static_cast<unsigned>(i)].msg_len};
+    for (int i = 0; i < count; ++i)
+        come_[static_cast<unsigned>(i)] = {memory_[static_cast<unsigned>(i)].data(), messages[static_cast<unsigned>(i)].msg_len};
     return std::span(come_).first(count > 0 ? static_cast<unsigned>(count) : 0);
 }
 
@@ -84,7 +86,8 @@ void Link::send(Outbox& out, std::vector<unsigned>& refused) {
 std::uint64_t Link::overflown() {
     tpacket_stats statistics{};
     socklen_t size = sizeof statistics;
-    if (getsockopt(socket_, SOL_PACKET, PACKET_STATISTICS, &statistics, &size) == 0) overflown_ += statistics.tp_drops; // since the last call
+    if (getsockopt(socket_, SOL_PACKET, PACKET_STATISTICS, &statistics, &size) == 0)
+        overflown_ += statistics.tp_drops; // since the last call
     return overflown_;
 }
 

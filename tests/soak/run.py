@@ -16,7 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.rig.net import until  # noqa: E402
 from tests.soak.world import FRAMES, GARBAGE, KINDS, WINDOW, World  # noqa: E402
 
-REKEY, RELOAD, FLAP, DOWN, SAY = 10, 15, 30, 2, 10  # seconds
+PERIODS = {"rekey": 10, "reload": 15, "flap": 30, "say": 10}  # seconds
+DOWN = 2  # seconds of a flap
 WARM = 60  # seconds, or a fifth of the whole: from then on a gateway may not grow
 MAY_GROW = 1024  # KiB
 SOCKET_LOSSES = ("dropped", "ring_full", "invalid_transmit")
@@ -38,17 +39,17 @@ class Run:
         """The events by their times, until the time is over and all links are up again."""
         self.world.traffic.tell("calm")
         self.world.traffic.tell("go")
-        due = {"rekey": REKEY, "reload": RELOAD, "flap": FLAP, "say": SAY, "warm": min(WARM, self.seconds / 5)}
-        if self.seconds < 2 * FLAP:  # a short try has one of each too
-            due |= {"rekey": self.seconds / 4, "reload": self.seconds / 3, "flap": self.seconds / 2}
         self.last = (self.at(), self.world.traffic.report())
-        while self.at() < self.seconds or self.down is not None:
-            what = min(due, key=due.get)
-            time.sleep(max(0, min(due[what], self.begin + 1e9) - self.at()))
-            if self.at() >= self.seconds and what in ("rekey", "reload", "flap") and self.down is None:
-                break
-            due[what] += getattr(self, what)() or {"rekey": REKEY, "reload": RELOAD, "flap": FLAP, "say": SAY, "warm": 1e9}[what]
-        self.up_again()
+        due = {**PERIODS, "warm": min(WARM, self.seconds / 5)}
+        if self.seconds < 2 * PERIODS["flap"]:  # a short try has one of each too
+            due |= {"rekey": self.seconds / 4, "reload": self.seconds / 3, "flap": self.seconds / 2}
+        while due[what := min(due, key=due.get)] < self.seconds:
+            time.sleep(max(0, due[what] - self.at()))
+            due[what] += getattr(self, what)() or PERIODS[what]
+        time.sleep(max(0, self.seconds - self.at()))
+        if self.down is not None:
+            self.flap()
+        until(lambda: not self.storm(), 60, "traffic flows again")
 
     def rekey(self):
         self.world.rekey()
@@ -59,7 +60,7 @@ class Run:
         self.world.reload(self.reloads)
 
     def flap(self):
-        """A link goes down, and when this is called again it comes up."""
+        """A link goes down, and when this is called again it comes up. Gives the seconds until the next call."""
         if self.down is None:
             self.world.traffic.tell("storm")
             self.down = self.flaps
@@ -69,10 +70,7 @@ class Run:
         self.world.traffic.tell("calm")
         self.down = None
         self.flaps += 1
-        return FLAP - DOWN
-
-    def up_again(self):
-        until(lambda: not self.storm(), 60, "traffic flows again")
+        return PERIODS["flap"] - DOWN
 
     def storm(self):
         report = self.world.traffic.report()
@@ -80,6 +78,7 @@ class Run:
 
     def warm(self):
         self.before = {side: self.world.seen(side) for side in "AB"}
+        return float("inf")  # once
 
     def say(self):
         at, report = self.at(), self.world.traffic.report()

@@ -4,8 +4,8 @@
 //     soak-traffic WINDOW HOST-A TO-A TO-B HOST-B        each link as NAMESPACE:INTERFACE
 //
 // The hosts send numbered UDP packets in flows, as fast as they come through: of each direction never more than WINDOW are on their way, so
-// that whatever is lost was in flight. The link carries frames from one gateway to the other, and mixes garbage in: one in ten is a frame of
-// an unknown SPI, with a bad ICV, or one that it carried before. Lines on the standard input:
+// that whatever is lost was in flight. The link carries frames from one gateway to the other, and mixes garbage in: one in ten is a frame
+// of an unknown SPI, with a bad ICV, or one that it carried before. Lines on the standard input:
 //     flow DIRECTION SOURCE DESTINATION MAC     0: from A to B; MAC of the gateway's red port
 //     go, pause
 //     storm       from now on packets may be lost, as a link is about to go down; none is given up meanwhile
@@ -33,9 +33,9 @@ using namespace sallyport::soak;
 constexpr std::size_t ethernet = 14, udp = 8;
 constexpr std::uint32_t magic = 0x736f616b;
 constexpr std::uint16_t port = 9000;
-constexpr unsigned garbage_share = 9;  // one for so many frames carried
-constexpr unsigned kept_frames = 256;  // that may be replayed, of each direction
-constexpr unsigned states = 1U << 16;  // numbers of a flow whose fate is remembered
+constexpr unsigned garbage_share = 9;    // one for so many frames carried
+constexpr unsigned kept_frames = 256;    // that may be replayed, of each direction
+constexpr unsigned states = 1U << 16;    // numbers of a flow whose fate is remembered
 constexpr std::uint32_t patience = 5000; // ms after which a packet is lost
 constexpr std::uint32_t storm_patience = 1000;
 constexpr std::uint32_t probe_pause = 20; // ms
@@ -119,7 +119,8 @@ public:
         at[0] = flow.ipv6 ? 0x60 : 0x45;
         at[flow.ipv6 ? 6 : 9] = IPPROTO_UDP;
         at[flow.ipv6 ? 7 : 8] = 64;
-        if (inet_pton(family, source.c_str(), at + (flow.ipv6 ? 8 : 12)) != 1 || inet_pton(family, destination.c_str(), at + (flow.ipv6 ? 24 : 16)) != 1)
+        if (inet_pton(family, source.c_str(), at + (flow.ipv6 ? 8 : 12)) != 1 ||
+            inet_pton(family, destination.c_str(), at + (flow.ipv6 ? 24 : 16)) != 1)
             return false;
         at += network;
         store16(at, port);
@@ -178,10 +179,11 @@ public:
             }
     }
     void report(const std::string& name, std::ostream& out) {
-        out << name << ".sent=" << counters_.sent << ' ' << name << ".come=" << counters_.come << ' ' << name << ".twice=" << counters_.twice << ' '
-            << name << ".damaged=" << counters_.damaged << ' ' << name << ".late=" << counters_.late << ' ' << name << ".lost=" << counters_.lost
-            << ' ' << name << ".lost_in_storm=" << counters_.lost_in_storm << ' ' << name << ".not_sent=" << counters_.not_sent << ' ' << name
-            << ".outstanding=" << outstanding_ << ' ' << name << ".storm=" << storm_ << ' ';
+        out << name << ".sent=" << counters_.sent << ' ' << name << ".come=" << counters_.come << ' ' << name
+            << ".twice=" << counters_.twice << ' ' << name << ".damaged=" << counters_.damaged << ' ' << name << ".late=" << counters_.late
+            << ' ' << name << ".lost=" << counters_.lost << ' ' << name << ".lost_in_storm=" << counters_.lost_in_storm << ' ' << name
+            << ".not_sent=" << counters_.not_sent << ' ' << name << ".outstanding=" << outstanding_ << ' ' << name << ".storm=" << storm_
+            << ' ';
     }
 
 private:
@@ -199,7 +201,9 @@ private:
         // A third short, a third long, a third in between.
         const std::uint64_t chance = number * 0x9e3779b97f4a7c15U >> 33;
         const std::size_t longest = 1400 - (flow.header.size() - ethernet);
-        const std::size_t octets = chance % 3 == 0 ? 24 + chance / 3 % 64 : chance % 3 == 1 ? longest - chance / 3 % 32 : 24 + chance / 3 % (longest - 24);
+        const std::size_t octets = chance % 3 == 0   ? 24 + chance / 3 % 64
+                                   : chance % 3 == 1 ? longest - chance / 3 % 32
+                                                     : 24 + chance / 3 % (longest - 24);
         std::uint8_t* frame = out_.room();
         std::memcpy(frame, flow.header.data(), flow.header.size());
         std::uint8_t* at = frame + ethernet;
@@ -311,9 +315,9 @@ public:
         return true;
     }
     void report(const std::string& name, std::ostream& out) {
-        out << name << ".carried=" << carried_ << ' ' << name << ".others=" << others_ << ' ' << name << ".refused=" << refused_good_ << ' ' << name
-            << ".unknown_spi=" << made_[0] << ' ' << name << ".bad_icv=" << made_[1] << ' ' << name << ".replays=" << made_[2] << ' ' << name
-            << ".garbage_refused=" << refused_garbage_ << ' ' << name << ".others_refused=" << refused_others_ << ' ' << name
+        out << name << ".carried=" << carried_ << ' ' << name << ".others=" << others_ << ' ' << name << ".refused=" << refused_good_ << ' '
+            << name << ".unknown_spi=" << made_[0] << ' ' << name << ".bad_icv=" << made_[1] << ' ' << name << ".replays=" << made_[2]
+            << ' ' << name << ".garbage_refused=" << refused_garbage_ << ' ' << name << ".others_refused=" << refused_others_ << ' ' << name
             << ".overflown=" << from_.overflown() << ' ';
     }
 
@@ -369,7 +373,8 @@ private:
 class Traffic {
 public:
     Traffic(unsigned window, char** links)
-        : host_a_(links[0]), to_a_(links[1]), to_b_(links[2]), host_b_(links[3]), directions_{Direction(host_a_, host_b_, window), Direction(host_b_, host_a_, window)},
+        : host_a_(links[0]), to_a_(links[1]), to_b_(links[2]), host_b_(links[3]),
+          directions_{Direction(host_a_, host_b_, window), Direction(host_b_, host_a_, window)},
           carriers_{Carrier(to_a_, to_b_), Carrier(to_b_, to_a_)} {
         fcntl(STDIN_FILENO, F_SETFL, O_NONBLOCK);
     }
