@@ -160,9 +160,9 @@ class World(Rig):
         status = Path(f"/proc/{pid}/status").read_text()
         return Seen(int(status.split("VmRSS:")[1].split()[0]), len(os.listdir(f"/proc/{pid}/fd")))
 
-    def refused_by_links(self, side):
-        """Frames that the gateway's own interfaces did not send."""
-        return sum(link["stats64"]["tx"]["dropped"] for link in self.gw[side].json("-s", "link", "show") if link["ifname"] in ("red", "black"))
+    def refused(self, side, port):
+        """Frames that the interface of a port did not send."""
+        return self.gw[side].json("-s", "link", "show", "dev", port)[0]["stats64"]["tx"]["dropped"]
 
     def settled(self):
         """Waits until nothing is on its way; the last report."""
