@@ -33,6 +33,11 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
 endif()
 target_link_options(sallyport_options INTERFACE -Wl,-z,relro,-z,now)
 
+# What the release does not look at (gateway/port/holders.hpp).
+if(NOT SALLYPORT_KIND STREQUAL "release")
+    target_compile_definitions(sallyport_options INTERFACE SALLYPORT_CHECKED)
+endif()
+
 foreach(kind programs tests benches fuzzers)
     add_custom_target(sallyport-${kind})
 endforeach()

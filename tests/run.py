@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every test of the default run, or those named; called by ./dev test inside the development root.
 
-Names: unit, structure, asan, system, threads, kernels, booted, package, repeat, leak, the name of a test binary, a file of tests/system.
+Names: unit, structure, asan, system, threads, kernels, kernel-esp, booted, package, repeat, leak, the name of a test binary, a file of
+tests/system.
 """
 
 import os
@@ -256,6 +257,12 @@ def kernels(score):
     counted_elsewhere(score, "kernels")
 
 
+def kernel_esp(score):
+    """The Linux kernel's own ESP as the peer."""
+    if built("test", score, ["sallyport-programs"]):
+        counted_elsewhere(score, "kernel_esp")
+
+
 def booted(score):
     if built("test", score, ["sallyport-programs"]):
         counted_elsewhere(score, "booted")
@@ -266,8 +273,8 @@ def package(score):
     run_pytest(score, "package", ["-s", "tests/package"])
 
 
-STEPS = {"structure": structure, "unit": unit, "asan": asan, "threads": threads, "system": system, "kernels": kernels, "booted": booted, "package": package,
-         "repeat": repeat, "leak": leak, "some-leak": some_leak}
+STEPS = {"structure": structure, "unit": unit, "asan": asan, "threads": threads, "system": system, "kernels": kernels, "kernel-esp": kernel_esp,
+         "booted": booted, "package": package, "repeat": repeat, "leak": leak, "some-leak": some_leak}
 
 
 def is_file(name):

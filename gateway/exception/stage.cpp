@@ -29,7 +29,7 @@ Stage::Stage(Depot& depot, EventRing* events) : depot_(depot), events_(events, E
 
 Stage::~Stage() {
     std::array<Frame, batch> frames;
-    while (const unsigned count = inbox_.pop(frames)) dropped_.insert(dropped_.end(), frames.begin(), frames.begin() + count);
+    while (const unsigned count = pop(frames)) dropped_.insert(dropped_.end(), frames.begin(), frames.begin() + count);
     for (Handler* handler : handlers()) handler->leave(*this);
     dropped_.insert(dropped_.end(), ready_.begin(), ready_.end());
     drop_all(0);
@@ -45,12 +45,19 @@ void Stage::run_once(std::uint64_t now) {
     give_back();
     drop_all(now);
     held_.store(held, std::memory_order_relaxed);
+    depot_.holders().expect(Holder::stage, held + ready_.size());
+}
+
+unsigned Stage::pop(std::span<Frame> frames) {
+    const unsigned count = inbox_.pop(frames);
+    for (const Frame& frame : frames.first(count)) depot_.holders().move(frame.index, Holder::passing, Holder::stage);
+    return count;
 }
 
 void Stage::take_in(std::uint64_t now) {
     std::array<Frame, batch> frames;
     for (unsigned taken = 0; taken < inbox_size;) {
-        const unsigned count = inbox_.pop(frames);
+        const unsigned count = pop(frames);
         if (count == 0) return;
         for (Frame& frame : std::span(frames).first(count)) {
             frame.outbound = nullptr;
@@ -77,7 +84,7 @@ void Stage::drop(const Frame& frame, DropReason reason) {
 
 bool Stage::make(Frame& frame) {
     frame = Frame{};
-    if (depot_.take(&frame.index, 1) == 0) return false;
+    if (depot_.take(&frame.index, 1, Holder::stage) == 0) return false;
     frame.chunk = depot_.memory().chunk(frame.index);
     return true;
 }
@@ -87,11 +94,13 @@ void Stage::give_back() {
     std::size_t kept = 0;
     for (const Frame& frame : ready_) {
         FrameRing* worker = frame.worker < workers_.size() ? workers_[frame.worker] : nullptr;
+        depot_.holders().move(frame.index, Holder::stage, Holder::passing);
         if (worker != nullptr && worker->push({&frame, 1}) == 1) {
             worker->wake();
             returned_.fetch_add(1, std::memory_order_relaxed);
             continue;
         }
+        depot_.holders().move(frame.index, Holder::passing, Holder::stage);
         ready_[kept++] = frame;
     }
     ready_.resize(kept);
@@ -106,7 +115,7 @@ void Stage::drop_all(std::uint64_t now) {
     for (const Frame& frame : dropped_) {
         if (info(frame.reason).audit) events_.dropped(frame, (frame.flags & frame_to_red) != 0, false, now);
         counted_[static_cast<std::size_t>(frame.reason)].fetch_add(1, std::memory_order_relaxed);
-        depot_.give(&frame.index, 1);
+        depot_.give(&frame.index, 1, Holder::stage);
     }
     dropped_.clear();
     events_.flush();

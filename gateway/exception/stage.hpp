@@ -50,9 +50,10 @@ private:
 
     void again(const Frame& frame) override;
     void drop(const Frame& frame, DropReason reason) override;
-    void used_up(const Frame& frame) override { depot_.give(&frame.index, 1); }
+    void used_up(const Frame& frame) override { depot_.give(&frame.index, 1, Holder::stage); }
     [[nodiscard]] bool make(Frame& frame) override;
 
+    unsigned pop(std::span<Frame> frames);
     void take_in(std::uint64_t now);
     void give_back();
     void drop_all(std::uint64_t now);

@@ -86,7 +86,7 @@ bool Reader::run_once() {
 bool Reader::read(const Door& door) {
     for (unsigned taken = 0; taken < batch; ++taken) {
         std::uint32_t chunk = 0;
-        if (depot_.take(&chunk, 1) == 0) {
+        if (depot_.take(&chunk, 1, Holder::reader) == 0) {
             std::array<std::uint8_t, 1> nowhere{}; // the kernel's queue must not fill up with what nobody will read
             if (door.tun->read(nowhere) == 0) return taken != 0;
             count(DropReason::no_chunk);
@@ -94,13 +94,13 @@ bool Reader::read(const Door& door) {
         }
         const std::size_t octets = door.tun->read({depot_.memory().chunk(chunk) + begin, room});
         if (octets == 0) {
-            depot_.give(&chunk, 1);
+            depot_.give(&chunk, 1, Holder::reader);
             return taken != 0;
         }
         const DropReason reason = carry(door, chunk, octets);
         if (reason == DropReason::none) continue;
         if (reason != DropReason::dummy) count(reason);
-        depot_.give(&chunk, 1);
+        depot_.give(&chunk, 1, Holder::reader);
     }
     return true;
 }
@@ -122,7 +122,11 @@ DropReason Reader::carry(const Door& door, std::uint32_t chunk, std::size_t octe
     const unsigned source = frame.family == 4 ? wire::ipv4_source : wire::ipv6_source;
     if (door.strangers.contains(address_at(frame.at(frame.network + source), family))) return DropReason::own_other_vpn;
     frame.worker = static_cast<std::uint8_t>(worker_of(frame, workers_.size()));
-    if (workers_[frame.worker]->push({&frame, 1}) != 1) return DropReason::own_full;
+    depot_.holders().move(chunk, Holder::reader, Holder::passing);
+    if (workers_[frame.worker]->push({&frame, 1}) != 1) {
+        depot_.holders().move(chunk, Holder::passing, Holder::reader);
+        return DropReason::own_full;
+    }
     rung_[frame.worker] = true;
     sent_.fetch_add(1, std::memory_order_relaxed);
     return DropReason::none;

@@ -64,7 +64,10 @@ void MemoryPort::refill(Chunks& free) {
     const std::lock_guard lock(mutex_);
     memory_ = free.memory();
     std::uint32_t index = 0;
-    while (fill_.size() < most_ && free.take(index)) fill_.push_back(index);
+    while (fill_.size() < most_ && free.take(index)) {
+        fill_.push_back(index);
+        free.lend(index);
+    }
 }
 
 unsigned MemoryPort::transmit(std::span<const Frame> frames) {
@@ -81,7 +84,7 @@ unsigned MemoryPort::transmit(std::span<const Frame> frames) {
 
 void MemoryPort::complete(Chunks& free) {
     const std::lock_guard lock(mutex_);
-    for (const std::uint32_t index : done_) free.give(index);
+    for (const std::uint32_t index : done_) free.take_back(index);
     done_.clear();
 }
 

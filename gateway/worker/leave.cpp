@@ -131,11 +131,19 @@ void Worker::refuse_at_the_end(Frame& frame, DropReason reason) {
     refuse(frame);
 }
 
+/// False: the ring is full.
+bool Worker::push(FrameRing& ring, const Frame& frame) {
+    chunks_.pushing(frame);
+    if (ring.push({&frame, 1}) == 1) return true;
+    chunks_.not_pushed(frame);
+    return false;
+}
+
 /// False: the exception stage cannot take it.
 bool Worker::go_on_errand(Frame& frame, Errand errand) {
     frame.errand = errand;
     frame.worker = number_;
-    if (around_.exceptions == nullptr || around_.exceptions->push({&frame, 1}) == 0) return false;
+    if (around_.exceptions == nullptr || !push(*around_.exceptions, frame)) return false;
     if (rehearsal_ != nullptr) rehearsal_->excepted(frame);
     exceptions_rung_ = true;
     LiveCounters::add(counters_.now().to_exceptions);
@@ -163,6 +171,13 @@ void Worker::leave_raw(Frame& frame) {
     if (leaving.count == batch_size) transmit(frame.port);
 }
 
+/// How many the ring took, from the front.
+unsigned Worker::put_on(PortQueue& queue, std::span<const Frame> frames) {
+    const unsigned sent = queue.transmit(frames);
+    chunks_.transmitted(frames.first(sent));
+    return sent;
+}
+
 void Worker::transmit(unsigned port) {
     Leaving& leaving = leaving_[port];
     PortQueue* queue = ports_[port].queue;
@@ -170,11 +185,11 @@ void Worker::transmit(unsigned port) {
     leaving.count = 0;
     unsigned sent = 0;
     if (queue != nullptr) {
-        sent = queue->transmit(frames);
+        sent = put_on(*queue, frames);
         if (sent < frames.size()) [[unlikely]] { // let the kernel take what is in the ring, once
             queue->flush();
             queue->complete(chunks_);
-            sent += queue->transmit(frames.subspan(sent));
+            sent += put_on(*queue, frames.subspan(sent));
         }
     }
     std::uint64_t octets = 0;

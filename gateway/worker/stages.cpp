@@ -253,7 +253,7 @@ bool Worker::is_housekeeping(const Frame& frame) const {
 
 void Worker::hand_over(Frame& frame, std::uint8_t owner) {
     if (rehearsal_ != nullptr) rehearsal_->handed_over(owner);
-    if (owner < inboxes_.size() && inboxes_[owner]->push({&frame, 1}) == 1) {
+    if (owner < inboxes_.size() && push(*inboxes_[owner], frame)) {
         rung_[owner] = 1;
         rung_any_ = true;
         LiveCounters::add(counters_.now().handed_over);

@@ -21,16 +21,19 @@ constexpr std::uint64_t longest_sleep = 1'000'000'000; // ns; a worker without a
 } // namespace
 
 Worker::Worker(std::uint8_t number, const Surroundings& surroundings, std::vector<PortOfWorker> ports, Rehearsal* rehearsal)
-    : number_(number), around_(surroundings), ports_(std::move(ports)), chunks_(around_.depot, kept_chunks), inbox_(inbox_capacity, waker_),
-      counters_(ports_.size()), events_(surroundings.events, number), leaving_(ports_.size()), mode_(ticks()), rehearsal_(rehearsal) {
+    : number_(number), around_(surroundings), ports_(std::move(ports)), chunks_(around_.depot, kept_chunks, holder_of(number)),
+      inbox_(inbox_capacity, waker_), counters_(ports_.size()), events_(surroundings.events, number), leaving_(ports_.size()),
+      mode_(ticks()), rehearsal_(rehearsal) {
     around_.audience.join(waker_);
 }
 
 Worker::~Worker() {
     around_.audience.leave(waker_);
     std::array<Frame, batch_size> left;
-    while (const unsigned count = inbox_.pop(left))
+    while (const unsigned count = inbox_.pop(left)) {
+        chunks_.popped(std::span(left).first(count));
         for (const Frame& frame : std::span(left).first(count)) chunks_.give(frame);
+    }
 }
 
 void Worker::meet(std::span<Worker* const> all) {
@@ -134,6 +137,7 @@ unsigned Worker::receive(unsigned port, Batch& batch) {
     const unsigned count = queue->receive(frames_);
     if (count == 0) return 0;
     const std::span<Frame> frames = std::span(frames_).first(count);
+    chunks_.received(frames);
     for (const Frame& frame : frames.first(std::min(count, 8U))) __builtin_prefetch(frame.data());
     const VlanMap& vlans = ports_[port].vlans;
     const std::uint64_t now = ticks();
@@ -171,6 +175,7 @@ bool Worker::from_red(const Frame& frame) const {
 bool Worker::take_inbox() {
     if (inbox_.empty()) return false;
     const unsigned count = inbox_.pop(frames_);
+    chunks_.popped(std::span(frames_).first(count));
     Batch red, black, routed;
     for (Frame& frame : std::span(frames_).first(count)) {
         if ((frame.flags & frame_raw) != 0) {
@@ -199,6 +204,7 @@ void Worker::finish() {
     }
     if (exceptions_rung_) around_.exceptions->wake();
     exceptions_rung_ = false;
+    chunks_.expect_nothing_in_hand();
     LiveCounters::set(counters_.now().chunks, chunks_.size());
     events_.flush();
     LiveCounters::add(counters_.now().rounds);

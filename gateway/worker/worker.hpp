@@ -152,9 +152,11 @@ private:
     void wait_for_neighbour(Frame& frame);
     void refuse(Frame& frame);
     void send_on(Frame& frame, Errand errand, DropReason otherwise);
+    [[nodiscard]] bool push(FrameRing& ring, const Frame& frame);
     bool go_on_errand(Frame& frame, Errand errand);
     void refuse_at_the_end(Frame& frame, DropReason reason);
     void leave_raw(Frame& frame);
+    [[nodiscard]] unsigned put_on(PortQueue& queue, std::span<const Frame> frames);
     void transmit(unsigned port);
 
     // tick.cpp

@@ -159,6 +159,7 @@ protected:
 
     void start(const Desired& desired, bool generic = false) {
         ports_ = must(Ports::start(desired, filled_maps(), {.generic = generic}));
+        chunks_.reset(); // gives its chunks to the depot that is about to go
         depot_ = std::make_unique<Depot>(ports_->memory());
         chunks_ = std::make_unique<Chunks>(*depot_, 256);
         for (std::size_t port = 0; port < ports_->count(); port++) {

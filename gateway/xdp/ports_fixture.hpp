@@ -106,6 +106,7 @@ protected:
     void use(PacketMemory memory, Sockets& sockets) {
         memory_ = memory;
         sockets_ = &sockets;
+        chunks_.reset(); // gives its chunks to the depot that is about to go
         depot_ = std::make_unique<Depot>(memory, sockets.free_chunks());
         chunks_ = std::make_unique<Chunks>(*depot_, 256);
         refill();

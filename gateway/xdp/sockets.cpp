@@ -118,6 +118,7 @@ void XskQueue::refill(Chunks& free) {
             break;
         }
         *xsk_ring_prod__fill_addr(&rings_.fill, at) = std::uint64_t{chunk} * chunk_size;
+        free.lend(chunk);
     }
     if (given == 0) return;
     xsk_ring_prod__submit(&rings_.fill, given);
@@ -152,7 +153,7 @@ void XskQueue::complete(Chunks& free) {
             done[i] = static_cast<std::uint32_t>(*xsk_ring_cons__comp_addr(&rings_.completion, at + i) / chunk_size);
         xsk_ring_cons__release(&rings_.completion, count);
         add(transmit_held_, 0U - count);
-        for (std::uint32_t i = 0; i < count; i++) free.give(done[i]);
+        for (std::uint32_t i = 0; i < count; i++) free.take_back(done[i]);
         if (owed_ != 0) [[unlikely]]
             owed_ -= unsettled_->settle(std::span(done).first(count), free);
     }

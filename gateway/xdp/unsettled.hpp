@@ -33,7 +33,7 @@ public:
         if (old == 0 || owed_.fetch_sub(old, std::memory_order_acq_rel) != old) return old;
         kept_.store(0, std::memory_order_relaxed);
         for (std::uint32_t chunk = 0; chunk < waits_.size(); ++chunk)
-            if (waits_[chunk] != 0) free.give(chunk);
+            if (waits_[chunk] != 0) free.take_back(chunk);
         return old;
     }
     /// Chunks that are in no queue and not free.
