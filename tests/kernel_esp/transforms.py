@@ -27,9 +27,8 @@ TABLE = [
     Transform("aes-{bits}-gcm", "aead rfc4106(gcm(aes)) {salted} 128"),
     Transform("chacha20-poly1305", "aead rfc7539esp(chacha20,poly1305) {salted} 128", (256,)),
     Transform("aes-{bits}-ccm", "aead rfc4309(ccm(aes)) {salted} 128"),
-    Transform("aes-{bits}-ccm-12", "aead rfc4309(ccm(aes)) {salted} 96"),
     Transform("aes-{bits}-ccm-8", "aead rfc4309(ccm(aes)) {salted} 64"),
-    Transform("aes-{bits}-gmac", "aead rfc4543(gcm(aes)) {salted} 128"),
+    Transform("null-aes-{bits}-gmac", "aead rfc4543(gcm(aes)) {salted} 128"),
     Transform("aes-{bits}-cbc-hmac-sha2-256", CBC + "auth-trunc hmac(sha256) {integrity} 128"),
     Transform("aes-{bits}-cbc-hmac-sha2-384", CBC + "auth-trunc hmac(sha384) {integrity} 192"),
     Transform("aes-{bits}-cbc-hmac-sha2-512", CBC + "auth-trunc hmac(sha512) {integrity} 256"),
@@ -37,6 +36,7 @@ TABLE = [
     Transform("null-hmac-sha2-384", NULL + "auth-trunc hmac(sha384) {integrity} 192", (0,)),
     Transform("null-hmac-sha2-512", NULL + "auth-trunc hmac(sha512) {integrity} 256", (0,)),
     Transform("aes-{bits}-gcm-iiv", None),
+    Transform("aes-{bits}-ccm-8-iiv", None),
     Transform("chacha20-poly1305-iiv", None, (256,)),
 ]
 ROWS = {name: words for transform in TABLE for name, words in transform.rows().items()}
