@@ -323,7 +323,6 @@ int main(int argc, char** argv) {
         print_bars(results);
         for (const char* name : {"seal/aes-128-gcm/1420/1", "open/aes-128-gcm/1420/1"})
             print_cores_for_terabit(results, name, 1420, "between the ports");
-        std::printf("(beside it: FD.io VPP's demonstration of 2021, quoted as 1.89 Tbit/s of IPsec on 40 cores)\n");
     }
     return finish(measured, results, *pace);
 }
