@@ -100,8 +100,7 @@ struct Gateway::Inside final : route::MirrorListener {
     void abandon_configuration();
     void arrange_back();
     /// Without rules the policies stay as they are.
-    Result<Change> prepare_change(store::Transaction transaction, const std::optional<Rules>& rules,
-                                  std::optional<Boundary> next_boundary);
+    Result<Change> prepare_change(store::Transaction transaction, const std::optional<Rules>& rules, std::optional<Boundary> next_boundary);
     void commit_change(Change change);
     void abandon_change(Change change);
     Result<void> write_boundary(const Boundary& wanted);

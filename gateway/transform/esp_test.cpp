@@ -432,7 +432,9 @@ TEST_P(Esp, FillsPacketsUpWithZeros) {
         EXPECT_EQ(pair.open(owned), DropReason::none);
         EXPECT_EQ(owned.packet(), with_hop_taken(ip_packet(4, length), 4)) << "the receiver cuts it off";
         const std::uint8_t* behind = owned.frame.at(owned.frame.end);
-        const unsigned filled = padding == 0 ? 0 : std::min((length + padding - 1U) / padding * padding, largest_inner(pair.outbound, 1400)) - length;
+        const unsigned filled = padding == 0
+                                    ? 0
+                                    : std::min((length + padding - 1U) / padding * padding, largest_inner(pair.outbound, 1400)) - length;
         EXPECT_TRUE(std::all_of(behind, behind + filled, [](std::uint8_t octet) { return octet == 0; }));
         return size;
     };

@@ -171,9 +171,10 @@ constexpr std::array key_table{
         connection_nat_keepalive, connection, "nat-keepalive", integer, false, "20", 0, longest_keepalive, "",
         "With udp-port: after so many seconds in which nothing has gone to the peer, a datagram of one octet does, so that a NAT keeps its "
         "mapping (RFC 3948 section 4). 0: never."},
-    KeyInfo{connection_tfc_padding, connection, "tfc-padding", integer, false, "0", 0, u16, "",
-            "Inner packets are filled up with zeros to a multiple of so many octets, so that their sizes tell less (RFC 4303 section 2.7): a "
-            "multiple of 16 up to 4064. 65535: always to the largest packet that fits the tunnel. 0: not at all."},
+    KeyInfo{
+        connection_tfc_padding, connection, "tfc-padding", integer, false, "0", 0, u16, "",
+        "Inner packets are filled up with zeros to a multiple of so many octets, so that their sizes tell less (RFC 4303 section 2.7): a "
+        "multiple of 16 up to 4064. 65535: always to the largest packet that fits the tunnel. 0: not at all."},
     KeyInfo{connection_mtu, connection, "mtu", integer, false, "", 576, u16, "",
             "The largest outer packet in octets; at least 1280 over IPv6. Without it what the route says. What ICMP tells of the path is "
             "heeded below it."},

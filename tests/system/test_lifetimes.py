@@ -127,7 +127,7 @@ def killed_and_started(rig):
 
 def test_packets_count_on_over_a_kill():
     with Single() as rig:
-        rig.start([])
+        rig.start([], holder=True)
         with records.Door(rig.daemon.control) as door:
             install(rig, door, "kept", hard=(4, 0, 0))
         assert out(rig)
@@ -139,7 +139,7 @@ def test_packets_count_on_over_a_kill():
 def test_time_goes_on_over_a_kill():
     """The next gateway counts from when the SA was installed."""
     with Single() as rig:
-        rig.start([])
+        rig.start([], holder=True)
         start = time.monotonic()
         with records.Door(rig.daemon.control) as door:
             install(rig, door, "kept", hard=(0, 0, 6))
