@@ -28,9 +28,12 @@ enum class Holder : std::uint16_t {
 };
 inline constexpr std::size_t holder_count = static_cast<std::size_t>(Holder::worker) + 256;
 
-[[nodiscard]] constexpr Holder holder_of(std::uint8_t worker) {
-    return static_cast<Holder>(static_cast<std::uint16_t>(Holder::worker) + worker);
+/// The n-th of them all, workers included.
+[[nodiscard]] constexpr Holder holder_at(std::size_t number) {
+    return static_cast<Holder>(number); // NOLINT(clang-analyzer-optin.core.EnumCastOutOfRange): workers have no names
 }
+
+[[nodiscard]] constexpr Holder holder_of(std::uint8_t worker) { return holder_at(static_cast<std::size_t>(Holder::worker) + worker); }
 
 /// Threads: any; what belongs to a holder, only that holder moves.
 class Holders {
@@ -49,7 +52,7 @@ public:
     /// Everything is with ports, free or passing.
     void expect_nothing_in_hand() const {
         if constexpr (checked)
-            for (std::size_t i = static_cast<std::size_t>(Holder::stage); i < holder_count; ++i) look(static_cast<Holder>(i), 0);
+            for (std::size_t i = static_cast<std::size_t>(Holder::stage); i < holder_count; ++i) look(holder_at(i), 0);
     }
 
 private:
