@@ -80,7 +80,7 @@ std::string status_text(const Json& status, std::uint64_t now) {
 
 /// The peer's address, and its port where ESP goes to it in UDP.
 std::string peer_text(const Json& sa) {
-    const std::string address = sa["remote"].text();
+    std::string address = sa["remote"].text();
     if (sa["udpPort"].number() == 0) return address;
     return address.contains(':') ? std::format("[{}]:{}", address, sa["udpPort"].number())
                                  : std::format("{}:{}", address, sa["udpPort"].number());

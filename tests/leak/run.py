@@ -156,8 +156,11 @@ class World(Single):
         return read.source in self.own and len(read.payload) >= 28 and read.payload[0] in errors.get(read.protocol, ())
 
     def _answer(self, packet):
-        """Is it such an error about a packet that was sent to the gateway itself?"""
-        return self._error(packet) and packets.Read(packets.Read(packet).payload[8:].ljust(40, b"\0")).destination in self.own
+        """Is it such an error about a packet that was sent to the gateway itself, or of a kernel that is left to itself? It goes to whom the
+        packet named as its source, and that may be forged."""
+        if not self._error(packet):
+            return False
+        return self.detached or packets.Read(packets.Read(packet).payload[8:].ljust(40, b"\0")).destination in self.own
 
     def _on_wan(self, frame, seen):
         packet = packets.packet_of(frame)
@@ -189,7 +192,7 @@ class World(Single):
                 return
             if name != "red" or packet is None or not self._allowed(packet, inwards=True):
                 seen.note("clear", frame)
-        elif found - own - {OWN} and not (self.detached and self._error(packets.packet_of(frame) or bytes(40))):
+        elif found - own - {OWN} and not (self.detached and self._answer(packets.packet_of(frame) or bytes(40))):
             seen.note("crossed", frame)
         seen.opened += bool(found & {SEALED_FIRST, SEALED_SECOND})
 
