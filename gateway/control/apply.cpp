@@ -157,25 +157,6 @@ Result<std::unique_ptr<const tables::Spd>> Gateway::Inside::build_spd(const Rule
     return tables::Spd::build(policies, openings);
 }
 
-namespace {
-
-/// One for all SAs between two addresses and ports, as often as the most anxious wants it.
-void join(std::vector<mode::Silence>& silences, const store::Sa& sa) {
-    mode::Silence silence{.sa = sa.outbound,
-                          .outer = mode::make_outer(sa.spec),
-                          .outer_vpn = sa.spec.outer_vpn,
-                          .sent = {&sa.outbound->counters->packets},
-                          .seconds = sa.spec.keepalive};
-    const auto same = std::ranges::find_if(silences, [&](const mode::Silence& one) {
-        return one.outer_vpn == silence.outer_vpn && std::ranges::equal(one.outer.ends(), silence.outer.ends());
-    });
-    if (same == silences.end()) return silences.push_back(std::move(silence));
-    same->sent.push_back(silence.sent.front());
-    same->seconds = std::min(same->seconds, silence.seconds);
-}
-
-} // namespace
-
 /// Which SAs send what nobody asked for: of each connection only the one by which policies send. Null: those of before.
 std::unique_ptr<const tables::Unasked> Gateway::Inside::build_unasked(const store::Applied* applied) const {
     const auto sends = [](const store::Sa* sa) {
@@ -188,8 +169,14 @@ std::unique_ptr<const tables::Unasked> Gateway::Inside::build_unasked(const stor
     for (const store::Sa* sa : store->all()) {
         if (!sends(sa) || keying->children.sender(sa->spec.name).value_or(0) != sa->spec.child) continue;
         if (sa->spec.dummies_per_second != 0) next->dummies.push_back({sa->outbound, sa->spec.dummies_per_second});
-        if (sa->spec.udp_port != 0 && sa->spec.keepalive != 0) join(next->keepalives, *sa);
+        if (sa->spec.udp_port != 0 && sa->spec.keepalive != 0)
+            next->keepalives.push_back({.sa = sa->outbound,
+                                        .outer = mode::make_outer(sa->spec),
+                                        .outer_vpn = sa->spec.outer_vpn,
+                                        .sent = {&sa->outbound->counters->packets},
+                                        .seconds = sa->spec.keepalive});
     }
+    next->keepalives = mode::joined(std::move(next->keepalives));
     return next;
 }
 

@@ -20,7 +20,8 @@ public:
 
     explicit Lifetimes(std::uint64_t seed) : random_(seed) {}
 
-    /// From now on. `sa` stays where it is until remove(). SAs without a lifetime cost nothing.
+    /// From now on; before workers see it, for its time may be over already. `sa` stays where it is until remove(). SAs without a lifetime
+    /// cost nothing.
     void add(const store::Sa& sa, std::uint64_t now);
     void remove(const store::Sa& sa) { watched_.erase(sa.number); }
 

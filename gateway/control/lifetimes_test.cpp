@@ -60,6 +60,17 @@ TEST(Lifetimes, TimeEndsEarlyRatherThanLate) {
     EXPECT_EQ(one.counters.packet_limit, 0U) << "no packet passes any more";
 }
 
+TEST(Lifetimes, WhatEndedWhileNoGatewayLivedPassesNothing) {
+    Lifetimes lifetimes(1);
+    Living over(1, {}, {.seconds = 100}), alive(2, {}, {.seconds = 100});
+    over.sa.spec.begun = 1000;
+    alive.sa.spec.begun = 1050;
+    for (Living* living : {&over, &alive}) lifetimes.add(living->sa, 1101);
+    EXPECT_EQ(over.counters.packet_limit, 0U) << "before anybody looks";
+    EXPECT_EQ(alive.counters.packet_limit, transform::SaCounters::unlimited);
+    EXPECT_EQ(said(lifetimes.look(1102)), "1 hard ");
+}
+
 TEST(Lifetimes, HardAloneIsNoReasonToAskForKeys) {
     Lifetimes lifetimes(1);
     Living one(1, {}, {.packets = 5});

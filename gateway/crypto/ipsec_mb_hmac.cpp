@@ -48,7 +48,7 @@ bool expand_mac(const std::uint8_t* octets, MacKey<hash>& key) {
     return good;
 }
 
-/// Hashes AAD, text and tail of `jobs`; the tail lies where the ICV comes to lie.
+/// AAD, text and tail are hashed; the tail lies where the ICV comes to lie.
 template <const Hash& hash>
 void mac_job(const Packet& packet, IMB_JOB& job, std::uint8_t* icv) {
     job.hash_alg = hash.algorithm;

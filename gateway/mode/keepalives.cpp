@@ -2,7 +2,7 @@
 #include "gateway/mode/keepalives.hpp"
 
 #include <algorithm>
-#include <atomic>
+#include <utility>
 
 namespace sallyport::mode {
 
@@ -42,41 +42,60 @@ void make_keepalive(Frame& frame, const Silence& silence) {
     frame.flags = frame_ours;
 }
 
+/// By VPN, then by addresses and ports.
+struct ByEnds {
+    bool operator()(const Silence& left, const Silence& right) const {
+        if (left.outer_vpn != right.outer_vpn) return left.outer_vpn < right.outer_vpn;
+        return std::ranges::lexicographical_compare(left.outer.ends(), right.outer.ends());
+    }
+    bool operator()(const Silence* left, const Silence* right) const { return (*this)(*left, *right); }
+};
+
 } // namespace
 
+std::vector<Silence> joined(std::vector<Silence> silences) {
+    std::ranges::stable_sort(silences, ByEnds{});
+    std::vector<Silence> result;
+    for (Silence& one : silences) {
+        if (result.empty() || ByEnds{}(result.back(), one)) {
+            result.push_back(std::move(one));
+            continue;
+        }
+        Silence& same = result.back();
+        same.sent.insert(same.sent.end(), one.sent.begin(), one.sent.end());
+        same.seconds = std::min(same.seconds, one.seconds);
+    }
+    return result;
+}
+
 void Keepalives::plan(std::vector<Silence> silences, std::uint64_t now) {
-    std::vector<Watched> before = std::move(watched_);
-    watched_.clear();
-    next_ = Mode::never;
+    const std::multimap<std::uint64_t, Watched> before = std::exchange(watched_, {});
+    std::map<const Silence*, std::uint64_t, ByEnds> dues;
+    for (const auto& [due, watched] : before) dues.emplace(&watched.silence, due);
     for (Silence& silence : silences) {
-        const auto same = std::ranges::find_if(before, [&](const Watched& one) {
-            return one.silence.outer_vpn == silence.outer_vpn && std::ranges::equal(one.silence.outer.ends(), silence.outer.ends());
-        });
-        const std::uint64_t interval = silence.seconds * second;
-        const std::uint64_t due = same != before.end() ? std::min(same->due, now + interval) : now + interval;
-        next_ = std::min(next_, due);
+        const auto same = dues.find(&silence);
+        const std::uint64_t later = now + silence.seconds * second;
         const std::uint64_t sent = sent_by(silence);
-        watched_.push_back({std::move(silence), sent, due});
+        watched_.emplace(same != dues.end() ? std::min(same->second, later) : later, Watched{std::move(silence), sent});
     }
 }
 
 void Keepalives::tick(std::uint64_t now, Batch& batch, Chunks& chunks) {
-    next_ = Mode::never;
-    for (Watched& one : watched_) {
-        if (one.due <= now) {
-            const std::uint64_t sent = sent_by(one.silence);
-            std::uint32_t index = 0;
-            if (sent == one.sent && batch.count < batch_size && chunks.take(index)) {
-                Frame& frame = made_[batch.count] = Frame{};
-                frame.index = index;
-                frame.chunk = chunks.memory().chunk(index);
-                make_keepalive(frame, one.silence);
-                batch.add(&frame);
-            }
-            one.sent = sent;
-            one.due = now + one.silence.seconds * second;
+    while (next() <= now && batch.count < batch_size) {
+        auto node = watched_.extract(watched_.begin());
+        Watched& one = node.mapped();
+        const std::uint64_t sent = sent_by(one.silence);
+        std::uint32_t index = 0;
+        if (sent == one.sent && chunks.take(index)) {
+            Frame& frame = made_[batch.count] = Frame{};
+            frame.index = index;
+            frame.chunk = chunks.memory().chunk(index);
+            make_keepalive(frame, one.silence);
+            batch.add(&frame);
         }
-        next_ = std::min(next_, one.due);
+        one.sent = sent;
+        node.key() = now + one.silence.seconds * second;
+        watched_.insert(std::move(node));
     }
 }
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/mode/keepalives.hpp"
 
+#include <chrono>
 #include <cstdlib>
 #include <gtest/gtest.h>
 #include <memory>
+#include <string>
 
 namespace sallyport::mode {
 namespace {
@@ -41,11 +43,11 @@ protected:
     }
 
     std::array<std::uint64_t, 2> packets{};
-    static constexpr std::uint32_t chunk_count = 64;
+    static constexpr std::uint32_t chunk_count = 256;
     std::unique_ptr<std::uint8_t, void (*)(void*)> memory{
         static_cast<std::uint8_t*>(std::aligned_alloc(4096, std::size_t{chunk_count} * chunk_size)), &std::free};
     Depot depot{PacketMemory{memory.get(), chunk_count}};
-    Chunks chunks{depot, 64};
+    Chunks chunks{depot, 256};
     Keepalives mode;
 };
 
@@ -89,6 +91,37 @@ TEST_F(KeepalivesTest, AnotherPlanDoesNotBeginFromAnew) {
     EXPECT_EQ(tick(20 * second).size(), 2U);
     mode.plan({}, 21 * second);
     EXPECT_EQ(mode.next(), Mode::never);
+}
+
+TEST_F(KeepalivesTest, EqualEndsAreJoined) {
+    Silence other_port = silence(), other_vpn = silence();
+    other_port.outer.octets[23] ^= 1;
+    other_vpn.outer_vpn = 4;
+    const auto all = joined({silence("192.0.2.2", 20), other_port, silence("192.0.2.3"), silence("192.0.2.2", 7), other_vpn});
+    ASSERT_EQ(all.size(), 4U);
+    unsigned met = 0;
+    for (const Silence& one : all) {
+        if (one.sent.size() != 4) continue;
+        EXPECT_EQ(one.seconds, 7U);
+        ++met;
+    }
+    EXPECT_EQ(met, 1U);
+}
+
+/// A gateway for many hosts behind NATs must not stand still whenever one of them gets new keys.
+TEST_F(KeepalivesTest, Many) {
+    std::vector<Silence> silences;
+    for (unsigned i = 0; i < 20000; ++i)
+        silences.push_back(silence(("10." + std::to_string(i / 250) + "." + std::to_string(i % 250) + ".1").c_str()));
+    const auto begin = std::chrono::steady_clock::now();
+    const auto all = joined(std::move(silences));
+    ASSERT_EQ(all.size(), 20000U);
+    mode.plan(all, 0);
+    mode.plan(all, second);
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(1)) << "a second is ten times what it takes";
+    EXPECT_EQ(mode.next(), 20 * second) << "those that were there go on where they are";
+    EXPECT_EQ(tick(20 * second).size(), std::size_t{batch_size}) << "a batch at a time";
+    EXPECT_EQ(mode.next(), 20 * second);
 }
 
 TEST_F(KeepalivesTest, OverIpv6WithAChecksum) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an operator types and reads, against a gateway that is none.
 #include "gateway/sa/drop_reason.hpp"
+#include "gateway/sa/event.hpp"
 #include "gateway/sa/features.hpp"
 #include "mgmt/cli/arguments.hpp"
 #include "mgmt/cli/commands.hpp"
@@ -313,6 +314,9 @@ TEST(Words, CompletionKnowsEveryCommand) {
     for (const char* option :
          {"--json", "--socket", "--all", "--create", "--run-directory", "--kind", "--count", "--from", "--vlan", "--help", "--version"})
         EXPECT_THAT(text, HasSubstr(option));
+    std::string kinds;
+    for (const EventKindInfo& kind : event_kinds) kinds += (kinds.empty() ? "" : " ") + std::string(kind.name);
+    EXPECT_THAT(text, HasSubstr("compgen -W \"" + kinds + "\""));
 }
 
 TEST(Words, Features) {

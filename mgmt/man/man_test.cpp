@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The manual against mandoc's lint, and against the tables.
 #include "gateway/sa/drop_reason.hpp"
+#include "gateway/sa/event.hpp"
 #include "mgmt/config/keys.hpp"
 #include "mgmt/man/page.hpp"
 
@@ -86,6 +87,11 @@ TEST(Man, EveryDropReasonIsExplained) {
     }
     EXPECT_TRUE(page.contains("The integrity check failed; audited."));
     EXPECT_FALSE(page.contains("@REASONS@"));
+}
+
+TEST(Man, EveryKindOfEventIsExplained) {
+    const std::string page = read(folder + "sallyport.1");
+    for (const EventKindInfo& kind : event_kinds) EXPECT_THAT(page, HasSubstr(" " + std::string(kind.name)));
 }
 
 TEST(Man, EveryCommandIsExplained) {
