@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 #include <string_view>
+#include <tuple>
 #include <utility>
 
 namespace sallyport::control {
@@ -67,21 +68,21 @@ bool Gateway::Inside::goes_on(const SaSpec& sa, const std::map<SaName, const SaS
     return at != configured.end() && same(*at->second, sa) && prints.at(at->first) == state::fingerprint_of(sa);
 }
 
-/// Null: it could not be.
-const store::Sa* Gateway::Inside::adopt(store::Left one) {
+/// What it is, without its key; nothing: it could not be.
+std::optional<SaSpec> Gateway::Inside::adopt(store::Left one) {
     const std::string name = one.spec.name;
     const bool configured = one.spec.generation == 0;
     if (!configured && one.spec.owner >= static_cast<int>(ports->queues())) one.spec.owner = -1;
     store::Transaction transaction;
     transaction.adopt.push_back(std::move(one));
-    const auto applied = store->apply(transaction);
+    auto applied = store->apply(std::move(transaction));
     if (applied) {
         into_tables(*applied);
-        return applied->added[0];
+        return std::move(applied->asked.adopt[0].spec);
     }
     if (!configured) // what the configuration wants is tried again, and said then
         note(Level::error, "An SA of the gateway before this one cannot go on: " + applied.error().sentence, name, applied.error().remedy);
-    return nullptr;
+    return std::nullopt;
 }
 
 /// Those of `wanted` that go on are taken out of it.
@@ -89,22 +90,22 @@ void Gateway::Inside::adopt(store::AllLeft left, std::vector<SaSpec>& wanted) {
     std::map<SaName, const SaSpec*> configured;
     for (const SaSpec& sa : desired.sas) configured.emplace(store::name_of(sa), &sa);
     std::vector<store::SecretTable::Record> discarded;
-    std::vector<const store::Sa*> negotiated;
+    std::vector<SaSpec> negotiated;
     std::set<SaName> go_on;
     for (store::Left& one : left.sas) {
         const store::SecretTable::Record record = one.record;
         const std::uint64_t of = one.spec.generation;
-        const store::Sa* sa = goes_on(one.spec, configured) ? adopt(std::move(one)) : nullptr;
-        if (sa == nullptr) {
+        auto sa = goes_on(one.spec, configured) ? adopt(std::move(one)) : std::nullopt;
+        if (!sa) {
             discarded.push_back(record);
             continue;
         }
-        go_on.insert(store::name_of(sa->spec));
-        if (of != 0) negotiated.push_back(sa);
+        go_on.insert(store::name_of(*sa));
+        if (of != 0) negotiated.push_back(std::move(*sa));
         keying->generation = std::max(keying->generation, of);
     }
     std::erase_if(wanted, [&](const SaSpec& sa) { return go_on.contains(store::name_of(sa)); });
-    std::ranges::sort(negotiated, {}, [](const store::Sa* sa) { return store::name_of(sa->spec); });
+    std::ranges::sort(negotiated, {}, [](const SaSpec& sa) { return std::tie(sa.name, sa.direction, sa.child); });
     keying->children.take_over(negotiated);
     keying->adopt(std::move(left.policies), discarded);
     store->discard(discarded);

@@ -24,9 +24,9 @@ public:
         if (prepared == nullptr) return;
         for (const store::SaName& name : prepared->leave)
             if (name.direction == Direction::outbound) next_.emplace(std::pair(std::string_view(name.name), name.child), nullptr);
-        for (const auto& sa : prepared->made) {
-            if (sa->outbound != nullptr) next_[{sa->spec.name, sa->spec.child}] = sa.get();
-            if (sa->inbound != nullptr) receiving_.push_back(sa.get());
+        for (const store::Prepared::Made& made : prepared->made) {
+            if (made.sa->outbound != nullptr) next_[{made.spec->name, made.spec->child}] = made.sa;
+            if (made.sa->inbound != nullptr) receiving_.push_back(made.sa);
         }
     }
     /// Null: there is none.
@@ -39,8 +39,9 @@ public:
     /// Those that receive, before and after.
     [[nodiscard]] std::vector<const store::Sa*> inbound() const {
         std::vector<const store::Sa*> all = receiving_;
-        for (const store::Sa* sa : store_.all())
-            if (sa->inbound != nullptr) all.push_back(sa);
+        store_.each([&](const store::Sa& sa) {
+            if (sa.inbound != nullptr) all.push_back(&sa);
+        });
         return all;
     }
 
@@ -96,7 +97,7 @@ void Gateway::Inside::install_one_by_one(const std::vector<SaSpec>& sas) {
 void Gateway::Inside::into_tables(const store::Applied& applied) {
     follow_path(applied);
     for (const store::Sa* sa : applied.gone) lifetimes.remove(*sa);
-    for (const store::Sa* sa : applied.added) lifetimes.add(*sa, boot_seconds());
+    for (std::size_t i = 0; i < applied.added.size(); ++i) lifetimes.add(*applied.added[i], *applied.specs[i], boot_seconds());
     sad->make_room(applied.added.size());
     std::unordered_map<std::uint32_t, const store::Sa*> next; // by number, which an update keeps
     for (const store::Sa* sa : applied.added)
@@ -105,15 +106,15 @@ void Gateway::Inside::into_tables(const store::Applied& applied) {
         if (sa->inbound == nullptr) continue;
         sad->remove(*sa->inbound);
         const auto at = next.find(sa->number);
-        if (at == next.end() || at->second->spec.spi != sa->spec.spi) spis->closed(sa->spec.spi, milliseconds());
+        if (at == next.end() || at->second->spi() != sa->spi()) spis->closed(sa->spi(), milliseconds());
         if (at == next.end()) continue;
         (void)sad->add(*at->second->inbound);
-        spis->installed(at->second->spec.spi);
+        spis->installed(at->second->spi());
         next.erase(at);
     }
     for (const auto& [number, sa] : next) {
         (void)sad->add(*sa->inbound);
-        spis->installed(sa->spec.spi);
+        spis->installed(sa->spi());
     }
     tell(EventKind::sa_removed, applied.gone);
     tell(EventKind::sa_installed, applied.added);
@@ -121,9 +122,12 @@ void Gateway::Inside::into_tables(const store::Applied& applied) {
 
 /// What is new takes over the path MTU of its tunnel before the first packet.
 void Gateway::Inside::follow_path(const store::Applied& applied) {
-    for (const store::Sa* sa : applied.added)
-        sa->outbound != nullptr ? path_mtus.add(*sa->outbound, sa->spec.mtu, sa->spec.clamp_mss, fib->read())
-                                : path_mtus.add(*sa->inbound, sa->spec.mtu, sa->spec.clamp_mss, fib->read());
+    for (std::size_t i = 0; i < applied.added.size(); ++i) {
+        const store::Sa& sa = *applied.added[i];
+        const SaSpec& spec = *applied.specs[i];
+        sa.outbound != nullptr ? path_mtus.add(*sa.outbound, spec.mtu, spec.clamp_mss, fib->read())
+                               : path_mtus.add(*sa.inbound, spec.mtu, spec.clamp_mss, fib->read());
+    }
     for (const store::Sa* sa : applied.gone) sa->outbound != nullptr ? path_mtus.remove(*sa->outbound) : path_mtus.remove(*sa->inbound);
 }
 
@@ -152,30 +156,32 @@ Result<std::unique_ptr<const tables::Spd>> Gateway::Inside::build_spd(const Rule
     }
     std::vector<tables::Opening> openings;
     for (const store::Sa* sa : senders.inbound())
-        if (const auto at = connections.find(sa->spec.name); at != connections.end())
-            openings.push_back({sa->number, sa->spec.red_vpn, at->second});
+        if (const auto at = connections.find(sa->name()); at != connections.end())
+            openings.push_back({sa->number, sa->inbound->red_vpn, at->second});
     return tables::Spd::build(policies, openings);
 }
 
 /// Which SAs send what nobody asked for: of each connection only the one by which policies send. Null: those of before.
 std::unique_ptr<const tables::Unasked> Gateway::Inside::build_unasked(const store::Applied* applied) const {
-    const auto sends = [](const store::Sa* sa) {
-        return sa->outbound != nullptr && (sa->spec.dummies_per_second != 0 || (sa->spec.udp_port != 0 && sa->spec.keepalive != 0));
+    const auto sends = [](const SaSpec& sa) {
+        return sa.direction == Direction::outbound && (sa.dummies_per_second != 0 || (sa.udp_port != 0 && sa.keepalive != 0));
     };
     const tables::Unasked& before = unasked->read();
-    if (applied != nullptr && before.dummies.empty() && before.keepalives.empty() && std::ranges::none_of(applied->added, sends))
+    if (applied != nullptr && before.dummies.empty() && before.keepalives.empty() && std::ranges::none_of(applied->specs, sends, [](const SaSpec* sa) -> const SaSpec& { return *sa; }))
         return nullptr;
     auto next = std::make_unique<tables::Unasked>();
-    for (const store::Sa* sa : store->all()) {
-        if (!sends(sa) || keying->children.sender(sa->spec.name).value_or(0) != sa->spec.child) continue;
-        if (sa->spec.dummies_per_second != 0) next->dummies.push_back({sa->outbound, sa->spec.dummies_per_second});
-        if (sa->spec.udp_port != 0 && sa->spec.keepalive != 0)
-            next->keepalives.push_back({.sa = sa->outbound,
-                                        .outer = mode::make_outer(sa->spec),
-                                        .outer_vpn = sa->spec.outer_vpn,
-                                        .sent = {&sa->outbound->counters->packets},
-                                        .seconds = sa->spec.keepalive});
-    }
+    store->each([&](const store::Sa& sa) {
+        if (sa.outbound == nullptr) return;
+        const SaSpec spec = sa.spec();
+        if (!sends(spec) || keying->children.sender(spec.name).value_or(0) != spec.child) return;
+        if (spec.dummies_per_second != 0) next->dummies.push_back({sa.outbound, spec.dummies_per_second});
+        if (spec.udp_port != 0 && spec.keepalive != 0)
+            next->keepalives.push_back({.sa = sa.outbound,
+                                        .outer = mode::make_outer(spec),
+                                        .outer_vpn = spec.outer_vpn,
+                                        .sent = {&sa.outbound->counters->packets},
+                                        .seconds = spec.keepalive});
+    });
     next->keepalives = mode::joined(std::move(next->keepalives));
     return next;
 }

@@ -147,20 +147,20 @@ ChildState Children::state(const std::string& connection, std::uint32_t child) c
     return found == at->second.children.end() ? ChildState::gone : found->second.state;
 }
 
-void Children::take_over(const std::vector<const store::Sa*>& sas) {
-    for (const store::Sa* sa : sas)
-        if (sa->spec.child != 0 && sa->spec.direction == Direction::inbound) {
-            connections_[sa->spec.name].outer_vpn = sa->spec.outer_vpn;
-            (void)step(connections_[sa->spec.name].children[sa->spec.child].state, ChildEvent::install_inbound);
+void Children::take_over(const std::vector<SaSpec>& sas) {
+    for (const SaSpec& sa : sas)
+        if (sa.child != 0 && sa.direction == Direction::inbound) {
+            connections_[sa.name].outer_vpn = sa.outer_vpn;
+            (void)step(connections_[sa.name].children[sa.child].state, ChildEvent::install_inbound);
         }
-    for (const store::Sa* sa : sas) { // by child within a connection
-        if (sa->spec.child == 0 || sa->spec.direction != Direction::outbound) continue;
-        Connection& connection = connections_[sa->spec.name];
-        Child& child = connection.children[sa->spec.child];
+    for (const SaSpec& sa : sas) { // by child within a connection
+        if (sa.child == 0 || sa.direction != Direction::outbound) continue;
+        Connection& connection = connections_[sa.name];
+        Child& child = connection.children[sa.child];
         child.outbound = true;
         if (!step(child.state, ChildEvent::switch_outbound)) continue;
         if (connection.sender) (void)step(connection.children[*connection.sender].state, ChildEvent::retire_outbound);
-        connection.sender = sa->spec.child;
+        connection.sender = sa.child;
     }
 }
 

@@ -58,7 +58,7 @@ public:
     [[nodiscard]] std::optional<VpnNumber> outer_vpn(const std::string& connection, const Plan* plan = nullptr) const;
     [[nodiscard]] ChildState state(const std::string& connection, std::uint32_t child) const; // gone: there is none
     /// SAs that an earlier process left in the store: the newest child of each connection sends.
-    void take_over(const std::vector<const store::Sa*>& sas);
+    void take_over(const std::vector<SaSpec>& sas);
 
 private:
     [[nodiscard]] Connection& touch(Plan& plan, const std::string& name) const;

@@ -119,12 +119,7 @@ TEST_F(ChildrenTest, TheWayIsThatOfTheYoungest) {
 }
 
 TEST_F(ChildrenTest, WhatAnEarlierProcessLeftIsTakenOver) {
-    store::Sa a, b, c, d;
-    a.spec = in(1);
-    b.spec = in(2);
-    c.spec = out(1);
-    d.spec = out(2);
-    children.take_over({&a, &b, &c, &d});
+    children.take_over({in(1), in(2), out(1), out(2)});
     EXPECT_EQ(state(1), outbound_retired);
     EXPECT_EQ(state(2), outbound_switched);
     EXPECT_EQ(children.sender("office"), 2U);

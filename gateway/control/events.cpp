@@ -94,11 +94,12 @@ Event Gateway::Inside::event_of(const sp_audit& one) const {
 void Gateway::Inside::tell(Event event, const store::Sa* sa, std::uint64_t age) {
     Told told{.event = event, .time = microseconds_now() - age, .connection = {}, .peer = {}, .port = {}, .vpn = {}};
     if (sa != nullptr) {
-        told.connection = sa->spec.name;
-        told.peer = to_string(sa->spec.outer_remote);
+        const SaSpec spec = sa->spec();
+        told.connection = spec.name;
+        told.peer = to_string(spec.outer_remote);
         if (event.kind == EventKind::dropped && event.reason == DropReason::selector_mismatch)
-            for (std::size_t i = 0; i < std::min<std::size_t>(3, sa->spec.selectors.size()); ++i)
-                told.selectors.push_back(to_string(sa->spec.selectors[i]));
+            for (std::size_t i = 0; i < std::min<std::size_t>(3, spec.selectors.size()); ++i)
+                told.selectors.push_back(to_string(spec.selectors[i]));
     }
     if (event.port < desired.ports.size()) told.port = desired.ports[event.port].interface;
     for (const VpnSpec& vpn : desired.vpns)
@@ -123,9 +124,9 @@ void Gateway::tell_near_end(const std::string& name, Direction direction, std::u
 
 void Gateway::Inside::tell(EventKind kind, const store::Sa& sa) {
     tell({.kind = kind,
-          .vpn = sa.spec.red_vpn,
-          .direction = sa.spec.direction,
-          .spi = sa.spec.spi,
+          .vpn = sa.spec().red_vpn,
+          .direction = sa.direction(),
+          .spi = sa.spi(),
           .sa = sa.number,
           .sequence = sa.sequence_number()},
          &sa);

@@ -104,9 +104,9 @@ bool Explainer::find_sa() {
     for (const store::Sa* sa : in_.store->all()) {
         if (sa->inbound == nullptr) continue;
         const auto carries = [&](const Selector& selector) { return matches(selector, Direction::inbound, *flow); };
-        if (std::ranges::none_of(sa->spec.selectors, carries)) continue;
+        if (std::ranges::none_of(std::span(sa->inbound->selectors, sa->inbound->selector_count), carries)) continue;
         sa_ = sa->inbound;
-        add_rule("sa", std::format("SPI {:#010x} from {} may carry it", sa->spec.spi, to_string(sa->spec.outer_remote)), sa);
+        add_rule("sa", std::format("SPI {:#010x} from {} may carry it", sa->spi(), to_string(sa->spec().outer_remote)), sa);
         return true;
     }
     add("sa", "no inbound SA has selectors that this packet matches");

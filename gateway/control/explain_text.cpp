@@ -67,16 +67,17 @@ void Explainer::add(std::string stage, std::string text) { explanation_.decision
 void Explainer::add_rule(std::string stage, std::string text, const store::Sa* sa) {
     add(std::move(stage), std::move(text));
     if (sa == nullptr) return;
-    explanation_.decisions.back().rule = sa->spec.name;
+    explanation_.decisions.back().rule = sa->name();
     explanation_.decisions.back().place = place_of(*sa);
 }
 
 /// A reload may have moved the lines of an SA that it left alone; one that was negotiated stands in no file.
 std::string Explainer::place_of(const store::Sa& sa) const {
-    if (sa.spec.generation != 0) return std::format("negotiated, generation {}", sa.spec.generation);
+    const SaSpec own = sa.spec();
+    if (own.generation != 0) return std::format("negotiated, generation {}", own.generation);
     for (const SaSpec& spec : in_.desired.sas)
-        if (spec.direction == sa.spec.direction && spec.name == sa.spec.name && spec.spi == sa.spec.spi) return spec.place;
-    return sa.spec.place;
+        if (spec.direction == own.direction && spec.name == own.name && spec.spi == own.spi) return spec.place;
+    return {};
 }
 
 std::string Explainer::vpn(VpnNumber number) const {
@@ -145,8 +146,8 @@ void Explainer::tell_found(const Step& step) {
     const store::Sa* sa = step.sa != 0 ? in_.store->find(step.sa) : nullptr;
     if (sa == nullptr) return add("sa", std::format("no inbound SA has SPI {:#010x}", step.spi));
     add_rule("sa",
-             std::format("SPI {:#010x} from {}, worker {}, highest number {}, window {}", step.spi, to_string(sa->spec.outer_remote),
-                         step.worker, sa->sequence_number(), sa->spec.window),
+             std::format("SPI {:#010x} from {}, worker {}, highest number {}, window {}", step.spi, to_string(sa->spec().outer_remote),
+                         step.worker, sa->sequence_number(), sa->space().window),
              sa);
 }
 

@@ -70,7 +70,7 @@ struct Gateway::Inside final : route::MirrorListener {
     Result<store::AllLeft> take_table();
     [[nodiscard]] Desired with_left(const store::AllLeft& left) const;
     [[nodiscard]] bool goes_on(const SaSpec& sa, const std::map<SaName, const SaSpec*>& configured);
-    [[nodiscard]] const store::Sa* adopt(store::Left one);
+    [[nodiscard]] std::optional<SaSpec> adopt(store::Left one);
     void adopt(store::AllLeft left, std::vector<SaSpec>& wanted);
 
     // apply.cpp

@@ -151,7 +151,7 @@ Result<void> Keying::Inside::bring_about(record::Changes changes, std::uint64_t 
         for (SaSpec& sa : *list) {
             sa.generation = new_generation;
             const store::Sa* before = gateway.store->find(sa.name, sa.direction, sa.child);
-            sa.begun = before != nullptr ? before->spec.begun : boot_seconds();
+            sa.begun = before != nullptr ? before->spec().begun : boot_seconds();
         }
     std::optional<Boundary> boundary;
     if (other_policies || (plan->ways_changed && !then.empty())) boundary = boundary_of(joined(gateway.desired, then, &*plan));

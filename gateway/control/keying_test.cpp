@@ -341,7 +341,7 @@ private:
             frame.flags = frame_ports;
             frame.vpn = static_cast<VpnNumber>(random() % 2);
             const tables::PolicyVerdict out = in.spd->read().decide_outbound(frame), inbound = in.spd->read().decide_inbound(frame);
-            const auto name = [&](const transform::OutboundSa* sa) { return sa != nullptr ? in.store->find(sa->number)->spec.name : "-"; };
+            const auto name = [&](const transform::OutboundSa* sa) { return sa != nullptr ? in.store->find(sa->number)->name() : "-"; };
             text += std::format("packet {} {} {} {} {}\n", i, info(out.reason).name, name(out.sa), info(inbound.reason).name, inbound.vpn);
         }
     }

@@ -15,9 +15,9 @@ bool reached(const Lifetime& lifetime, std::uint64_t packets, std::uint64_t octe
 }
 
 /// Is the hard time over before anybody looks again? Then no packet passes any more, whatever the counters say.
-void end_by_time(const store::Sa& sa, std::uint64_t seconds) {
-    if (reached({.seconds = sa.spec.hard.seconds}, 0, 0, seconds + Lifetimes::tick))
-        std::atomic_ref(sa.series->counters->packet_limit).store(0, std::memory_order_relaxed);
+void end_by_time(const store::Sa& sa, const Lifetime& hard, std::uint64_t seconds) {
+    if (reached({.seconds = hard.seconds}, 0, 0, seconds + Lifetimes::tick))
+        std::atomic_ref(sa.counting().packet_limit).store(0, std::memory_order_relaxed);
 }
 
 std::uint64_t since(std::uint64_t begun, std::uint64_t now) { return now > begun ? now - begun : 0; }
@@ -36,22 +36,22 @@ Lifetime Lifetimes::shortened(const SaSpec& spec) {
     return {cut(spec.soft.packets), cut(spec.soft.octets), cut(spec.soft.seconds)};
 }
 
-void Lifetimes::add(const store::Sa& sa, std::uint64_t now) {
-    if (!sa.spec.soft.any() && !sa.spec.hard.any()) return;
-    const std::uint64_t begun = sa.spec.begun != 0 ? sa.spec.begun : now;
-    watched_.insert_or_assign(sa.number, Watched{.sa = &sa, .soft = shortened(sa.spec), .begun = begun});
-    end_by_time(sa, since(begun, now)); // it may have been over while no gateway lived
+void Lifetimes::add(const store::Sa& sa, const SaSpec& spec, std::uint64_t now) {
+    if (!spec.soft.any() && !spec.hard.any()) return;
+    const std::uint64_t begun = spec.begun != 0 ? spec.begun : now;
+    watched_.insert_or_assign(sa.number, Watched{.sa = &sa, .soft = shortened(spec), .hard = spec.hard, .begun = begun});
+    end_by_time(sa, spec.hard, since(begun, now)); // it may have been over while no gateway lived
 }
 
 std::vector<Lifetimes::Reached> Lifetimes::look(std::uint64_t now) {
     std::vector<Reached> result;
     for (auto& [number, one] : watched_) {
-        transform::SaCounters& counters = *one.sa->series->counters;
+        transform::SaCounters& counters = one.sa->counting();
         const std::uint64_t seconds = since(one.begun, now);
         const std::uint64_t packets = read(counters.packets), octets = read(counters.octets);
-        if (!one.hard_told) end_by_time(*one.sa, seconds);
+        if (!one.hard_told) end_by_time(*one.sa, one.hard, seconds);
         // By the last packet that passed, or by one that was refused.
-        const bool over = read(counters.packet_limit) == 0 || reached(one.sa->spec.hard, packets, octets, 0);
+        const bool over = read(counters.packet_limit) == 0 || reached(one.hard, packets, octets, 0);
         if (!one.soft_told && (over || reached(one.soft, packets, octets, seconds))) {
             one.soft_told = true;
             if (one.soft.any()) result.push_back({one.sa, false});

@@ -22,7 +22,7 @@ public:
 
     /// From now on; before workers see it, for its time may be over already. `sa` stays where it is until remove(). SAs without a lifetime
     /// cost nothing.
-    void add(const store::Sa& sa, std::uint64_t now);
+    void add(const store::Sa& sa, const SaSpec& spec, std::uint64_t now);
     void remove(const store::Sa& sa) { watched_.erase(sa.number); }
 
     struct Reached {
@@ -37,6 +37,7 @@ private:
     struct Watched {
         const store::Sa* sa;
         Lifetime soft; // shortened
+        Lifetime hard;
         std::uint64_t begun;
         bool soft_told = false, hard_told = false;
     };

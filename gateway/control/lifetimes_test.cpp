@@ -10,15 +10,17 @@ namespace {
 /// An SA as the store has it, as far as lifetimes look at it.
 struct Living {
     store::Sa sa;
+    SaSpec spec;
     transform::SaCounters counters;
+    transform::OutboundSa hot;
 
     Living(std::uint32_t number, const Lifetime& soft, const Lifetime& hard, std::uint8_t jitter = 0) {
         sa.number = number;
-        sa.spec.soft = soft;
-        sa.spec.hard = hard;
-        sa.spec.jitter = jitter;
-        sa.series = std::make_shared<store::Series>();
-        sa.series->counters = &counters;
+        spec.soft = soft;
+        spec.hard = hard;
+        spec.jitter = jitter;
+        hot.counters = &counters;
+        sa.outbound = &hot;
     }
     Living(const Living&) = delete;
     Living& operator=(const Living&) = delete;
@@ -33,7 +35,7 @@ std::string said(const std::vector<Lifetimes::Reached>& reached) {
 TEST(Lifetimes, PacketsAndOctets) {
     Lifetimes lifetimes(1);
     Living one(1, {.packets = 80}, {.packets = 100}), two(2, {.octets = 5000}, {.octets = 6000}), three(3, {}, {});
-    for (Living* living : {&one, &two, &three}) lifetimes.add(living->sa, 10);
+    for (Living* living : {&one, &two, &three}) lifetimes.add(living->sa, living->spec, 10);
     EXPECT_EQ(said(lifetimes.look(11)), "");
     one.counters.packets = 80;
     EXPECT_EQ(said(lifetimes.look(12)), "1 soft ");
@@ -50,8 +52,8 @@ TEST(Lifetimes, PacketsAndOctets) {
 TEST(Lifetimes, TimeEndsEarlyRatherThanLate) {
     Lifetimes lifetimes(1);
     Living one(1, {.seconds = 80}, {.seconds = 100});
-    one.sa.spec.begun = 1000;
-    lifetimes.add(one.sa, 1050);
+    one.spec.begun = 1000;
+    lifetimes.add(one.sa, one.spec, 1050);
     EXPECT_EQ(said(lifetimes.look(1079)), "");
     EXPECT_EQ(said(lifetimes.look(1080)), "1 soft ");
     EXPECT_EQ(said(lifetimes.look(1098)), "");
@@ -63,9 +65,9 @@ TEST(Lifetimes, TimeEndsEarlyRatherThanLate) {
 TEST(Lifetimes, WhatEndedWhileNoGatewayLivedPassesNothing) {
     Lifetimes lifetimes(1);
     Living over(1, {}, {.seconds = 100}), alive(2, {}, {.seconds = 100});
-    over.sa.spec.begun = 1000;
-    alive.sa.spec.begun = 1050;
-    for (Living* living : {&over, &alive}) lifetimes.add(living->sa, 1101);
+    over.spec.begun = 1000;
+    alive.spec.begun = 1050;
+    for (Living* living : {&over, &alive}) lifetimes.add(living->sa, living->spec, 1101);
     EXPECT_EQ(over.counters.packet_limit, 0U) << "before anybody looks";
     EXPECT_EQ(alive.counters.packet_limit, transform::SaCounters::unlimited);
     EXPECT_EQ(said(lifetimes.look(1102)), "1 hard ");
@@ -74,7 +76,7 @@ TEST(Lifetimes, WhatEndedWhileNoGatewayLivedPassesNothing) {
 TEST(Lifetimes, HardAloneIsNoReasonToAskForKeys) {
     Lifetimes lifetimes(1);
     Living one(1, {}, {.packets = 5});
-    lifetimes.add(one.sa, 0);
+    lifetimes.add(one.sa, one.spec, 0);
     one.counters.packets = 5;
     EXPECT_EQ(said(lifetimes.look(1)), "1 hard ");
 }
@@ -84,7 +86,7 @@ TEST(Lifetimes, JitterSpreadsTheSoftOnes) {
     std::vector<std::unique_ptr<Living>> all;
     for (std::uint32_t i = 0; i < 100; ++i) {
         all.push_back(std::make_unique<Living>(i, Lifetime{.seconds = 1000}, Lifetime{.seconds = 2000}, std::uint8_t{20}));
-        lifetimes.add(all.back()->sa, 0);
+        lifetimes.add(all.back()->sa, all.back()->spec, 0);
     }
     std::set<std::uint64_t> times;
     std::size_t told = 0;
@@ -102,7 +104,7 @@ TEST(Lifetimes, WhatIsGoneIsNotLookedAt) {
     Lifetimes lifetimes(1);
     {
         Living one(1, {.packets = 1}, {.packets = 2});
-        lifetimes.add(one.sa, 0);
+        lifetimes.add(one.sa, one.spec, 0);
         one.counters.packets = 2;
         lifetimes.remove(one.sa);
     }

@@ -83,7 +83,7 @@ std::map<VpnNumber, unsigned> Gateway::Inside::mtus_of_tunnels() const {
         if (sa == nullptr || sa->outbound == nullptr) continue;
         unsigned outer = std::min<unsigned>(transform::fit_of(*sa->outbound).outer, own::largest_mtu);
         for (const route::Link& link : mirror->picture().links())
-            if (link.interface != 0 && link.role == Role::black && link.vpn == sa->spec.outer_vpn)
+            if (link.interface != 0 && link.role == Role::black && link.vpn == sa->outbound->outer_vpn)
                 outer = std::min<unsigned>(outer, link.mtu);
         const unsigned inner = std::clamp(transform::largest_inner(*sa->outbound, outer), own::smallest_mtu, own::largest_mtu);
         const auto [at, fresh] = result.try_emplace(policy.vpn, inner);

@@ -52,8 +52,8 @@ void add_numbers(const store::Sa& sa, bool stopped, SaStatus& status) {
     status.octets = counters.octets;
     status.errors = counters.errors;
     status.number = sa.sequence_number();
-    status.marked = sa.series->mark != nullptr && !stopped;
-    if (status.marked) status.mark = std::atomic_ref(*sa.series->mark).load(std::memory_order_relaxed);
+    status.marked = sa.space().mark != nullptr && !stopped;
+    if (status.marked) status.mark = std::atomic_ref(*sa.space().mark).load(std::memory_order_relaxed);
     if (sa.outbound == nullptr) return;
     const transform::Fit fit = transform::fit_of(*sa.outbound);
     status.path_mtu = fit.outer;
@@ -217,11 +217,12 @@ std::vector<SaStatus> Gateway::sas(std::size_t first, std::size_t count) const {
     }
     if (result.size() == count) return result;
     for (const store::Sa* sa : in.store->all()) {
-        if (sa->spec.child == 0 || at++ < first) continue;
-        SaStatus status = describe(sa->spec);
+        if (sa->child() == 0 || at++ < first) continue;
+        const SaSpec spec = sa->spec();
+        SaStatus status = describe(spec);
         add_numbers(*sa, in.stopped, status);
-        status.hindrance = hindrance_of(in.fib->read(), sa->spec);
-        status.state = in.keying->children.state(sa->spec.name, sa->spec.child);
+        status.hindrance = hindrance_of(in.fib->read(), spec);
+        status.state = in.keying->children.state(spec.name, spec.child);
         result.push_back(std::move(status));
         if (result.size() == count) break;
     }

@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstddef>
 #include <condition_variable>
 #include <map>
 #include <mutex>
 #include <thread>
+#include <type_traits>
 #include <utility>
 
 namespace sallyport::state {
@@ -38,11 +40,6 @@ std::uint64_t sum(std::uint64_t a, std::uint64_t b) { return a + b < a ? ~std::u
 
 using Key = std::pair<Direction, Fingerprint>;
 
-struct Entry {
-    MarkRecord record;
-    Followed* user = nullptr;
-};
-
 } // namespace
 
 std::uint64_t reserve_of(Direction direction, std::uint64_t rate) {
@@ -50,7 +47,9 @@ std::uint64_t reserve_of(Direction direction, std::uint64_t rate) {
                                             : std::clamp(2 * rate, least_inbound, most_inbound);
 }
 
-/// The mark has a cache line of its own: the SA's owner reads it with every batch.
+namespace {
+
+/// One manual SA that is in use. The mark has a cache line of its own, the first: the SA's owner reads it with every batch.
 struct Followed {
     alignas(64) std::uint64_t mark = 0; // on the disk; atomic_ref
     alignas(64) sequence::Unit* memory = nullptr;
@@ -100,6 +99,13 @@ struct Followed {
         return left > reserve / 2 ? *record : std::max(*record, std::min(sum(reached, reserve), end));
     }
 };
+
+struct Entry {
+    MarkRecord record;
+    Followed* user = nullptr;
+};
+
+} // namespace
 
 struct Marks::Inside {
     std::unique_ptr<Files> files;
@@ -338,14 +344,16 @@ Result<Admission> Marks::admit(const SaSpec& sa, const Fingerprint& key, sequenc
     follow->end = sa.sequence == SequenceKind::short_32 ? sequence::short_end : sequence::extended_end;
     follow->measured_number = follow->number();
     follow->measured_at = follow->raised_at = Clock::now();
-    const Admission admission{.mark = &follow->mark, .floor = adopted ? 0 : record.mark, .followed = follow.get()};
+    const Admission admission{.mark = &follow->mark, .floor = adopted ? 0 : record.mark};
     found->second.user = follow.get();
     in.followed.emplace(follow->serial, std::move(follow));
     in.wake_thread.notify_all();
     return admission;
 }
 
-void Marks::release(Followed* followed) {
+void Marks::release(std::uint64_t* mark) {
+    static_assert(std::is_standard_layout_v<Followed> && offsetof(Followed, mark) == 0);
+    auto* followed = reinterpret_cast<Followed*>(mark);
     const std::lock_guard lock(inside_->mutex);
     if (!inside_->files) return; // closed: the number is written
     *followed->record = followed->number();

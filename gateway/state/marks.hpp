@@ -27,14 +27,10 @@ inline constexpr std::uint64_t most_inbound = std::uint64_t{1} << 25; // 16.7 mi
 /// Numbers that are reserved ahead at this rate (numbers a second).
 [[nodiscard]] std::uint64_t reserve_of(Direction direction, std::uint64_t rate);
 
-/// One manual SA that is in use.
-struct Followed;
-
 /// What an SA that goes on from its mark starts with.
 struct Admission {
     std::uint64_t* mark = nullptr; // for Space::mark, good until release()
     std::uint64_t floor = 0;       // for Space::last of an inbound space
-    Followed* followed = nullptr;  // for release()
 };
 
 /// Threads: the control thread; settle() and close() wait for the disk.
@@ -57,7 +53,7 @@ public:
     /// taken over if the file fits it, else the SA goes on behind its mark. Error refused: what the operator has to do is said.
     [[nodiscard]] Result<Admission> admit(const SaSpec& sa, const Fingerprint& key, sequence::Unit* memory, bool survived);
     /// Nobody uses the memory any more (after a grace period): its exact number is kept.
-    void release(Followed* followed);
+    void release(std::uint64_t* mark);
 
     /// Waits until every mark is ahead of its number, at most `milliseconds`. False: some are not; trouble() may say why.
     [[nodiscard]] bool settle(unsigned milliseconds);

@@ -43,7 +43,6 @@ std::string file_of(std::span<const SaSpec> sas, std::uint64_t mark = 0, const I
 struct Used {
     std::vector<Unit>& memory;
     Space space;
-    Followed* followed = nullptr;
 
     /// The memory outlives the marks that follow it, as it does in the gateway.
     static std::vector<Unit>& lasting(const SaSpec& spec) {
@@ -60,7 +59,6 @@ struct Used {
         if (!admission) return std::unexpected(admission.error());
         space.mark = admission->mark;
         if (spec.direction == Direction::inbound) space.last = admission->floor;
-        followed = admission->followed;
         return {};
     }
 
@@ -353,7 +351,7 @@ TEST(Marks, NobodyWaitsForAStuckDisk) {
         const bool admitted = second.admit(*marks, both[1]).has_value();
         (void)marks->trouble();
         (void)marks->writes();
-        marks->release(first.followed);
+        marks->release(first.space.mark);
         return admitted;
     });
     const bool returned = control.wait_for(10s) == std::future_status::ready;
@@ -395,7 +393,7 @@ TEST(Marks, WhatIsReleasedKeepsItsExactNumber) {
     EXPECT_NE(again.error().sentence.find("in use already"), std::string::npos);
     ASSERT_TRUE(marks->settle(5000));
     EXPECT_EQ(sequence::take(used.space, 30).count, 30U);
-    marks->release(used.followed);
+    marks->release(used.space.mark);
     EXPECT_TRUE(soon([&] { return on_disk(disk).records[0].mark == 30; }));
     ASSERT_TRUE(twin.admit(*marks, spec));
     ASSERT_TRUE(marks->settle(5000));

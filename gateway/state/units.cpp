@@ -299,6 +299,12 @@ void Units::release(Unit* memory) {
 
 void Units::put_back(Unit* memory, const Fingerprint& key) { survivors_.emplace(key, Survivor{memory, true}); }
 
+Fingerprint Units::fingerprint_of(const Unit* memory) {
+    Fingerprint key{};
+    std::memcpy(key.data(), memory->words.data() + fingerprint_word, key.size());
+    return key;
+}
+
 void Units::forget_survivors() {
     std::erase_if(survivors_, [this](const auto& item) {
         if (!item.second.kept) release(item.second.head);

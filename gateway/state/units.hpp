@@ -51,6 +51,8 @@ public:
     void release(sequence::Unit* memory);
     /// A claim that survived is not used after all; it lies there for the next claim, in this process or a later one.
     void put_back(sequence::Unit* memory, const Fingerprint& key);
+    /// Whose space it is, as it was claimed.
+    [[nodiscard]] static Fingerprint fingerprint_of(const sequence::Unit* memory);
     /// Frees what survived and nobody ever claimed.
     void forget_survivors();
 

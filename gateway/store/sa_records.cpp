@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstddef>
 #include <cstring>
 #include <span>
 #include <utility>
@@ -49,74 +50,136 @@ Result<std::vector<Selector>> selectors_of(std::span<const std::uint8_t> octets,
     return selectors;
 }
 
-// SAs are many, and mostly zeros. Packed, a record is a word whose bits say which of its words are not zero, the lowest the first, and then
-// these.
+// SAs are many, and mostly zeros. Packed, a record is octets whose bits say which of its words are not zero, the lowest the first, and then
+// for each of these an octet whose bits say which of its octets are not zero, and these.
+constexpr std::size_t word_size = 8;
 template <class Record>
-constexpr std::size_t words_of = sizeof(Record) / sizeof(std::uint64_t);
+constexpr std::size_t words_of = sizeof(Record) / word_size;
+template <class Record>
+constexpr std::size_t mask_size = (words_of<Record> + 7) / 8;
+template <class Record>
+constexpr std::size_t most_packed = mask_size<Record> + words_of<Record> * (1 + word_size);
 
-template <class Record>
-std::uint64_t word_at(const Record& record, std::size_t i) {
-    static_assert(sizeof(Record) % sizeof(std::uint64_t) == 0 && words_of<Record> < 64);
-    std::uint64_t word = 0;
-    std::memcpy(&word, reinterpret_cast<const char*>(&record) + i * sizeof word, sizeof word);
-    return word;
+/// A bit for each octet of a word that is not zero.
+std::uint8_t octets_in(const std::uint8_t* word) {
+    std::uint64_t all = 0;
+    std::memcpy(&all, word, sizeof all);
+    std::uint8_t bits = 0;
+    for (unsigned i = 0; all != 0 && i < word_size; ++i) bits |= static_cast<std::uint8_t>((word[i] != 0 ? 1U : 0U) << i);
+    return bits;
 }
 
 template <class Record>
-std::size_t packed_size(const Record& record) {
-    std::size_t words = 1;
-    for (std::size_t i = 0; i < words_of<Record>; ++i) words += static_cast<std::size_t>(word_at(record, i) != 0);
-    return words * sizeof(std::uint64_t);
-}
-
-template <class Record>
-void pack(const Record& record, std::uint64_t*& to) {
-    std::uint64_t& bits = *to++;
-    bits = 0;
+std::size_t packed_size_of(const Record& record) {
+    static_assert(sizeof(Record) % word_size == 0);
+    const auto* octets = reinterpret_cast<const std::uint8_t*>(&record);
+    std::size_t size = mask_size<Record>;
     for (std::size_t i = 0; i < words_of<Record>; ++i)
-        if (const std::uint64_t word = word_at(record, i); word != 0) {
-            bits |= std::uint64_t{1} << i;
-            *to++ = word;
-        }
+        if (const std::uint8_t bits = octets_in(octets + i * word_size); bits != 0) size += 1U + static_cast<unsigned>(std::popcount(bits));
+    return size;
 }
 
-/// False: there are no such words.
+/// Gives the end of what it wrote.
 template <class Record>
-bool unpack(std::span<const std::uint64_t>& from, Record& record) {
+std::uint8_t* pack_one(const Record& record, std::uint8_t* to) {
+    std::uint8_t* mask = to;
+    std::memset(mask, 0, mask_size<Record>);
+    to += mask_size<Record>;
+    for (std::size_t i = 0; i < words_of<Record>; ++i) {
+        const auto* word = reinterpret_cast<const std::uint8_t*>(&record) + i * word_size;
+        const std::uint8_t bits = octets_in(word);
+        if (bits == 0) continue;
+        mask[i / 8] |= static_cast<std::uint8_t>(1U << (i % 8));
+        *to++ = bits;
+        for (unsigned octet = 0; octet < word_size; ++octet)
+            if ((bits >> octet & 1U) != 0) *to++ = word[octet];
+    }
+    return to;
+}
+
+/// Words that are left zero, whatever the packed record has there.
+struct Without {
+    std::size_t first = 0, end = 0;
+};
+static_assert(offsetof(SaRecord, key) % word_size == 0 && sizeof(SaRecord::key) % word_size == 0);
+constexpr Without without_key{offsetof(SaRecord, key) / word_size, (offsetof(SaRecord, key) + sizeof(SaRecord::key)) / word_size};
+
+/// False: there are no such octets.
+template <class Record>
+bool unpack(std::span<const std::uint8_t>& from, Record& record, Without without = {}) {
     record = {};
-    if (from.empty()) return false;
-    const std::uint64_t bits = from.front();
-    if (bits >> words_of<Record> != 0 || static_cast<std::size_t>(std::popcount(bits)) >= from.size()) return false;
-    from = from.subspan(1);
-    for (std::size_t i = 0; i < words_of<Record>; ++i)
-        if ((bits >> i & 1U) != 0) {
-            std::memcpy(reinterpret_cast<char*>(&record) + i * sizeof(std::uint64_t), from.data(), sizeof(std::uint64_t));
-            from = from.subspan(1);
-        }
+    if (from.size() < mask_size<Record>) return false;
+    const std::uint8_t* mask = from.data();
+    from = from.subspan(mask_size<Record>);
+    if constexpr (words_of<Record> % 8 != 0)
+        if (mask[mask_size<Record> - 1] >> (words_of<Record> % 8) != 0) return false;
+    for (std::size_t i = 0; i < words_of<Record>; ++i) {
+        if ((mask[i / 8] >> (i % 8) & 1U) == 0) continue;
+        const std::uint8_t bits = from.empty() ? 0 : from.front();
+        const std::size_t size = 1U + static_cast<unsigned>(std::popcount(bits));
+        if (bits == 0 || from.size() < size) return false;
+        auto* word = reinterpret_cast<std::uint8_t*>(&record) + i * word_size;
+        const std::uint8_t* next = from.data() + 1;
+        if (i < without.first || i >= without.end)
+            for (unsigned octet = 0; octet < word_size; ++octet)
+                if ((bits >> octet & 1U) != 0) word[octet] = *next++;
+        from = from.subspan(size);
+    }
     return true;
 }
 
-/// A record on its way in or out; it holds a key.
+/// A record on its way in or out, with its selectors; it may hold a key.
 struct Passing {
     Passing() = default;
     Passing(const Passing&) = delete;
     Passing& operator=(const Passing&) = delete;
     ~Passing() { explicit_bzero(&record, sizeof record); }
+
+    [[nodiscard]] Result<void> take(const SaSpec& spec) {
+        selectors.resize(spec.selectors.size());
+        for (std::size_t i = 0; i < selectors.size(); ++i) record::store(spec.selectors[i], selectors[i]);
+        return record::store(spec, 0, record);
+    }
+    [[nodiscard]] std::size_t packed_size() const {
+        std::size_t size = packed_size_of(record);
+        for (const SelectorRecord& selector : selectors) size += packed_size_of(selector);
+        return size;
+    }
+    void pack(std::uint8_t* to) const {
+        to = pack_one(record, to);
+        for (const SelectorRecord& selector : selectors) to = pack_one(selector, to);
+    }
+    [[nodiscard]] PackedSa packed() const {
+        auto packed = std::make_unique_for_overwrite<std::uint8_t[]>(packed_size());
+        pack(packed.get());
+        return packed;
+    }
+    /// What packed() or the table has, which we wrote ourselves.
+    void take(const std::uint8_t* packed) {
+        std::span from(packed, most_packed<SaRecord>);
+        (void)unpack(from, record, without_key);
+        selectors.resize(record.selectors);
+        for (SelectorRecord& selector : selectors) {
+            from = {from.data(), most_packed<SelectorRecord>};
+            (void)unpack(from, selector);
+        }
+    }
+
     SaRecord record{};
+    std::vector<SelectorRecord> selectors;
 };
 
 Result<SaSpec> load_packed(std::span<const std::uint8_t> octets) {
-    std::span words(reinterpret_cast<const std::uint64_t*>(octets.data()), octets.size() / sizeof(std::uint64_t));
     Passing passing;
-    bool good = octets.size() % sizeof(std::uint64_t) == 0 && unpack(words, passing.record);
+    bool good = unpack(octets, passing.record);
     std::vector<Selector> selectors;
-    for (SelectorRecord one; good && !words.empty();) {
-        good = unpack(words, one);
+    for (SelectorRecord one; good && !octets.empty();) {
+        good = unpack(octets, one);
         auto selector = record::load(one);
         if (!selector) return std::unexpected(std::move(selector.error()));
         selectors.push_back(*selector);
     }
-    if (!good) return std::unexpected(Error{ErrorCode::invalid, "its words are not those that it says", {}, {}});
+    if (!good) return std::unexpected(Error{ErrorCode::invalid, "its octets are not those that it says", {}, {}});
     return record::load(passing.record, selectors);
 }
 
@@ -173,19 +236,43 @@ bool current(const SecretTable& table, SecretTable::Record record) { return (tab
 
 Result<SecretTable::Record> stage(SecretTable& table, const SaSpec& spec) {
     Passing passing;
-    if (auto stored = record::store(spec, 0, passing.record); !stored) return std::unexpected(std::move(stored.error()));
-    std::vector<SelectorRecord> selectors(spec.selectors.size());
-    std::size_t size = packed_size(passing.record);
-    for (std::size_t i = 0; i < selectors.size(); ++i) {
-        record::store(spec.selectors[i], selectors[i]);
-        size += packed_size(selectors[i]);
-    }
-    auto staged = table.stage(size, packed_sa_tag | record::version);
+    if (auto taken = passing.take(spec); !taken) return std::unexpected(std::move(taken.error()));
+    auto staged = table.stage(passing.packed_size(), packed_sa_tag | record::version);
     if (!staged) return std::unexpected(std::move(staged.error()));
-    auto* to = reinterpret_cast<std::uint64_t*>(staged->octets.data());
-    pack(passing.record, to);
-    for (const SelectorRecord& selector : selectors) pack(selector, to);
+    passing.pack(staged->octets.data());
     return staged->record;
+}
+
+Result<PackedSa> pack(const SaSpec& spec) {
+    Passing passing;
+    if (auto taken = passing.take(spec); !taken) return std::unexpected(std::move(taken.error()));
+    passing.record.key = {};
+    return passing.packed();
+}
+
+PackedSa pack(const std::uint8_t* packed) {
+    Passing passing;
+    passing.take(packed);
+    return passing.packed();
+}
+
+SaRecord head_of(const std::uint8_t* packed) {
+    SaRecord record;
+    std::span from(packed, most_packed<SaRecord>);
+    (void)unpack(from, record, without_key);
+    return record;
+}
+
+SaSpec unpack(const std::uint8_t* packed) {
+    Passing passing;
+    passing.take(packed);
+    std::vector<Selector> selectors;
+    selectors.reserve(passing.selectors.size());
+    for (const SelectorRecord& selector : passing.selectors) selectors.push_back(record::load(selector).value_or(Selector{}));
+    auto spec = record::load(passing.record, selectors);
+    if (!spec) return {}; // never: it was stored
+    spec->key = KeyMaterial{};
+    return std::move(*spec);
 }
 
 Result<SecretTable::Record> stage(SecretTable& table, const PolicySpec& spec, std::uint64_t order) {

@@ -13,15 +13,16 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 namespace sallyport::store {
 
 namespace {
 
-constexpr std::size_t slot_size = 128;                 // octets
+constexpr std::size_t slot_size = 16;                  // octets
 constexpr std::uint64_t magic = 0x5341'4c4c'5953'4153; // "SALLYSAS"
-constexpr std::uint64_t layout_version = 1;
+constexpr std::uint64_t layout_version = 2;
 constexpr std::uint64_t never = ~std::uint64_t{0}; // transaction that no record lives to see
 
 /// How a record says with which transaction it dies: no single damage makes one of these.
@@ -87,11 +88,11 @@ struct SecretTable::RecordHead {
     std::uint32_t size; // octets behind this head
     std::uint32_t tag;
     std::uint64_t checksum; // of birth, size, tag and octets
-    std::uint64_t zero;
 
-    [[nodiscard]] std::uint32_t slots() const {
-        return static_cast<std::uint32_t>((sizeof(RecordHead) + size + slot_size - 1) / slot_size);
+    [[nodiscard]] static std::uint32_t slots_for(std::size_t octets) {
+        return static_cast<std::uint32_t>((sizeof(RecordHead) + octets + slot_size - 1) / slot_size);
     }
+    [[nodiscard]] std::uint32_t slots() const { return slots_for(size); }
     /// To the end of its last slot, where zeros fill it.
     [[nodiscard]] std::span<std::uint8_t> body() {
         return {reinterpret_cast<std::uint8_t*>(this) + sizeof(RecordHead), slots() * slot_size - sizeof(RecordHead)};
@@ -101,6 +102,8 @@ struct SecretTable::RecordHead {
         return state::checksum_of(words);
     }
 };
+
+constexpr std::uint32_t SecretTable::first_slot() { return (sizeof(Head) + slot_size - 1) / slot_size; }
 
 SecretTable::SecretTable(Descriptor descriptor, std::uint8_t* memory, std::size_t size, bool secret)
     : descriptor_(std::move(descriptor)), memory_(memory), size_(size), secret_(secret) {}
@@ -124,14 +127,19 @@ Result<std::unique_ptr<SecretTable>> SecretTable::make(std::size_t octets, Kind 
                                             "give the gateway CAP_IPC_LOCK, or raise its limit of locked memory"));
     std::unique_ptr<SecretTable> table(new SecretTable(std::move(descriptor), memory, octets, secret));
     Head& head = table->head();
-    head = {.magic = magic, .layout = layout_version, .slots = octets / slot_size, .checksum = 0, .committed = 1, .used = 1};
+    head = {.magic = magic,
+            .layout = layout_version,
+            .slots = octets / slot_size,
+            .checksum = 0,
+            .committed = 1,
+            .used = first_slot()};
     head.checksum = checksum({memory, offsetof(Head, checksum)});
     return table;
 }
 
 Result<std::unique_ptr<SecretTable>> SecretTable::adopt(Descriptor descriptor) {
     struct stat status{};
-    const bool good = fstat(descriptor.get(), &status) == 0 && S_ISREG(status.st_mode) && status.st_size >= off_t{slot_size};
+    const bool good = fstat(descriptor.get(), &status) == 0 && S_ISREG(status.st_mode) && status.st_size >= off_t{sizeof(Head)};
     const auto size = static_cast<std::size_t>(status.st_size);
     bool secret = false;
     std::uint8_t* memory = good ? map(descriptor.get(), size, secret) : nullptr;
@@ -150,24 +158,24 @@ Result<void> SecretTable::read() {
         return std::unexpected(refusal("the SA table has a layout that this release does not know"));
     if (head.magic != magic || head.checksum != checksum({memory_, offsetof(Head, checksum)}))
         return std::unexpected(refusal("the head of the SA table is damaged"));
-    if (head.slots != size_ / slot_size || head.used == 0 || head.used > head.slots)
+    if (head.slots != size_ / slot_size || head.used < first_slot() || head.used > head.slots)
         return std::unexpected(refusal("the SA table has not the size that its head says"));
-    std::uint32_t free = 0; // slots before this one
+    std::uint32_t free = first_slot(); // where the free slots begin that end before this one
     const auto end_run = [&](std::uint32_t slot) {
-        if (free != 0) free_[free].push_back(slot - free);
-        free = 0;
+        if (slot != free) give_free(free, slot - free);
     };
-    std::uint32_t slot = 1;
+    std::uint32_t slot = free;
     while (slot < head.used) {
         if (at(slot).born == 0) {
             ++slot;
-            ++free;
             continue;
         }
         end_run(slot);
-        const std::uint32_t slots = at(slot).slots();
-        if (slots > head.used - slot || !read_record(slot)) return std::unexpected(refusal("a record of the SA table is damaged"));
+        const std::uint64_t left = head.used - slot;
+        const std::uint32_t slots = left >= RecordHead::slots_for(0) ? at(slot).slots() : 0;
+        if (slots == 0 || slots > left || !read_record(slot)) return std::unexpected(refusal("a record of the SA table is damaged"));
         slot += slots;
+        free = slot;
     }
     end_run(slot);
     return {};
@@ -195,7 +203,7 @@ bool SecretTable::read_record(std::uint32_t slot) {
 /// What was ever used; where the head does not say it, what there is. The kernel itself clears what is left of a memfd_secret.
 void SecretTable::wipe() {
     const std::uint64_t used = head().used * slot_size;
-    if (used >= slot_size && used <= size_) return explicit_bzero(memory_, used);
+    if (used >= first_slot() * slot_size && used <= size_) return explicit_bzero(memory_, used);
     for (off_t from = 0; (from = lseek(descriptor_.get(), from, SEEK_DATA)) >= 0;) {
         const off_t to = lseek(descriptor_.get(), from, SEEK_HOLE);
         explicit_bzero(memory_ + from, static_cast<std::size_t>(to - from));
@@ -206,7 +214,7 @@ void SecretTable::wipe() {
 std::vector<SecretTable::Record> SecretTable::records() const {
     std::vector<Record> result;
     const std::uint64_t committed = head().committed;
-    for (std::uint32_t slot = 1; slot < head().used;) {
+    for (std::uint32_t slot = first_slot(); slot < head().used;) {
         const RecordHead& record = at(slot);
         if (record.born != 0 && record.born <= committed) result.push_back(slot);
         slot += record.born == 0 ? 1 : record.slots();
@@ -216,29 +224,53 @@ std::vector<SecretTable::Record> SecretTable::records() const {
 
 std::span<const std::uint8_t> SecretTable::octets(Record record) const { return at(record).body().first(at(record).size); }
 
+SecretTable::Record SecretTable::record_of(const std::uint8_t* octets) const {
+    return static_cast<Record>((octets - sizeof(RecordHead) - memory_) / static_cast<std::ptrdiff_t>(slot_size));
+}
+
 std::uint32_t SecretTable::tag(Record record) const { return at(record).tag; }
 
 /// The shortest free run that is long enough, else slots that were never used; 0: none.
 SecretTable::Record SecretTable::take_free(std::uint32_t slots) {
-    for (auto at = free_.lower_bound(slots); at != free_.end(); ++at) {
-        if (at->second.empty()) continue;
-        const Record first = at->second.back();
-        at->second.pop_back();
-        if (at->first > slots) free_[at->first - slots].push_back(first + slots);
-        return first;
+    const auto shortest = free_by_length_.lower_bound({slots, 0});
+    if (shortest == free_by_length_.end()) {
+        const std::uint64_t used = head().used;
+        return used + slots <= head().slots ? static_cast<Record>(used) : 0;
     }
-    const std::uint64_t used = head().used;
-    return used + slots <= head().slots ? static_cast<Record>(used) : 0;
+    const auto [length, first] = *shortest;
+    free_by_length_.erase(shortest);
+    free_.erase(first);
+    if (length > slots) give_free(first + slots, length - slots);
+    return first;
+}
+
+/// Joined with what is free before and behind it.
+void SecretTable::give_free(Record first, std::uint32_t slots) {
+    auto behind = free_.lower_bound(first);
+    if (behind != free_.end() && behind->first == first + slots) {
+        slots += behind->second;
+        free_by_length_.erase({behind->second, behind->first});
+        behind = free_.erase(behind);
+    }
+    if (behind != free_.begin())
+        if (const auto before = std::prev(behind); before->first + before->second == first) {
+            first = before->first;
+            slots += before->second;
+            free_by_length_.erase({before->second, before->first});
+            free_.erase(before);
+        }
+    free_.emplace(first, slots);
+    free_by_length_.emplace(slots, first);
 }
 
 Result<SecretTable::Staged> SecretTable::stage(std::size_t size, std::uint32_t tag) {
-    const auto wanted = static_cast<std::uint32_t>((sizeof(RecordHead) + size + slot_size - 1) / slot_size);
+    const std::uint32_t wanted = RecordHead::slots_for(size);
     const Record slot = take_free(wanted);
     if (slot == 0)
         return std::unexpected(Error{ErrorCode::exhausted, "the SA table is full", {}, "remove SAs that are not needed any more"});
     // Every slot that a record lies in is behind a head that says so, at every instant.
     RecordHead& record = at(slot);
-    record = {.born = 0, .dies = 0, .size = static_cast<std::uint32_t>(size), .tag = tag, .checksum = 0, .zero = 0};
+    record = {.born = 0, .dies = 0, .size = static_cast<std::uint32_t>(size), .tag = tag, .checksum = 0};
     store(record.born, never);
     if (slot == head().used) store(head().used, slot + wanted);
     coming_.push_back(slot);
@@ -273,7 +305,7 @@ void SecretTable::wipe(Record slot) {
     explicit_bzero(record.body().data(), record.body().size());
     store(record.born, 0);
     record = {};
-    free_[slots].push_back(slot);
+    give_free(slot, slots);
 }
 
 } // namespace sallyport::store

@@ -3,9 +3,9 @@
 // reach even for the rest of the kernel. Whoever keeps its descriptor keeps the records. Where the kernel does not allow it: a memfd that
 // is locked and left out of core dumps while we have it mapped.
 //
-// Layout 1: slots of 128 octets. The first is the head: magic, layout, slots, their checksum; the number of the last transaction in force;
-// how many slots were ever used. A record lies in as many slots as it needs, behind 40 octets of its own: the transactions that it was born
-// and dies with, size, tag, checksum. It is in force from the instant on at which the head names its birth, to that at which the head
+// Layout 2: slots of 16 octets. The first three are the head: magic, layout, slots, their checksum; the number of the last transaction in
+// force; how many slots were ever used. A record lies in as many slots as it needs, behind 32 octets of its own: the transactions that it was
+// born and dies with, size, tag, checksum. It is in force from the instant on at which the head names its birth, to that at which the head
 // names its death: so a transaction of many records is in force as a whole or not at all, whenever the process is killed.
 #pragma once
 
@@ -16,7 +16,9 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace sallyport::store {
@@ -43,7 +45,8 @@ public:
 
     /// Records in force.
     [[nodiscard]] std::vector<Record> records() const;
-    [[nodiscard]] std::span<const std::uint8_t> octets(Record record) const;
+    [[nodiscard]] std::span<const std::uint8_t> octets(Record record) const; // they stay where they are until it is gone
+    [[nodiscard]] Record record_of(const std::uint8_t* octets) const;        // whose octets begin there
     [[nodiscard]] std::uint32_t tag(Record record) const; // as it was staged
 
     // A transaction: what is staged comes into force with commit(), all of it at one instant, or goes with roll_back().
@@ -70,13 +73,16 @@ private:
     void wipe(Record record);
     [[nodiscard]] Head& head() const;
     [[nodiscard]] RecordHead& at(Record record) const;
+    [[nodiscard]] static constexpr std::uint32_t first_slot();
     [[nodiscard]] Record take_free(std::uint32_t slots);
+    void give_free(Record first, std::uint32_t slots);
 
     Descriptor descriptor_;
     std::uint8_t* memory_;
     std::size_t size_;
     bool secret_;
-    std::map<std::uint32_t, std::vector<Record>> free_; // runs of free slots below the head's `used`, by their length
+    std::map<Record, std::uint32_t> free_;                        // runs of free slots below the head's `used`: where, how many
+    std::set<std::pair<std::uint32_t, Record>> free_by_length_; // the same
     std::vector<Record> coming_, going_;
 };
 

@@ -6,9 +6,9 @@
 #include <atomic>
 #include <bit>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <optional>
-#include <set>
 #include <unordered_set>
 #include <utility>
 
@@ -55,13 +55,57 @@ std::optional<Error> wrong_spec(const SaSpec& spec, unsigned workers) {
     return spec.direction == Direction::inbound ? wrong_inbound(spec) : std::nullopt;
 }
 
-std::uint64_t spi_key(const SaSpec& spec) { return std::uint64_t{spec.outer_vpn} << 32 | spec.spi; }
-
 /// Only a manual key may come twice; those of IKE are made for one direction of one SA.
 bool needs_unique_key(const SaSpec& spec) { return spec.manual && info(spec.algorithm).unique_nonce(); }
 
-/// Where a peer takes an outbound SA's packets.
-auto peer_spi(const SaSpec& spec) { return std::tuple{spec.outer_vpn, spec.outer_remote, spec.spi}; }
+std::uint64_t hash_of(std::string_view name, Direction direction, std::uint32_t child) {
+    return std::hash<std::string_view>{}(name) + 2 * std::uint64_t{child} + static_cast<std::uint64_t>(direction);
+}
+
+/// Which SA it is, whatever its key: its name.
+struct Named {
+    std::string_view name;
+    Direction direction;
+    std::uint32_t child;
+    bool operator==(const Named&) const = default;
+    struct Hash {
+        std::size_t operator()(const Named& named) const { return hash_of(named.name, named.direction, named.child); }
+    };
+};
+
+/// What tells an SA on the wire: our SPI in its outer VPN, or the peer's.
+struct OnWire {
+    Direction direction;
+    VpnNumber outer_vpn;
+    Address peer; // outbound
+    std::uint32_t spi;
+    bool operator==(const OnWire&) const = default;
+    /// Of inbound ones that of the SPI alone: they are looked for in all outer VPNs too.
+    struct Hash {
+        std::size_t operator()(const OnWire& sa) const {
+            if (sa.direction == Direction::inbound) return sa.spi;
+            const auto halves = std::bit_cast<std::array<std::uint64_t, 2>>(sa.peer.octets);
+            return (halves[0] * 31 + halves[1]) * 31 + (std::uint64_t{sa.outer_vpn} << 32 | sa.spi) + 1;
+        }
+    };
+};
+
+OnWire on_wire(const SaSpec& spec) {
+    const bool inbound = spec.direction == Direction::inbound;
+    return {spec.direction, spec.outer_vpn, inbound ? Address{} : spec.outer_remote, spec.spi};
+}
+
+OnWire on_wire(const Sa& sa) {
+    if (sa.inbound != nullptr) return {Direction::inbound, sa.inbound->outer_vpn, {}, sa.inbound->spi};
+    const record::SaRecord head = head_of(sa.packed);
+    return {Direction::outbound, head.outer_vpn, {head.outer_remote, Family{head.outer_family}}, head.spi};
+}
+
+bool is(const Sa& sa, std::string_view name, Direction direction, std::uint32_t child) {
+    if (sa.direction() != direction) return false;
+    const record::SaRecord head = head_of(sa.packed);
+    return head.child == child && name == head.name.data();
+}
 
 /// With an AEAD the fingerprint of an outbound SA is that of its key, whatever the SPI (gateway/state/marks_file.hpp).
 Fingerprint sealing_key(const SaSpec& spec, const Fingerprint& fingerprint) {
@@ -91,30 +135,41 @@ void limit(const SaSpec& spec, transform::SaCounters& counters) {
 constexpr std::size_t hot_size = sizeof(transform::OutboundSa);
 static_assert(sizeof(transform::InboundSa) == hot_size);
 
+std::size_t block_size(std::uint8_t row) { return hot_size + transform::key_size(row); }
+
 constexpr std::uint32_t least_units = 65536; // 4 MiB
 
 } // namespace
 
-std::uint64_t Sa::sequence_number() const { return read(series->memory->words[sequence::number_word]); }
+std::uint64_t Sa::sequence_number() const { return read(space().memory->words[sequence::number_word]); }
 
 transform::SaCounters Sa::counters() const {
-    transform::SaCounters& now = *series->counters;
+    transform::SaCounters& now = counting();
     return {.packets = read(now.packets), .octets = read(now.octets), .errors = read(now.errors)};
 }
 
+struct Store::Series {
+    sequence::Unit* memory = nullptr;
+    std::uint64_t* mark = nullptr;
+    std::uint64_t floor = 0;
+    transform::SaCounters* counters = nullptr;
+};
+
 struct Store::Change {
-    SaSpec* spec; // of the transaction; then that of the new SA, which takes it over
+    SaSpec* spec; // of the transaction
     const char* list;
     std::size_t index;
     bool updates = false;
-    const Sa* before = nullptr; // what it updates
+    Sa* before = nullptr; // what it updates
     Fingerprint fingerprint{};
     std::optional<Fingerprint> identity, sealing;
     SecretTable::Record record = 0; // of one that is adopted
 
     [[nodiscard]] bool adopted() const { return record != 0; }
     [[nodiscard]] Error at(Error error) const { return placed(std::move(error), list, index, spec->name, spec->direction); }
-    [[nodiscard]] bool goes_on() const { return before != nullptr && before->fingerprint == fingerprint; }
+    [[nodiscard]] bool goes_on() const {
+        return before != nullptr && state::Units::fingerprint_of(before->space().memory) == fingerprint;
+    }
 };
 
 Store::Store(state::Units& units, state::Marks* marks, unsigned workers, Lasting lasting)
@@ -122,8 +177,8 @@ Store::Store(state::Units& units, state::Marks* marks, unsigned workers, Lasting
 
 Store::~Store() {
     // Units and marks stay as they are: they are what the next process goes on from.
-    for (const auto& sa : by_name_) transform::wipe_key(sa->row, static_cast<std::byte*>(sa->block) + hot_size);
-    for (const auto& sa : retired_) transform::wipe_key(sa->row, static_cast<std::byte*>(sa->block) + hot_size);
+    by_name_.each([this](std::uint32_t place) { destroy_hot(sas_[place]); });
+    for (const std::uint32_t place : retired_) destroy_hot(sas_[place]);
 }
 
 std::uint32_t Store::units_for(std::span<const SaSpec> sas) {
@@ -132,42 +187,63 @@ std::uint32_t Store::units_for(std::span<const SaSpec> sas) {
     return static_cast<std::uint32_t>(std::max<std::uint64_t>(least_units, units + units / 4));
 }
 
-const Sa* Store::find(const std::string& name, Direction direction, std::uint32_t child) const {
-    const auto found = by_name_.find(SaName{name, direction, child});
-    return found == by_name_.end() ? nullptr : found->get();
+std::optional<std::uint32_t> Store::place_of(std::string_view name, Direction direction, std::uint32_t child) const {
+    return by_name_.find(hash_of(name, direction, child), [&](std::uint32_t place) { return is(sas_[place], name, direction, child); });
 }
 
-const Sa* Store::find_inbound(VpnNumber outer_vpn, std::uint32_t spi) const {
-    const auto [first, last] = by_spi_.equal_range(spi);
-    const auto found = std::find_if(first, last, [&](const auto& entry) { return entry.second->spec.outer_vpn == outer_vpn; });
-    return found == last ? nullptr : found->second;
+const Sa* Store::find(const std::string& name, Direction direction, std::uint32_t child) const {
+    const auto place = place_of(name, direction, child);
+    return place ? &sas_[*place] : nullptr;
+}
+
+const Sa* Store::find_on_wire(const SaSpec& spec) const {
+    const OnWire wanted = on_wire(spec);
+    const auto place = by_spi_.find(OnWire::Hash{}(wanted), [&](std::uint32_t one) { return on_wire(sas_[one]) == wanted; });
+    return place ? &sas_[*place] : nullptr;
+}
+
+bool Store::uses_spi(std::uint32_t spi) const {
+    return by_spi_
+        .find(spi,
+              [&](std::uint32_t place) {
+                  const transform::InboundSa* inbound = sas_[place].inbound;
+                  return inbound != nullptr && inbound->spi == spi;
+              })
+        .has_value();
 }
 
 const Sa* Store::find(std::uint32_t number) const {
-    const auto found = by_number_.find(number);
-    return found == by_number_.end() ? nullptr : found->second;
+    const auto place = by_number_.find(number, [&](std::uint32_t one) { return sas_[one].number == number; });
+    return place ? &sas_[*place] : nullptr;
 }
 
-std::vector<const Sa*> Store::all() const {
-    std::vector<const Sa*> sas;
-    sas.reserve(by_name_.size());
-    for (const auto& sa : by_name_) sas.push_back(sa.get());
-    return sas;
+const std::vector<const Sa*>& Store::all() const {
+    if (!sorted_.empty()) return sorted_;
+    std::vector<std::pair<SaName, const Sa*>> named;
+    named.reserve(size());
+    each([&](const Sa& sa) {
+        const record::SaRecord head = head_of(sa.packed);
+        named.emplace_back(SaName{head.name.data(), sa.direction(), head.child}, &sa);
+    });
+    std::ranges::sort(named, {}, [](const auto& one) -> const SaName& { return one.first; });
+    for (const auto& [name, sa] : named) sorted_.push_back(sa);
+    return sorted_;
 }
 
 Result<void> Store::check_names(const std::vector<SaName>& remove, const std::vector<Change>& changes) const {
-    std::set<decltype(ByName::key(std::declval<const SaName&>()))> met; // of names that live longer
-    const auto check = [&](const auto& name, bool there) -> std::optional<Error> {
-        if (!met.insert(ByName::key(name)).second) return Error{ErrorCode::conflict, "the transaction names it twice", "name", {}};
-        if (by_name_.contains(name) == there) return std::nullopt;
+    std::unordered_set<Named, Named::Hash> met(remove.size() + changes.size()); // of names that live longer
+    const auto check = [&](const Named& named, bool there) -> std::optional<Error> {
+        if (!met.insert(named).second) return Error{ErrorCode::conflict, "the transaction names it twice", "name", {}};
+        if (place_of(named.name, named.direction, named.child).has_value() == there) return std::nullopt;
         if (there) return Error{ErrorCode::missing, "it is not installed", "name", {}};
         return Error{ErrorCode::conflict, "it is installed already", "name", {}};
     };
     for (std::size_t i = 0; i < remove.size(); ++i)
-        if (auto error = check(remove[i], true))
+        if (auto error = check({remove[i].name, remove[i].direction, remove[i].child}, true))
             return std::unexpected(placed(std::move(*error), "remove", i, remove[i].name, remove[i].direction));
     for (const Change& change : changes)
-        if (auto error = check(*change.spec, change.updates)) return std::unexpected(change.at(std::move(*error)));
+        if (auto error = check({change.spec->name, change.spec->direction, change.spec->child}, change.updates))
+            return std::unexpected(change.at(std::move(*error)));
     return {};
 }
 
@@ -175,23 +251,18 @@ Result<void> Store::check_names(const std::vector<SaName>& remove, const std::ve
 Result<void> Store::check_spis(const std::vector<SaName>& remove, const std::vector<Change>& changes) const {
     std::unordered_set<const Sa*> leaving;
     for (const SaName& name : remove) leaving.insert(find(name.name, name.direction, name.child));
-    for (const Change& change : changes) leaving.insert(change.before);
-    std::unordered_set<std::uint64_t> coming; // outer VPN, SPI
-    std::set<PeerSpi> coming_at_peers;
+    for (const Change& change : changes)
+        if (change.before != nullptr) leaving.insert(change.before);
+    std::unordered_set<OnWire, OnWire::Hash> coming(changes.size());
     for (const Change& change : changes) {
-        const SaSpec& spec = *change.spec;
-        const bool inbound = spec.direction == Direction::inbound;
-        const Sa* there = nullptr;
-        if (inbound)
-            there = find_inbound(spec.outer_vpn, spec.spi);
-        else if (const auto found = by_peer_spi_.find(peer_spi(spec)); found != by_peer_spi_.end())
-            there = *found;
-        const bool first = inbound ? coming.insert(spi_key(spec)).second : coming_at_peers.insert(peer_spi(spec)).second;
+        const Sa* there = find_on_wire(*change.spec);
+        const bool first = coming.insert(on_wire(*change.spec)).second;
         if (first && (there == nullptr || leaving.contains(there))) continue;
         return std::unexpected(
             change.at({ErrorCode::conflict,
-                       inbound ? "another inbound SA of this outer VPN has the SPI" : "another outbound SA to this peer has the SPI", "spi",
-                       "choose another SPI, at both gateways"}));
+                       change.spec->direction == Direction::inbound ? "another inbound SA of this outer VPN has the SPI"
+                                                                    : "another outbound SA to this peer has the SPI",
+                       "spi", "choose another SPI, at both gateways"}));
     }
     return {};
 }
@@ -216,7 +287,7 @@ Result<void> Store::check_keys(const std::vector<Change>& changes) const {
 Result<void> Store::check_known(std::vector<Change>& changes) const {
     if (lasting_.known == nullptr) return {};
     const auto hash = [](const Fingerprint& key) { return std::bit_cast<std::array<std::size_t, 4>>(key)[0]; };
-    std::unordered_set<Fingerprint, decltype(hash)> coming;
+    std::unordered_set<Fingerprint, decltype(hash)> coming(changes.size());
     for (Change& change : changes) {
         if (change.spec->direction != Direction::outbound || change.goes_on()) continue;
         const Fingerprint key = sealing_key(*change.spec, change.fingerprint);
@@ -237,7 +308,7 @@ Result<void> Store::check_update(const Change& change) const {
                                           "install another child of the connection, then remove this one"}));
     if (!change.goes_on()) return {};
     const SaSpec& now = *change.spec;
-    const SaSpec& then = change.before->spec;
+    const SaSpec then = change.before->spec();
     const char* field = nullptr;
     if (now.direction == Direction::inbound && now.window != then.window) field = "window";
     if (now.sequence != then.sequence) field = "sequence";
@@ -270,102 +341,112 @@ Result<void> Store::claim_unmarked(const state::Units::Claim& claim, const SaSpe
     return std::unexpected(Error{ErrorCode::refused, "a gateway before this one has used its key", "key", known_remedy});
 }
 
-Result<std::shared_ptr<Series>> Store::make_series(const SaSpec& spec, const Fingerprint& fingerprint, bool adopted) {
-    auto series = std::make_shared<Series>();
-    series->users = 1;
+Result<Store::Series> Store::make_series(const SaSpec& spec, const Fingerprint& fingerprint, bool adopted) {
     const auto claim = units_.claim(fingerprint, spec.direction, spec.window);
     if (!claim) return std::unexpected(claim.error());
-    series->memory = claim->memory;
-    series->counters = counters_in(*claim->counters);
+    Series series{.memory = claim->memory, .counters = counters_in(*claim->counters)};
     if (!spec.manual || marks_ == nullptr) {
         if (auto claimed = claim_unmarked(*claim, spec, fingerprint, adopted); !claimed) return std::unexpected(std::move(claimed.error()));
         return series;
     }
-    auto admission = marks_->admit(spec, fingerprint, series->memory, claim->survived);
+    auto admission = marks_->admit(spec, fingerprint, series.memory, claim->survived);
     if (!admission) {
         // What survived may be why: it is there to be found again.
         if (claim->survived)
-            units_.put_back(series->memory, fingerprint);
+            units_.put_back(series.memory, fingerprint);
         else
-            units_.release(series->memory);
+            units_.release(series.memory);
         admission.error().place.clear(); // the entry's place says it
         return std::unexpected(std::move(admission.error()));
     }
-    series->mark = admission->mark;
-    series->floor = admission->floor;
-    series->followed = admission->followed;
+    series.mark = admission->mark;
+    series.floor = admission->floor;
     return series;
 }
 
+Store::Series Store::series_of(const Sa& sa) {
+    const sequence::Space& space = sa.space();
+    return {.memory = space.memory, .mark = space.mark, .floor = sa.inbound != nullptr ? space.last : 0, .counters = &sa.counting()};
+}
+
 /// The hot part and the key, in one block of locked memory.
-Result<void> Store::build(Sa& sa, const SaSpec& spec) {
-    auto block = memory_.allocate(sa.block_size);
+Result<void> Store::build(Sa& sa, const SaSpec& spec, const Series& series) {
+    const std::size_t size = block_size(sa.row);
+    auto block = memory_.allocate(size);
     if (!block) return std::unexpected(std::move(block.error()));
-    sa.block = *block;
     const transform::Place place{.row = sa.row,
-                                 .key = static_cast<std::byte*>(sa.block) + hot_size,
-                                 .units = sa.series->memory,
-                                 .mark = sa.series->mark,
-                                 .counters = sa.series->counters,
-                                 .floor = sa.series->floor,
+                                 .key = static_cast<std::byte*>(*block) + hot_size,
+                                 .units = series.memory,
+                                 .mark = series.mark,
+                                 .counters = series.counters,
+                                 .floor = series.floor,
                                  .worker = sa.worker,
                                  .number = sa.number};
     std::optional<Error> error;
     if (spec.direction == Direction::outbound) {
         auto hot = transform::build_outbound(spec, place);
         if (hot)
-            sa.outbound = new (sa.block) transform::OutboundSa(*hot);
+            sa.outbound = new (*block) transform::OutboundSa(*hot);
         else
             error = std::move(hot.error());
     } else {
-        auto hot = transform::build_inbound(spec, place, sa.spec.selectors);
-        if (hot)
-            sa.inbound = new (sa.block) transform::InboundSa(*hot);
-        else
+        auto selectors = std::make_unique<Selector[]>(spec.selectors.size());
+        std::ranges::copy(spec.selectors, selectors.get());
+        auto hot = transform::build_inbound(spec, place, {selectors.get(), spec.selectors.size()});
+        if (hot) {
+            sa.inbound = new (*block) transform::InboundSa(*hot);
+            (void)selectors.release(); // they go with the hot part
+        } else
             error = std::move(hot.error());
     }
     if (!error) return {};
-    memory_.release(sa.block, sa.block_size);
-    sa.block = nullptr;
+    memory_.release(*block, size);
     return std::unexpected(std::move(*error));
 }
 
-Result<std::unique_ptr<Sa>> Store::make(Change& change) {
-    auto sa = std::make_unique<Sa>();
-    sa->fingerprint = change.fingerprint;
-    sa->record = change.record;
-    sa->worker = choose_worker(*change.spec, change.before);
-    sa->number = change.before != nullptr ? change.before->number : ++last_number_;
-    sa->row = transform::row_of(change.spec->algorithm);
-    sa->block_size = hot_size + transform::key_size(sa->row);
-    if (change.goes_on()) {
-        sa->series = change.before->series;
-        ++sa->series->users;
-    } else {
-        auto series = make_series(*change.spec, change.fingerprint, change.adopted());
-        if (!series) return std::unexpected(change.at(std::move(series.error())));
-        sa->series = std::move(*series);
+/// What it was asked to be, for the next process with its key.
+Result<void> Store::pack_up(Sa& sa, const Change& change) {
+    if (lasting_.table == nullptr) {
+        auto packed = pack(*change.spec);
+        if (!packed) return std::unexpected(std::move(packed.error()));
+        sa.packed = packed->release();
+        sa.owns_packed = true;
+        return {};
     }
-    sa->spec = std::move(*change.spec);
-    change.spec = &sa->spec;
-    if (auto built = build(*sa, sa->spec); !built) {
-        leave(*sa->series);
+    SecretTable::Record record = change.record;
+    if (!change.adopted() || !current(*lasting_.table, record)) {
+        auto staged = stage(*lasting_.table, *change.spec);
+        if (!staged) return std::unexpected(std::move(staged.error()));
+        record = *staged;
+    }
+    sa.packed = lasting_.table->octets(record).data();
+    return {};
+}
+
+Result<Prepared::Made> Store::make(Change& change) {
+    Sa sa;
+    sa.worker = choose_worker(*change.spec, change.before);
+    sa.number = change.before != nullptr ? change.before->number : ++last_number_;
+    sa.row = transform::row_of(change.spec->algorithm);
+    sa.owns_series = !change.goes_on();
+    auto series = sa.owns_series ? make_series(*change.spec, change.fingerprint, change.adopted()) : series_of(*change.before);
+    if (!series) return std::unexpected(change.at(std::move(series.error())));
+    if (auto built = build(sa, *change.spec, *series); !built) {
+        if (sa.owns_series) leave(*series);
         return std::unexpected(change.at(std::move(built.error())));
     }
-    if (lasting_.table != nullptr && !(change.adopted() && current(*lasting_.table, change.record))) {
-        auto record = stage(*lasting_.table, sa->spec);
-        if (!record) {
-            destroy(*sa);
-            return std::unexpected(change.at(std::move(record.error())));
-        }
-        sa->record = *record;
+    const auto packed = pack_up(sa, change);
+    const std::uint32_t place = sas_.put(sa);
+    if (!packed) {
+        destroy(place);
+        return std::unexpected(change.at(packed.error()));
     }
-    sa->spec.key = KeyMaterial{};
-    return sa;
+    change.spec->key = KeyMaterial{};
+    return Prepared::Made{&sas_[place], change.spec, sa.owns_series ? nullptr : change.before, place};
 }
 
 /// Everything that can be seen without making anything.
-Result<std::vector<Store::Change>> Store::check(Transaction& transaction) const {
+Result<std::vector<Store::Change>> Store::check(Transaction& transaction) {
     std::vector<Change> changes;
     changes.reserve(transaction.adopt.size() + transaction.update.size() + transaction.install.size());
     for (std::size_t i = 0; i < transaction.adopt.size(); ++i)
@@ -378,7 +459,7 @@ Result<std::vector<Store::Change>> Store::check(Transaction& transaction) const 
         if (auto error = wrong_spec(*change.spec, workers_)) return std::unexpected(change.at(std::move(*error)));
     if (auto good = check_names(transaction.remove, changes); !good) return std::unexpected(std::move(good.error()));
     for (Change& change : changes)
-        if (change.updates) change.before = find(change.spec->name, change.spec->direction, change.spec->child);
+        if (change.updates) change.before = &sas_[*place_of(change.spec->name, change.spec->direction, change.spec->child)];
     if (auto good = check_spis(transaction.remove, changes); !good) return std::unexpected(std::move(good.error()));
     for (Change& change : changes) {
         change.fingerprint = state::fingerprint_of(*change.spec);
@@ -398,71 +479,89 @@ Result<Prepared> Store::prepare(Transaction transaction) {
     for (const SaSpec& spec : transaction.update) prepared.leave.push_back(name_of(spec));
     prepared.made.reserve(changes->size());
     for (Change& change : *changes) {
-        auto sa = make(change);
-        if (!sa) {
+        auto made = make(change);
+        if (!made) {
             abandon(std::move(prepared));
-            return std::unexpected(std::move(sa.error()));
+            return std::unexpected(std::move(made.error()));
         }
-        if (change.adopted() && (*sa)->record != change.record) prepared.old.push_back(change.record);
-        if (change.identity) prepared.unique.push_back({sa->get(), *change.identity});
-        if (change.sealing) prepared.sealing.push_back({sa->get(), *change.sealing});
-        prepared.made.push_back(std::move(*sa));
+        if (change.adopted() && lasting_.table->record_of(made->sa->packed) != change.record) prepared.old.push_back(change.record);
+        if (change.identity) prepared.unique.push_back({made->sa, *change.identity, change.spec->manual});
+        if (change.sealing) prepared.sealing.push_back({made->sa, *change.sealing, change.spec->manual});
+        prepared.made.push_back(*made);
     }
+    prepared.asked = std::move(transaction);
     return prepared;
+}
+
+/// It can still be asked what it was, until drain().
+void Store::leave_table(Sa& sa) {
+    if (sa.owns_packed) return;
+    lasting_.table->stage_removal(lasting_.table->record_of(sa.packed));
+    sa.packed = pack(sa.packed).release();
+    sa.owns_packed = true;
 }
 
 /// First for the next process: killed in here it finds all of the transaction or nothing, and no packet was sealed yet.
 void Store::commit_lasting(const Prepared& prepared) {
     if (lasting_.table != nullptr) {
-        for (const SaName& name : prepared.leave)
-            if (const Sa* sa = find(name.name, name.direction, name.child); sa->record != 0) lasting_.table->stage_removal(sa->record);
+        for (const SaName& name : prepared.leave) leave_table(sas_[*place_of(name.name, name.direction, name.child)]);
         for (const SecretTable::Record record : prepared.old) lasting_.table->stage_removal(record);
         lasting_.table->commit();
     }
     if (lasting_.known == nullptr) return;
-    for (const Prepared::Key& key : prepared.sealing) lasting_.known->add(key.identity, key.sa->spec.manual);
+    for (const Prepared::Key& key : prepared.sealing) lasting_.known->add(key.identity, key.manual);
 }
 
 Applied Store::commit(Prepared prepared) {
     commit_lasting(prepared);
+    sorted_ = {};
     Applied applied;
-    for (const SaName& name : prepared.leave) retire(std::move(by_name_.extract(by_name_.find(name)).value()), applied);
-    for (const auto& [sa, identity] : prepared.unique) sa->identity = &aead_keys_.insert_or_assign(identity, sa).first->first;
-    for (auto& sa : prepared.made) enter(std::move(sa), applied);
+    for (const SaName& name : prepared.leave) retire(name, applied);
+    for (const auto& [sa, identity, manual] : prepared.unique) {
+        aead_keys_.insert_or_assign(identity, sa);
+        identities_.emplace(sa, identity);
+    }
+    applied.added.reserve(prepared.made.size());
+    applied.specs.reserve(prepared.made.size());
+    for (const Prepared::Made& made : prepared.made) enter(made, applied);
+    applied.asked = std::move(prepared.asked);
     return applied;
 }
 
 void Store::abandon(Prepared&& prepared) {
     if (lasting_.table != nullptr) lasting_.table->roll_back();
     const Prepared ended = std::move(prepared);
-    for (const auto& sa : ended.made) destroy(*sa);
+    for (const Prepared::Made& made : ended.made) destroy(made.place);
 }
 
 Result<Applied> Store::apply(Transaction transaction) {
     return prepare(std::move(transaction)).transform([this](Prepared&& prepared) { return commit(std::move(prepared)); });
 }
 
-void Store::enter(std::unique_ptr<Sa> sa, Applied& applied) {
-    by_number_[sa->number] = sa.get();
-    limit(sa->spec, *sa->series->counters);
-    if (sa->spec.direction == Direction::inbound)
-        by_spi_.emplace(sa->spec.spi, sa.get());
-    else
-        by_peer_spi_.insert(sa.get());
-    applied.added.push_back(sa.get());
-    by_name_.insert(std::move(sa));
+void Store::enter(const Prepared::Made& made, Applied& applied) {
+    Sa& sa = sas_[made.place];
+    const SaSpec& spec = *made.spec;
+    if (made.before != nullptr) sa.owns_series = std::exchange(made.before->owns_series, false);
+    limit(spec, sa.counting());
+    by_name_.insert(hash_of(spec.name, spec.direction, spec.child), made.place);
+    by_number_.insert(sa.number, made.place);
+    by_spi_.insert(OnWire::Hash{}(on_wire(spec)), made.place);
+    applied.added.push_back(&sa);
+    applied.specs.push_back(&spec);
 }
 
-void Store::retire(std::unique_ptr<Sa> sa, Applied& applied) {
-    by_number_.erase(sa->number);
-    if (sa->spec.direction == Direction::inbound) {
-        const auto [first, last] = by_spi_.equal_range(sa->spec.spi);
-        by_spi_.erase(std::find_if(first, last, [&](const auto& entry) { return entry.second == sa.get(); }));
-    } else
-        by_peer_spi_.erase(sa.get());
-    if (sa->identity != nullptr) aead_keys_.erase(aead_keys_.find(*sa->identity));
-    applied.gone.push_back(sa.get());
-    retired_.push_back(std::move(sa));
+void Store::retire(const SaName& name, Applied& applied) {
+    const std::uint32_t place = *place_of(name.name, name.direction, name.child);
+    const Sa& sa = sas_[place];
+    by_name_.erase(hash_of(name.name, name.direction, name.child), place);
+    by_number_.erase(sa.number, place);
+    by_spi_.erase(OnWire::Hash{}(on_wire(sa)), place);
+    if (const auto key = identities_.find(&sa); key != identities_.end()) {
+        aead_keys_.erase(key->second);
+        identities_.erase(key);
+    }
+    applied.gone.push_back(&sa);
+    retired_.push_back(place);
 }
 
 void Store::discard(std::span<const SecretTable::Record> records) {
@@ -471,19 +570,30 @@ void Store::discard(std::span<const SecretTable::Record> records) {
 }
 
 void Store::drain() {
-    for (const auto& sa : retired_) destroy(*sa);
-    retired_.clear();
+    for (const std::uint32_t place : std::exchange(retired_, {})) destroy(place);
 }
 
-void Store::destroy(Sa& sa) {
-    transform::wipe_key(sa.row, static_cast<std::byte*>(sa.block) + hot_size);
-    memory_.release(sa.block, sa.block_size);
-    leave(*sa.series);
+void Store::destroy(std::uint32_t place) {
+    Sa& sa = sas_[place];
+    const Series series = series_of(sa);
+    const bool owns_series = sa.owns_series;
+    destroy_hot(sa);
+    if (owns_series) leave(series);
+    sas_.erase(place);
 }
 
-void Store::leave(Series& series) {
-    if (--series.users != 0) return;
-    if (series.followed != nullptr) marks_->release(series.followed);
+/// Hot part, key and all else that is in no memory which outlives the process.
+void Store::destroy_hot(Sa& sa) {
+    if (sa.owns_packed) delete[] sa.packed;
+    if (sa.inbound != nullptr) delete[] sa.inbound->selectors;
+    const void* hot = sa.outbound != nullptr ? static_cast<const void*>(sa.outbound) : sa.inbound;
+    auto* block = static_cast<std::byte*>(const_cast<void*>(hot));
+    transform::wipe_key(sa.row, block + hot_size);
+    memory_.release(block, block_size(sa.row));
+}
+
+void Store::leave(const Series& series) {
+    if (series.mark != nullptr) marks_->release(series.mark);
     units_.release(series.memory);
 }
 

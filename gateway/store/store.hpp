@@ -16,53 +16,51 @@
 #include "gateway/store/locked_memory.hpp"
 #include "gateway/store/sa_records.hpp"
 #include "gateway/store/secret_table.hpp"
+#include "gateway/tables/index.hpp"
+#include "gateway/tables/slab.hpp"
 #include "gateway/transform/transform.hpp"
 
 #include <array>
+#include <compare>
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
-#include <tuple>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
 namespace sallyport::store {
 
-/// The life of a series of numbers: it goes on when an SA is updated under its key.
-struct Series {
-    sequence::Unit* memory = nullptr;
-    std::uint64_t* mark = nullptr;
-    std::uint64_t floor = 0;
-    state::Followed* followed = nullptr;
-    transform::SaCounters* counters = nullptr;
-    unsigned users = 0; // SAs that point here; two while an update waits for its grace period
-};
-
-/// One installed SA. Good until the drain() after it is gone.
+/// One installed SA. Good until the drain() after it is gone. There may be a million: what can be seen in its hot part or in what it was asked
+/// to be is not kept a second time.
 struct Sa {
-    SaSpec spec;                                     // without its key
-    std::uint32_t number = 0;                        // stays the same through updates
-    std::uint8_t worker = 0;                         // owner
-    const transform::OutboundSa* outbound = nullptr; // one of the two, by spec.direction
+    const transform::OutboundSa* outbound = nullptr; // one of the two; its key context is behind it
     const transform::InboundSa* inbound = nullptr;
-    std::shared_ptr<Series> series;
-    state::Fingerprint fingerprint{};             // of the key as the durable marks know it
-    const state::Fingerprint* identity = nullptr; // of a manual AEAD key, whatever the direction: where the store keeps it
-    void* block = nullptr;                        // hot part, then the key context
-    std::size_t block_size = 0;
-    SecretTable::Record record = 0; // where the next process finds it with its key
+    const std::uint8_t* packed = nullptr; // what it was asked to be: in the table, or its own (gateway/store/sa_records.hpp)
+    std::uint32_t number = 0;             // stays the same through updates
+    std::uint8_t worker = 0;              // owner
     std::uint8_t row = 0;
+    bool owns_packed = false;
+    bool owns_series = false; // its numbers go with it; not where an update goes on with them
 
-    /// The last number given, or the highest accepted.
-    [[nodiscard]] std::uint64_t sequence_number() const;
+    /// What it was asked to be, without its key: unpacked with every call.
+    [[nodiscard]] SaSpec spec() const { return unpack(packed); }
+    [[nodiscard]] std::string name() const { return head_of(packed).name.data(); } // of its connection
+    [[nodiscard]] std::uint32_t child() const { return head_of(packed).child; }
+    [[nodiscard]] Direction direction() const { return outbound != nullptr ? Direction::outbound : Direction::inbound; }
+    [[nodiscard]] std::uint32_t spi() const { return outbound != nullptr ? outbound->spi() : inbound->spi; }
+    [[nodiscard]] const sequence::Space& space() const { return outbound != nullptr ? outbound->space : inbound->space; }
+    /// Where its owner counts.
+    [[nodiscard]] transform::SaCounters& counting() const { return outbound != nullptr ? *outbound->counters : *inbound->counters; }
     /// A copy of the counters as they are now.
     [[nodiscard]] transform::SaCounters counters() const;
+    /// The last number given, or the highest accepted.
+    [[nodiscard]] std::uint64_t sequence_number() const;
 };
+static_assert(sizeof(Sa) == 32);
 
 /// Whose SA it is: several children of one connection live side by side while it gets new keys.
 struct SaName {
@@ -83,18 +81,28 @@ struct Transaction {
 };
 
 struct Applied {
-    std::vector<const Sa*> added; // installed and updated
-    std::vector<const Sa*> gone;  // removed, and what was before an update
+    std::vector<const Sa*> added;         // installed and updated
+    std::vector<const Sa*> gone;          // removed, and what was before an update
+    std::vector<const SaSpec*> specs{};   // of `added`, in its order, without their keys: in `asked`
+    Transaction asked{};
 };
 
 /// A transaction that cannot fail any more: new SAs are made, and nobody sees them. Ends with Store::commit() or Store::abandon().
 struct Prepared {
-    std::vector<std::unique_ptr<Sa>> made; // installed and updated
-    std::vector<SaName> leave;             // removed and updated
-    std::vector<SecretTable::Record> old;  // of adopted SAs, whose records are of the version before
+    struct Made {
+        const Sa* sa;
+        const SaSpec* spec; // in `asked`, without its key
+        Sa* before;         // with whose numbers it goes on; null: it has its own
+        std::uint32_t place;
+    };
+    Transaction asked;
+    std::vector<Made> made;               // installed and updated
+    std::vector<SaName> leave;            // removed and updated
+    std::vector<SecretTable::Record> old; // of adopted SAs, whose records are of the version before
     struct Key {
-        Sa* sa;
+        const Sa* sa;
         state::Fingerprint identity;
+        bool manual;
     };
     std::vector<Key> unique;  // of manual AEAD keys
     std::vector<Key> sealing; // of keys for sealing that were not known before
@@ -129,49 +137,45 @@ public:
 
     [[nodiscard]] const Sa* find(const std::string& name, Direction direction, std::uint32_t child = 0) const; // null: none
     [[nodiscard]] const Sa* find(std::uint32_t number) const;
-    [[nodiscard]] bool uses_spi(std::uint32_t spi) const { return by_spi_.contains(spi); } // an inbound SA, in any outer VPN
+    [[nodiscard]] bool uses_spi(std::uint32_t spi) const; // an inbound SA, in any outer VPN
     [[nodiscard]] std::size_t size() const { return by_name_.size(); }
-    /// All of them by name, outbound before inbound, then by child.
-    [[nodiscard]] std::vector<const Sa*> all() const;
+    /// All of them by name, outbound before inbound, then by child; good until the next commit(). It takes long when something has changed.
+    [[nodiscard]] const std::vector<const Sa*>& all() const;
+    /// Calls `work(sa)` for all of them, in no order.
+    template <class Work>
+    void each(Work work) const {
+        by_name_.each([&](std::uint32_t place) { work(sas_[place]); });
+    }
 
     /// Units that these SAs take, with room for changes while the gateway runs: what to ask of Units::pinned().
     [[nodiscard]] static std::uint32_t units_for(std::span<const SaSpec> sas);
 
 private:
     struct Change; // one new SA on its way in
-    using PeerSpi = std::tuple<VpnNumber, Address, std::uint32_t>;
-    /// What an index is sorted by lies in the SAs themselves: there may be a million.
-    struct ByName {
-        using is_transparent = void;
-        static auto key(const std::unique_ptr<Sa>& sa) { return std::tie(sa->spec.name, sa->spec.direction, sa->spec.child); }
-        static auto key(const SaSpec& sa) { return std::tie(sa.name, sa.direction, sa.child); }
-        static auto key(const SaName& name) { return std::tie(name.name, name.direction, name.child); }
-        bool operator()(const auto& left, const auto& right) const { return key(left) < key(right); }
-    };
-    struct ByPeerSpi {
-        using is_transparent = void;
-        static auto key(const Sa* sa) { return std::tie(sa->spec.outer_vpn, sa->spec.outer_remote, sa->spec.spi); }
-        static PeerSpi key(const PeerSpi& spi) { return spi; }
-        bool operator()(const auto& left, const auto& right) const { return key(left) < key(right); }
-    };
+    struct Series; // of numbers: it goes on when an SA is updated under its key
 
+    [[nodiscard]] std::optional<std::uint32_t> place_of(std::string_view name, Direction direction, std::uint32_t child) const;
     [[nodiscard]] Result<void> check_names(const std::vector<SaName>& remove, const std::vector<Change>& changes) const;
     [[nodiscard]] Result<void> check_spis(const std::vector<SaName>& remove, const std::vector<Change>& changes) const;
     [[nodiscard]] Result<void> check_keys(const std::vector<Change>& changes) const;
     [[nodiscard]] Result<void> check_known(std::vector<Change>& changes) const;
     [[nodiscard]] Result<void> check_update(const Change& change) const;
-    [[nodiscard]] Result<std::unique_ptr<Sa>> make(Change& change);
-    [[nodiscard]] Result<std::vector<Change>> check(Transaction& transaction) const;
-    [[nodiscard]] const Sa* find_inbound(VpnNumber outer_vpn, std::uint32_t spi) const; // null: none
-    [[nodiscard]] Result<std::shared_ptr<Series>> make_series(const SaSpec& spec, const state::Fingerprint& fingerprint, bool adopted);
+    [[nodiscard]] Result<Prepared::Made> make(Change& change);
+    [[nodiscard]] Result<std::vector<Change>> check(Transaction& transaction);
+    [[nodiscard]] const Sa* find_on_wire(const SaSpec& spec) const; // the one that has its SPI; null: none
+    [[nodiscard]] static Series series_of(const Sa& sa);
+    [[nodiscard]] Result<Series> make_series(const SaSpec& spec, const state::Fingerprint& fingerprint, bool adopted);
     [[nodiscard]] Result<void> claim_unmarked(const state::Units::Claim& claim, const SaSpec& spec, const state::Fingerprint& fingerprint,
                                               bool adopted);
-    [[nodiscard]] Result<void> build(Sa& sa, const SaSpec& spec);
+    [[nodiscard]] Result<void> build(Sa& sa, const SaSpec& spec, const Series& series);
+    [[nodiscard]] Result<void> pack_up(Sa& sa, const Change& change);
+    void leave_table(Sa& sa);
     void commit_lasting(const Prepared& prepared);
-    void enter(std::unique_ptr<Sa> sa, Applied& applied);
-    void retire(std::unique_ptr<Sa> sa, Applied& applied);
-    void destroy(Sa& sa);
-    void leave(Series& series);
+    void enter(const Prepared::Made& made, Applied& applied);
+    void retire(const SaName& name, Applied& applied);
+    void destroy(std::uint32_t place);
+    void destroy_hot(Sa& sa);
+    void leave(const Series& series);
     [[nodiscard]] std::uint8_t choose_worker(const SaSpec& spec, const Sa* before);
 
     state::Units& units_;
@@ -181,12 +185,12 @@ private:
     LockedMemory memory_;
     std::array<unsigned, 2> next_worker_{}; // by direction, so that a pair that is installed together has one owner
     std::uint32_t last_number_ = 0;
-    std::set<std::unique_ptr<Sa>, ByName> by_name_;
-    std::unordered_map<std::uint32_t, const Sa*> by_number_;
-    std::unordered_multimap<std::uint32_t, const Sa*> by_spi_; // inbound, one in each outer VPN
-    std::set<const Sa*, ByPeerSpi> by_peer_spi_;               // outbound
-    std::map<state::Fingerprint, const Sa*> aead_keys_;        // of manual SAs: identity of the key, whatever the direction
-    std::vector<std::unique_ptr<Sa>> retired_;
+    tables::Slab<Sa> sas_;                                    // those that are made, installed or retired
+    tables::Index by_name_, by_number_, by_spi_;              // of those that are installed: their places in it
+    mutable std::vector<const Sa*> sorted_;                   // by name; empty: not sorted since the last change
+    std::map<state::Fingerprint, const Sa*> aead_keys_;       // of manual SAs: identity of the key, whatever the direction
+    std::unordered_map<const Sa*, state::Fingerprint> identities_; // the same
+    std::vector<std::uint32_t> retired_;
 };
 
 } // namespace sallyport::store

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// Finding one of very many things by a part of it. The things lie elsewhere, under numbers; what they are found by lies in them, so that an
+// entry takes 8 octets.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace sallyport::tables {
+
+/// A hash table with linear probing, at most seven eighths full. Things may share a hash, and a key. Threads: one at a time.
+class Index {
+public:
+    /// The first one of this hash for which `same(number)` is true; nothing: there is none.
+    template <class Same>
+    [[nodiscard]] std::optional<std::uint32_t> find(std::uint64_t hash, Same same) const {
+        if (used_ == 0) return std::nullopt;
+        const std::uint32_t mixed = mix(hash);
+        for (std::size_t at = mixed & mask();; at = (at + 1) & mask()) {
+            const Entry& entry = entries_[at];
+            if (entry.number == none) return std::nullopt;
+            if (entry.hash == mixed && same(entry.number)) return entry.number;
+        }
+    }
+
+    /// `number` is below 2^32 - 1. It is not looked for first.
+    void insert(std::uint64_t hash, std::uint32_t number) {
+        if (8 * (used_ + 1) > 7 * entries_.size()) grow();
+        place({mix(hash), number});
+        ++used_;
+    }
+
+    /// It is there.
+    void erase(std::uint64_t hash, std::uint32_t number) {
+        std::size_t gap = mix(hash) & mask();
+        while (entries_[gap].number != number) gap = (gap + 1) & mask();
+        // What was pushed beyond its place by the one that goes moves up, so that no search ends too early.
+        for (std::size_t at = (gap + 1) & mask(); entries_[at].number != none; at = (at + 1) & mask()) {
+            const std::size_t home = entries_[at].hash & mask();
+            if (((at - home) & mask()) < ((at - gap) & mask())) continue;
+            entries_[gap] = entries_[at];
+            gap = at;
+        }
+        entries_[gap] = {};
+        --used_;
+    }
+
+    [[nodiscard]] std::size_t size() const { return used_; }
+
+    /// Calls `work(number)` for each, in no order.
+    template <class Work>
+    void each(Work work) const {
+        for (const Entry& entry : entries_)
+            if (entry.number != none) work(entry.number);
+    }
+
+private:
+    static constexpr std::uint32_t none = ~std::uint32_t{0};
+    struct Entry {
+        std::uint32_t hash = 0;
+        std::uint32_t number = none;
+    };
+
+    /// Multiplication by 2^64 / golden ratio (Knuth, volume 3, 6.4): neighbours spread over the table.
+    [[nodiscard]] static std::uint32_t mix(std::uint64_t hash) { return static_cast<std::uint32_t>((hash * 0x9e3779b97f4a7c15U) >> 32); }
+    [[nodiscard]] std::size_t mask() const { return entries_.size() - 1; }
+
+    void place(const Entry& entry) {
+        std::size_t at = entry.hash & mask();
+        while (entries_[at].number != none) at = (at + 1) & mask();
+        entries_[at] = entry;
+    }
+
+    void grow() {
+        const std::vector<Entry> before = std::move(entries_);
+        entries_.assign(before.empty() ? 16 : 2 * before.size(), Entry{});
+        for (const Entry& entry : before)
+            if (entry.number != none) place(entry);
+    }
+
+    std::vector<Entry> entries_; // a power of two, or empty
+    std::size_t used_ = 0;
+};
+
+} // namespace sallyport::tables
