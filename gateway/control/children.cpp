@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/control/children.hpp"
 
+#include <algorithm>
+#include <functional>
+#include <ranges>
 #include <utility>
 
 namespace sallyport::control {
@@ -18,12 +21,35 @@ bool step(ChildState& state, ChildEvent event) {
     return next.has_value();
 }
 
+std::uint64_t hash_of(std::string_view name) { return std::hash<std::string_view>{}(name); }
+
 } // namespace
+
+Children::Child* Children::Connection::find(std::uint32_t number) {
+    Child* at = std::ranges::lower_bound(children, number, {}, &Child::number);
+    return at != children.end() && at->number == number ? at : nullptr;
+}
+
+Children::Child& Children::Connection::make(std::uint32_t number) {
+    Child* at = std::ranges::lower_bound(children, number, {}, &Child::number);
+    return at != children.end() && at->number == number ? *at : *children.insert(at, {.number = number});
+}
+
+std::optional<std::uint32_t> Children::place_of(std::string_view name) const {
+    return by_name_.find(hash_of(name), [&](std::uint32_t place) { return connections_[place].name == name; });
+}
+
+Children::Connection& Children::make(const std::string& name) {
+    if (const auto place = place_of(name)) return connections_[*place].connection;
+    const std::uint32_t place = connections_.put({name, {}});
+    by_name_.insert(hash_of(name), place);
+    return connections_[place].connection;
+}
 
 Children::Connection& Children::touch(Plan& plan, const std::string& name) const {
     const auto [at, fresh] = plan.touched.try_emplace(name);
     if (fresh)
-        if (const auto now = connections_.find(name); now != connections_.end()) at->second = now->second;
+        if (const auto now = place_of(name)) at->second = connections_[*now].connection;
     return at->second;
 }
 
@@ -33,7 +59,7 @@ std::optional<Error> Children::install(Plan& plan, const SaSpec& sa) const {
     Connection& connection = touch(plan, sa.name);
     if (connection.children.empty() || connection.outer_vpn != sa.outer_vpn) plan.ways_changed = true;
     connection.outer_vpn = sa.outer_vpn;
-    Child& child = connection.children[sa.child];
+    Child& child = connection.make(sa.child);
     if (sa.direction == Direction::inbound) {
         if (!step(child.state, ChildEvent::install_inbound)) return conflict("the child has its inbound SA already");
         return std::nullopt;
@@ -42,7 +68,7 @@ std::optional<Error> Children::install(Plan& plan, const SaSpec& sa) const {
     if (!step(child.state, ChildEvent::switch_outbound))
         return conflict("the child does not receive: its inbound SA comes before its outbound one");
     child.outbound = true;
-    if (connection.sender) (void)step(connection.children[*connection.sender].state, ChildEvent::retire_outbound);
+    if (Child* before = connection.find(connection.sender)) (void)step(before->state, ChildEvent::retire_outbound);
     connection.sender = sa.child;
     plan.senders_changed = true;
     return std::nullopt;
@@ -50,33 +76,32 @@ std::optional<Error> Children::install(Plan& plan, const SaSpec& sa) const {
 
 std::optional<Error> Children::remove_outbound(Plan& plan, const record::Removal& removal) const {
     Connection& connection = touch(plan, removal.name);
-    const auto at = connection.children.find(removal.child);
-    if (at == connection.children.end() || !at->second.outbound) return missing();
-    at->second.outbound = false;
+    Child* child = connection.find(removal.child);
+    if (child == nullptr || !child->outbound) return missing();
+    child->outbound = false;
     plan.remove.push_back({removal.name, Direction::outbound, removal.child});
     if (connection.sender != removal.child) return std::nullopt;
-    (void)step(at->second.state, ChildEvent::retire_outbound);
-    connection.sender.reset();
+    (void)step(child->state, ChildEvent::retire_outbound);
+    connection.sender = 0;
     plan.senders_changed = true;
     return std::nullopt;
 }
 
 std::optional<Error> Children::remove_inbound(Plan& plan, const record::Removal& removal) const {
     Connection& connection = touch(plan, removal.name);
-    const auto at = connection.children.find(removal.child);
-    if (at == connection.children.end()) return missing();
-    Child& child = at->second;
+    Child* child = connection.find(removal.child);
+    if (child == nullptr) return missing();
     if (connection.sender == removal.child) return conflict("the child still sends: its outbound SA goes before its inbound one");
-    if (!step(child.state, removal.drain != 0 ? ChildEvent::drain_inbound : ChildEvent::close))
+    if (!step(child->state, removal.drain != 0 ? ChildEvent::drain_inbound : ChildEvent::close))
         return conflict("its inbound SA drains already");
     // A retired outbound SA has waited for its child to be the sender again; that is over.
-    if (std::exchange(child.outbound, false)) plan.remove.push_back({removal.name, Direction::outbound, removal.child});
+    if (std::exchange(child->outbound, false)) plan.remove.push_back({removal.name, Direction::outbound, removal.child});
     if (removal.drain != 0) {
         plan.drain.push_back({{removal.name, Direction::inbound, removal.child}, removal.drain});
         return std::nullopt;
     }
     plan.remove.push_back({removal.name, Direction::inbound, removal.child});
-    connection.children.erase(at);
+    connection.children.erase(child);
     if (connection.children.empty()) plan.ways_changed = true;
     return std::nullopt;
 }
@@ -96,8 +121,7 @@ Result<Children::Plan> Children::plan(const record::Changes& changes) const {
     each("install", changes.install, Direction::outbound, install);
     for (const Direction direction : {Direction::inbound, Direction::outbound})
         each("update", changes.update, direction, [&](const SaSpec& sa) -> std::optional<Error> {
-            const auto at = touch(plan, sa.name).children.find(sa.child);
-            if (at == plan.touched[sa.name].children.end()) return missing();
+            if (touch(plan, sa.name).find(sa.child) == nullptr) return missing();
             plan.senders_changed |= direction == Direction::outbound;
             return std::nullopt;
         });
@@ -106,25 +130,30 @@ Result<Children::Plan> Children::plan(const record::Changes& changes) const {
     if (error) return std::unexpected(std::move(*error));
     // Where the sender went, the youngest that was retired sends again: of two that came at once, one is deleted (RFC 7296 2.8.1).
     for (auto& [name, connection] : plan.touched) {
-        if (connection.sender) continue;
-        for (auto at = connection.children.rbegin(); at != connection.children.rend() && !connection.sender; ++at)
-            if (at->second.outbound && step(at->second.state, ChildEvent::switch_outbound)) connection.sender = at->first;
+        if (connection.sender != 0) continue;
+        for (Child& child : connection.children | std::views::reverse) {
+            if (!child.outbound || !step(child.state, ChildEvent::switch_outbound)) continue;
+            connection.sender = child.number;
+            break;
+        }
     }
     return plan;
 }
 
 void Children::commit(Plan&& plan) {
     for (auto& [name, connection] : plan.touched) {
-        if (connection.children.empty())
-            connections_.erase(name);
-        else
-            connections_.insert_or_assign(name, std::move(connection));
+        if (!connection.children.empty()) {
+            make(name) = std::move(connection);
+        } else if (const auto place = place_of(name)) {
+            by_name_.erase(hash_of(name), *place);
+            connections_.erase(*place);
+        }
     }
 }
 
 const Children::Connection* Children::find(const std::string& name, const Plan* plan) const {
     const Connection* found = nullptr;
-    if (const auto now = connections_.find(name); now != connections_.end()) found = &now->second;
+    if (const auto now = place_of(name)) found = &connections_[*now].connection;
     if (plan != nullptr)
         if (const auto then = plan->touched.find(name); then != plan->touched.end()) found = &then->second;
     return found != nullptr && !found->children.empty() ? found : nullptr;
@@ -132,7 +161,7 @@ const Children::Connection* Children::find(const std::string& name, const Plan* 
 
 std::optional<std::uint32_t> Children::sender(const std::string& connection, const Plan* plan) const {
     const Connection* found = find(connection, plan);
-    return found != nullptr ? found->sender : std::nullopt;
+    return found != nullptr && found->sender != 0 ? std::optional(found->sender) : std::nullopt;
 }
 
 std::optional<VpnNumber> Children::outer_vpn(const std::string& connection, const Plan* plan) const {
@@ -141,25 +170,26 @@ std::optional<VpnNumber> Children::outer_vpn(const std::string& connection, cons
 }
 
 ChildState Children::state(const std::string& connection, std::uint32_t child) const {
-    const auto at = connections_.find(connection);
-    if (at == connections_.end()) return ChildState::gone;
-    const auto found = at->second.children.find(child);
-    return found == at->second.children.end() ? ChildState::gone : found->second.state;
+    const Connection* there = find(connection, nullptr);
+    if (there == nullptr) return ChildState::gone;
+    const Child* found = std::ranges::find(there->children, child, &Child::number);
+    return found != there->children.end() ? found->state : ChildState::gone;
 }
 
 void Children::take_over(const std::vector<SaSpec>& sas) {
     for (const SaSpec& sa : sas)
         if (sa.child != 0 && sa.direction == Direction::inbound) {
-            connections_[sa.name].outer_vpn = sa.outer_vpn;
-            (void)step(connections_[sa.name].children[sa.child].state, ChildEvent::install_inbound);
+            Connection& connection = make(sa.name);
+            connection.outer_vpn = sa.outer_vpn;
+            (void)step(connection.make(sa.child).state, ChildEvent::install_inbound);
         }
     for (const SaSpec& sa : sas) { // by child within a connection
         if (sa.child == 0 || sa.direction != Direction::outbound) continue;
-        Connection& connection = connections_[sa.name];
-        Child& child = connection.children[sa.child];
+        Connection& connection = make(sa.name);
+        Child& child = connection.make(sa.child);
         child.outbound = true;
         if (!step(child.state, ChildEvent::switch_outbound)) continue;
-        if (connection.sender) (void)step(connection.children[*connection.sender].state, ChildEvent::retire_outbound);
+        if (Child* before = connection.find(connection.sender)) (void)step(before->state, ChildEvent::retire_outbound);
         connection.sender = sa.child;
     }
 }

@@ -3,15 +3,18 @@
 // transaction means; the store and the tables bring it about.
 #pragma once
 
+#include "gateway/index/few.hpp"
+#include "gateway/index/index.hpp"
+#include "gateway/index/slab.hpp"
 #include "gateway/sa/child.hpp"
 #include "gateway/sa/record.hpp"
 #include "gateway/store/store.hpp"
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 namespace sallyport::control {
@@ -19,15 +22,22 @@ namespace sallyport::control {
 /// Threads: the control thread.
 class Children {
     struct Child {
+        std::uint32_t number = 0;
         ChildState state = ChildState::created;
         bool outbound = false; // installed
     };
     struct Connection {
-        std::map<std::uint32_t, Child> children;
-        std::optional<std::uint32_t> sender; // child by which policies send
-        VpnNumber outer_vpn = wan_vpn;       // of the child that came last
+        index::Few<Child, 1> children; // by number
+        std::uint32_t sender = 0;      // child by which policies send, 0: none
+        VpnNumber outer_vpn = wan_vpn; // of the child that came last
+
+        [[nodiscard]] Child* find(std::uint32_t number); // null: there is none
+        [[nodiscard]] Child& make(std::uint32_t number); // or the one that there is
     };
-    using Connections = std::map<std::string, Connection, std::less<>>;
+    struct Named {
+        std::string name;
+        Connection connection;
+    };
 
 public:
     /// What comes of a transaction, when it is committed.
@@ -44,14 +54,14 @@ public:
 
     private:
         friend class Children;
-        Connections touched; // as they will be
+        std::unordered_map<std::string, Connection> touched; // as they will be
     };
 
     /// Error: the place is "install[3] child" or the like; a step that its child's state does not allow.
     [[nodiscard]] Result<Plan> plan(const record::Changes& changes) const;
     void commit(Plan&& plan);
 
-    [[nodiscard]] bool has(std::string_view connection) const { return connections_.contains(connection); }
+    [[nodiscard]] bool has(std::string_view connection) const { return place_of(connection).has_value(); }
     /// Which child sends; nothing: none does, or there is no such connection. With a plan: as it will be.
     [[nodiscard]] std::optional<std::uint32_t> sender(const std::string& connection, const Plan* plan = nullptr) const;
     /// In which VPN its protected traffic is on its way; nothing: there is no such connection.
@@ -66,7 +76,10 @@ private:
     [[nodiscard]] std::optional<Error> install(Plan& plan, const SaSpec& sa) const;
     [[nodiscard]] std::optional<Error> remove_outbound(Plan& plan, const record::Removal& removal) const;
     [[nodiscard]] std::optional<Error> remove_inbound(Plan& plan, const record::Removal& removal) const;
-    Connections connections_;
+    [[nodiscard]] std::optional<std::uint32_t> place_of(std::string_view name) const;
+    [[nodiscard]] Connection& make(const std::string& name); // or the one that there is
+    index::Slab<Named> connections_;
+    index::Index by_name_;
 };
 
 } // namespace sallyport::control

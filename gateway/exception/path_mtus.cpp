@@ -4,6 +4,9 @@
 #include "gateway/wire/ip.hpp"
 
 #include <algorithm>
+#include <array>
+#include <bit>
+#include <utility>
 
 namespace sallyport::exception {
 
@@ -28,11 +31,11 @@ std::uint32_t spi_of(const transform::OutboundSa& sa) { return sa.spi(); }
 
 std::uint32_t spi_of(const transform::InboundSa& sa) { return sa.spi; }
 
-template <class Members, class Sa>
-void take_out(Members& members, const Sa& sa) {
-    const auto [first, last] = members.equal_range(spi_of(sa));
-    const auto at = std::find_if(first, last, [&](const auto& entry) { return entry.second.sa == &sa; });
-    if (at != last) members.erase(at);
+std::uint64_t hash_of(const TunnelEnds& ends) {
+    std::uint64_t hash = ends.outer_vpn;
+    for (const Address* address : {&ends.local, &ends.remote})
+        for (const std::uint64_t half : std::bit_cast<std::array<std::uint64_t, 2>>(address->octets)) hash = hash * 31 + half;
+    return hash;
 }
 
 template <class Member>
@@ -59,70 +62,92 @@ std::optional<std::uint16_t> believed(Family outer, std::uint16_t present, std::
 
 std::uint16_t PathMtus::Tunnel::present() const { return std::min(way != 0 ? way : unbounded, learned != 0 ? learned : unbounded); }
 
-void PathMtus::fit(const Tunnel& tunnel) {
-    const std::uint16_t present = tunnel.present();
-    for (const auto& [spi, member] : tunnel.outbound) fit_one(member, present);
-    for (const auto& [spi, member] : tunnel.inbound) fit_one(member, present);
+TunnelEnds PathMtus::Tunnel::ends() const {
+    return outbound.empty() ? ends_of(*inbound.front().sa) : ends_of(*outbound.front().sa);
 }
 
+void PathMtus::fit(const Tunnel& tunnel) {
+    const std::uint16_t present = tunnel.present();
+    for (const auto& member : tunnel.outbound) fit_one(member, present);
+    for (const auto& member : tunnel.inbound) fit_one(member, present);
+}
+
+std::optional<std::uint32_t> PathMtus::place_of(const TunnelEnds& ends) const {
+    return by_ends_.find(hash_of(ends), [&](std::uint32_t place) { return tunnels_[place].ends() == ends; });
+}
+
+/// One that is new gets a member before anybody looks for it.
 PathMtus::Tunnel& PathMtus::tunnel_of(const TunnelEnds& ends, const route::Fib& fib) {
-    const auto [at, fresh] = tunnels_.try_emplace(ends);
-    if (fresh) at->second.way = fib.mtu(ends.outer_vpn, Role::black, ends.remote.family, ends.remote.octets.data());
-    return at->second;
+    if (const auto place = place_of(ends)) return tunnels_[*place];
+    Tunnel tunnel;
+    tunnel.way = fib.mtu(ends.outer_vpn, Role::black, ends.remote.family, ends.remote.octets.data());
+    if (const auto known = learned_.find(ends); known != learned_.end()) tunnel.learned = known->second.mtu;
+    const std::uint32_t place = tunnels_.put(std::move(tunnel));
+    by_ends_.insert(hash_of(ends), place);
+    return tunnels_[place];
+}
+
+template <class Sa>
+void PathMtus::add_to(Members<Sa> Tunnel::* members, const Sa& sa, std::uint16_t mtu, std::uint16_t clamp, const route::Fib& fib) {
+    const std::lock_guard lock(mutex_);
+    Tunnel& tunnel = tunnel_of(ends_of(sa), fib);
+    const Member<Sa> member{&sa, spi_of(sa), mtu, clamp};
+    (tunnel.*members).push_back(member);
+    fit_one(member, tunnel.present());
+}
+
+template <class Sa>
+void PathMtus::remove_from(Members<Sa> Tunnel::* members, const Sa& sa) {
+    const std::lock_guard lock(mutex_);
+    const TunnelEnds ends = ends_of(sa);
+    const auto place = place_of(ends);
+    if (!place) return;
+    Tunnel& tunnel = tunnels_[*place];
+    Members<Sa>& list = tunnel.*members;
+    const auto* at = std::find_if(list.begin(), list.end(), [&](const Member<Sa>& member) { return member.sa == &sa; });
+    if (at != list.end()) list.erase(at);
+    if (!tunnel.outbound.empty() || !tunnel.inbound.empty()) return;
+    by_ends_.erase(hash_of(ends), *place);
+    tunnels_.erase(*place);
 }
 
 void PathMtus::add(const transform::OutboundSa& sa, std::uint16_t mtu, std::uint16_t clamp, const route::Fib& fib) {
-    const std::lock_guard lock(mutex_);
-    Tunnel& tunnel = tunnel_of(ends_of(sa), fib);
-    fit_one(tunnel.outbound.emplace(spi_of(sa), Member<transform::OutboundSa>{&sa, mtu, clamp})->second, tunnel.present());
+    add_to(&Tunnel::outbound, sa, mtu, clamp, fib);
 }
 
 void PathMtus::add(const transform::InboundSa& sa, std::uint16_t mtu, std::uint16_t clamp, const route::Fib& fib) {
-    const std::lock_guard lock(mutex_);
-    Tunnel& tunnel = tunnel_of(ends_of(sa), fib);
-    fit_one(tunnel.inbound.emplace(spi_of(sa), Member<transform::InboundSa>{&sa, mtu, clamp})->second, tunnel.present());
+    add_to(&Tunnel::inbound, sa, mtu, clamp, fib);
 }
 
-void PathMtus::remove(const transform::OutboundSa& sa) {
-    const std::lock_guard lock(mutex_);
-    const auto at = tunnels_.find(ends_of(sa));
-    if (at == tunnels_.end()) return;
-    take_out(at->second.outbound, sa);
-    if (at->second.empty()) tunnels_.erase(at);
-}
+void PathMtus::remove(const transform::OutboundSa& sa) { remove_from(&Tunnel::outbound, sa); }
 
-void PathMtus::remove(const transform::InboundSa& sa) {
-    const std::lock_guard lock(mutex_);
-    const auto at = tunnels_.find(ends_of(sa));
-    if (at == tunnels_.end()) return;
-    take_out(at->second.inbound, sa);
-    if (at->second.empty()) tunnels_.erase(at);
-}
+void PathMtus::remove(const transform::InboundSa& sa) { remove_from(&Tunnel::inbound, sa); }
 
 void PathMtus::follow(const route::Fib& fib) {
     const std::lock_guard lock(mutex_);
-    for (auto& [ends, tunnel] : tunnels_) {
+    by_ends_.each([&](std::uint32_t place) {
+        Tunnel& tunnel = tunnels_[place];
+        const TunnelEnds ends = tunnel.ends();
         const std::uint16_t way = fib.mtu(ends.outer_vpn, Role::black, ends.remote.family, ends.remote.octets.data());
-        if (way == tunnel.way) continue;
+        if (way == tunnel.way) return;
         tunnel.way = way;
         fit(tunnel);
-    }
+    });
 }
 
 DropReason PathMtus::learn(const MtuReport& report, std::uint64_t now) {
     const std::lock_guard lock(mutex_);
-    const auto at = tunnels_.find(report.ends);
-    if (at == tunnels_.end()) return DropReason::icmp_mtu_unproven;
-    Tunnel& tunnel = at->second;
-    const auto [first, last] = tunnel.outbound.equal_range(report.spi);
-    if (std::none_of(first, last, [&](const auto& entry) { return sent_lately(*entry.second.sa, report.sequence); }))
-        return DropReason::icmp_mtu_unproven;
+    const auto place = place_of(report.ends);
+    if (!place) return DropReason::icmp_mtu_unproven;
+    Tunnel& tunnel = tunnels_[*place];
+    const auto quoted = [&](const auto& member) { return member.spi == report.spi && sent_lately(*member.sa, report.sequence); };
+    if (std::none_of(tunnel.outbound.begin(), tunnel.outbound.end(), quoted)) return DropReason::icmp_mtu_unproven;
     const std::uint16_t present = tunnel.present();
     const std::optional<std::uint16_t> value = believed(report.ends.local.family, present, report.mtu);
     if (!value) return report.mtu >= present ? DropReason::icmp_mtu_known : DropReason::icmp_mtu_unproven;
     tunnel.learned = *value;
-    tunnel.until = now + lifetime;
-    next_ = std::min(next_, tunnel.until);
+    learned_[report.ends] = {*value, now + lifetime};
+    next_ = std::min(next_, now + lifetime);
     fit(tunnel);
     return DropReason::icmp_mtu_taken;
 }
@@ -131,14 +156,17 @@ void PathMtus::age(std::uint64_t now) {
     const std::lock_guard lock(mutex_);
     if (now < next_) return;
     next_ = ~std::uint64_t{0};
-    for (auto at = tunnels_.begin(); at != tunnels_.end();) {
-        Tunnel& tunnel = at->second;
-        if (tunnel.learned != 0 && tunnel.until <= now) {
-            tunnel.learned = 0;
-            fit(tunnel);
+    for (auto at = learned_.begin(); at != learned_.end();) {
+        if (at->second.until > now) {
+            next_ = std::min(next_, at->second.until);
+            ++at;
+            continue;
         }
-        if (tunnel.learned != 0) next_ = std::min(next_, tunnel.until);
-        at = tunnel.empty() ? tunnels_.erase(at) : std::next(at);
+        if (const auto place = place_of(at->first)) {
+            tunnels_[*place].learned = 0;
+            fit(tunnels_[*place]);
+        }
+        at = learned_.erase(at);
     }
 }
 
@@ -149,8 +177,8 @@ std::uint64_t PathMtus::next() const {
 
 std::uint16_t PathMtus::learned(const TunnelEnds& ends) const {
     const std::lock_guard lock(mutex_);
-    const auto at = tunnels_.find(ends);
-    return at == tunnels_.end() ? std::uint16_t{0} : at->second.learned;
+    const auto at = learned_.find(ends);
+    return at == learned_.end() ? std::uint16_t{0} : at->second.mtu;
 }
 
 } // namespace sallyport::exception

@@ -3,6 +3,9 @@
 // Here it meets the MTU of the route and that of the configuration, and what comes of the three is written into the SAs for the workers.
 #pragma once
 
+#include "gateway/index/few.hpp"
+#include "gateway/index/index.hpp"
+#include "gateway/index/slab.hpp"
 #include "gateway/route/fib.hpp"
 #include "gateway/sa/address.hpp"
 #include "gateway/sa/drop_reason.hpp"
@@ -63,25 +66,38 @@ private:
     template <class Sa>
     struct Member {
         const Sa* sa;
+        std::uint32_t spi;
         std::uint16_t mtu, clamp;
     };
     template <class Sa>
-    using Members = std::multimap<std::uint32_t, Member<Sa>>; // by SPI; mostly one, so no buckets
+    using Members = index::Few<Member<Sa>, 1>;
+    /// One that has SAs; these say which it is.
     struct Tunnel {
         Members<transform::OutboundSa> outbound;
         Members<transform::InboundSa> inbound;
         std::uint16_t way = 0;     // MTU of the route, 0: not known
         std::uint16_t learned = 0; // 0: nothing
-        std::uint64_t until = 0;   // when it is forgotten
 
+        [[nodiscard]] TunnelEnds ends() const;
         [[nodiscard]] std::uint16_t present() const;
-        [[nodiscard]] bool empty() const { return outbound.empty() && inbound.empty() && learned == 0; }
     };
+    /// Kept for the SAs that come, while there are none.
+    struct Learned {
+        std::uint16_t mtu = 0;
+        std::uint64_t until = 0; // when it is forgotten
+    };
+    [[nodiscard]] std::optional<std::uint32_t> place_of(const TunnelEnds& ends) const;
     Tunnel& tunnel_of(const TunnelEnds& ends, const route::Fib& fib);
+    template <class Sa>
+    void add_to(Members<Sa> Tunnel::* members, const Sa& sa, std::uint16_t mtu, std::uint16_t clamp, const route::Fib& fib);
+    template <class Sa>
+    void remove_from(Members<Sa> Tunnel::* members, const Sa& sa);
     static void fit(const Tunnel& tunnel);
 
     mutable std::mutex mutex_;
-    std::map<TunnelEnds, Tunnel> tunnels_;
+    index::Slab<Tunnel> tunnels_;
+    index::Index by_ends_;
+    std::map<TunnelEnds, Learned> learned_;
     std::uint64_t next_ = ~std::uint64_t{0}; // the first time at which something is forgotten
 };
 

@@ -86,30 +86,48 @@ bool KnownKeys::read() {
     if (words[magic_word] != magic || words[version_word] != layout_version || words[most_word] != most ||
         words[checksum_word] != checksum_of(std::span(words).first(checksum_word)))
         return false;
-    for (std::uint64_t number = count() - std::min<std::uint64_t>(count(), most); number < count(); ++number)
-        where_[{entry(number)[0], entry(number)[1] & ~manual_bit}] = number;
+    for (std::uint64_t number = count() - std::min<std::uint64_t>(count(), most); number < count(); ++number) {
+        const auto place = static_cast<std::uint32_t>(number % most);
+        remember(print_at(place), place);
+    }
     return true;
 }
 
+KnownKeys::Print KnownKeys::print_at(std::uint32_t place) const { return {entry(place)[0], entry(place)[1] & ~manual_bit}; }
+
+std::optional<std::uint32_t> KnownKeys::place_of(const Print& print) const {
+    return where_.find(print[0], [&](std::uint32_t place) { return print_at(place) == print; });
+}
+
+/// One that was added before is known by its later place.
+void KnownKeys::remember(const Print& print, std::uint32_t place) {
+    if (const auto before = place_of(print)) where_.erase(print[0], *before);
+    where_.insert(print[0], place);
+}
+
+/// What lies there, if it is not known by a later place.
+void KnownKeys::forget(std::uint32_t place) {
+    const std::uint64_t hash = print_at(place)[0];
+    if (where_.find(hash, [place](std::uint32_t one) { return one == place; })) where_.erase(hash, place);
+}
+
 KnownKeys::Use KnownKeys::use(const Fingerprint& key) const {
-    const auto found = where_.find(print_of(key));
-    if (found == where_.end()) return Use::none;
-    return (entry(found->second)[1] & manual_bit) != 0 ? Use::manual : Use::negotiated;
+    const auto found = place_of(print_of(key));
+    if (!found) return Use::none;
+    return (entry(*found)[1] & manual_bit) != 0 ? Use::manual : Use::negotiated;
 }
 
 void KnownKeys::add(const Fingerprint& key, bool manual) {
     const Print print = print_of(key);
     const std::uint64_t number = count();
-    std::uint64_t* place = entry(number);
-    if (number >= most) { // where it was added again later, that is what counts
-        const auto oldest = where_.find({place[0], place[1] & ~manual_bit});
-        if (oldest != where_.end() && oldest->second == number - most) where_.erase(oldest);
-    }
-    place[0] = print[0];
-    place[1] = print[1] | (manual ? manual_bit : 0);
+    const auto place = static_cast<std::uint32_t>(number % most);
+    if (number >= most) forget(place);
+    std::uint64_t* words = entry(number);
+    words[0] = print[0];
+    words[1] = print[1] | (manual ? manual_bit : 0);
     std::atomic_signal_fence(std::memory_order_seq_cst); // whenever the process is killed, what is counted is there
     std::atomic_ref(count()).store(number + 1, std::memory_order_relaxed);
-    where_[print] = number;
+    remember(print, place);
 }
 
 } // namespace sallyport::state

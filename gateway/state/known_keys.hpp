@@ -3,6 +3,7 @@
 // that is known is never installed for sealing a second time, whoever asks and whatever was forgotten otherwise.
 #pragma once
 
+#include "gateway/index/index.hpp"
 #include "gateway/sa/error.hpp"
 #include "gateway/state/marks_file.hpp"
 #include "gateway/state/pinned_array.hpp"
@@ -13,7 +14,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <utility>
 
 namespace sallyport::state {
@@ -43,18 +43,19 @@ public:
 
 private:
     using Print = std::array<std::uint64_t, 2>; // the first 127 bits of the fingerprint, and one: manual
-    struct Hash {
-        std::size_t operator()(const Print& print) const { return print[0]; }
-    };
     explicit KnownKeys(PinnedArray array) : array_(std::move(array)) {}
     [[nodiscard]] static Print print_of(const Fingerprint& key);
     [[nodiscard]] std::uint64_t* entry(std::uint64_t number) const; // two words
+    [[nodiscard]] Print print_at(std::uint32_t place) const;
+    [[nodiscard]] std::optional<std::uint32_t> place_of(const Print& print) const; // the latest
+    void remember(const Print& print, std::uint32_t place);
+    void forget(std::uint32_t place);
     [[nodiscard]] std::uint64_t& count() const;
     void write_header();
     [[nodiscard]] bool read();
 
     PinnedArray array_;
-    std::unordered_map<Print, std::uint64_t, Hash> where_; // by print without its last bit: the number of the entry
+    index::Index where_; // by print without its last bit: the place in the ring
     std::optional<Error> refused_;
 };
 

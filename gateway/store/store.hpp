@@ -16,8 +16,8 @@
 #include "gateway/store/locked_memory.hpp"
 #include "gateway/store/sa_records.hpp"
 #include "gateway/store/secret_table.hpp"
-#include "gateway/tables/index.hpp"
-#include "gateway/tables/slab.hpp"
+#include "gateway/index/index.hpp"
+#include "gateway/index/slab.hpp"
 #include "gateway/transform/transform.hpp"
 
 #include <array>
@@ -185,8 +185,8 @@ private:
     LockedMemory memory_;
     std::array<unsigned, 2> next_worker_{}; // by direction, so that a pair that is installed together has one owner
     std::uint32_t last_number_ = 0;
-    tables::Slab<Sa> sas_;                                    // those that are made, installed or retired
-    tables::Index by_name_, by_number_, by_spi_;              // of those that are installed: their places in it
+    index::Slab<Sa> sas_;                                    // those that are made, installed or retired
+    index::Index by_name_, by_number_, by_spi_;              // of those that are installed: their places in it
     mutable std::vector<const Sa*> sorted_;                   // by name; empty: not sorted since the last change
     std::map<state::Fingerprint, const Sa*> aead_keys_;       // of manual SAs: identity of the key, whatever the direction
     std::unordered_map<const Sa*, state::Fingerprint> identities_; // the same

@@ -64,8 +64,9 @@ void Sad::make_room(std::size_t more) {
 }
 
 void Sad::grow(std::size_t more) {
+    // A quarter more than what it can hold, so that it is not made anew at once where SAs only come and go.
     std::size_t count = 64;
-    while (count < 4 * (used_ + more)) count *= 2;
+    while (2 * count < 5 * (used_ + more)) count *= 2;
     auto next = std::make_unique<Table>(count);
     Table* old = table_.load(std::memory_order_relaxed);
     for (const Slot& slot : old->slots) {

@@ -8,7 +8,7 @@
 #include <optional>
 #include <vector>
 
-namespace sallyport::tables {
+namespace sallyport::index {
 
 /// A hash table with linear probing, at most seven eighths full. Things may share a hash, and a key. Threads: one at a time.
 class Index {
@@ -84,4 +84,4 @@ private:
     std::size_t used_ = 0;
 };
 
-} // namespace sallyport::tables
+} // namespace sallyport::index

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "gateway/tables/index.hpp"
+#include "gateway/index/index.hpp"
 
-#include "gateway/tables/slab.hpp"
+#include "gateway/index/few.hpp"
+#include "gateway/index/slab.hpp"
 
 #include <gtest/gtest.h>
 
@@ -10,7 +11,7 @@
 #include <string>
 #include <unordered_map>
 
-namespace sallyport::tables {
+namespace sallyport::index {
 namespace {
 
 TEST(Index, FindsWhatWasPutInAndNothingElse) {
@@ -73,5 +74,34 @@ TEST(Slab, ThingsStayWhereTheyAre) {
     EXPECT_EQ(*places[17], 99);
 }
 
+TEST(Few, IsAsAVector) {
+    struct Pair {
+        std::uint32_t number;
+        std::uint16_t other;
+        bool operator==(const Pair&) const = default;
+    };
+    std::mt19937 random(4);
+    Few<Pair, 2> few;
+    EXPECT_EQ(sizeof few, 8 + 2 * sizeof(Pair));
+    std::vector<Pair> reference;
+    for (int step = 0; step < 10'000; ++step) {
+        const std::size_t at = random() % (reference.size() + 1);
+        if (random() % 32 < 17 - reference.size() && at <= reference.size()) {
+            const Pair pair{static_cast<std::uint32_t>(random()), static_cast<std::uint16_t>(step)};
+            EXPECT_EQ(*few.insert(few.begin() + at, pair), pair);
+            reference.insert(reference.begin() + static_cast<std::ptrdiff_t>(at), pair);
+        } else if (at < reference.size()) {
+            few.erase(few.begin() + at);
+            reference.erase(reference.begin() + static_cast<std::ptrdiff_t>(at));
+        }
+        ASSERT_TRUE(std::ranges::equal(few, reference));
+        if (step % 100 != 0) continue;
+        Few<Pair, 2> copy = few;
+        ASSERT_TRUE(std::ranges::equal(copy, reference));
+        few = std::move(copy);
+        if (step % 1000 == 0) few = {}, reference = {};
+    }
+}
+
 } // namespace
-} // namespace sallyport::tables
+} // namespace sallyport::index

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-namespace sallyport::tables {
+namespace sallyport::index {
 
 /// Each has a number, small and given again when it is free. Threads: one at a time.
 template <class Thing>
@@ -41,4 +41,4 @@ private:
     std::uint32_t made_ = 0; // numbers that were ever given
 };
 
-} // namespace sallyport::tables
+} // namespace sallyport::index
