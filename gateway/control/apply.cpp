@@ -98,7 +98,7 @@ void Gateway::Inside::into_tables(const store::Applied& applied) {
     follow_path(applied);
     for (const store::Sa* sa : applied.gone) lifetimes.remove(*sa);
     for (std::size_t i = 0; i < applied.added.size(); ++i) lifetimes.add(*applied.added[i], *applied.specs[i], boot_seconds());
-    sad->make_room(applied.added.size());
+    sad->make_room(static_cast<std::size_t>(std::ranges::count_if(applied.added, [](const store::Sa* sa) { return sa->inbound != nullptr; })));
     std::unordered_map<std::uint32_t, const store::Sa*> next; // by number, which an update keeps
     for (const store::Sa* sa : applied.added)
         if (sa->inbound != nullptr) next.emplace(sa->number, sa);

@@ -284,13 +284,12 @@ void SecretTable::stage_removal(Record record) {
 
 void SecretTable::commit() {
     const std::uint64_t next = head().committed + 1;
-    for (const Record slot : coming_) {
+    for (const Record slot : std::exchange(coming_, {})) {
         RecordHead& record = at(slot);
         record.checksum = record.sum(next);
         store(record.born, next);
     }
     store(head().committed, next);
-    coming_.clear();
     for (const Record record : std::exchange(going_, {})) wipe(record);
 }
 
