@@ -97,7 +97,8 @@ void Gateway::Inside::install_one_by_one(const std::vector<SaSpec>& sas) {
 void Gateway::Inside::into_tables(const store::Applied& applied) {
     follow_path(applied);
     for (const store::Sa* sa : applied.gone) lifetimes.remove(*sa);
-    for (std::size_t i = 0; i < applied.added.size(); ++i) lifetimes.add(*applied.added[i], *applied.specs[i], boot_seconds());
+    const std::uint64_t now = boot_seconds();
+    for (std::size_t i = 0; i < applied.added.size(); ++i) lifetimes.add(*applied.added[i], *applied.specs[i], now);
     sad->make_room(static_cast<std::size_t>(std::ranges::count_if(applied.added, [](const store::Sa* sa) { return sa->inbound != nullptr; })));
     std::unordered_map<std::uint32_t, const store::Sa*> next; // by number, which an update keeps
     for (const store::Sa* sa : applied.added)

@@ -217,7 +217,7 @@ std::vector<SaStatus> Gateway::sas(std::size_t first, std::size_t count) const {
     }
     if (result.size() == count) return result;
     for (const store::Sa* sa : in.store->all()) {
-        if (sa->child() == 0 || at++ < first) continue;
+        if (!sa->negotiated || at++ < first) continue;
         const SaSpec spec = sa->spec();
         SaStatus status = describe(spec);
         add_numbers(*sa, in.stopped, status);

@@ -428,6 +428,7 @@ Result<Prepared::Made> Store::make(Change& change) {
     sa.worker = choose_worker(*change.spec, change.before);
     sa.number = change.before != nullptr ? change.before->number : ++last_number_;
     sa.row = transform::row_of(change.spec->algorithm);
+    sa.negotiated = change.spec->child != 0;
     sa.owns_series = !change.goes_on();
     auto series = sa.owns_series ? make_series(*change.spec, change.fingerprint, change.adopted()) : series_of(*change.before);
     if (!series) return std::unexpected(change.at(std::move(series.error())));
@@ -541,7 +542,10 @@ Result<Applied> Store::apply(Transaction transaction) {
 void Store::enter(const Prepared::Made& made, Applied& applied) {
     Sa& sa = sas_[made.place];
     const SaSpec& spec = *made.spec;
-    if (made.before != nullptr) sa.owns_series = std::exchange(made.before->owns_series, false);
+    if (made.before != nullptr) {
+        sa.owns_series = made.before->owns_series;
+        made.before->owns_series = false;
+    }
     limit(spec, sa.counting());
     by_name_.insert(hash_of(spec.name, spec.direction, spec.child), made.place);
     by_number_.insert(sa.number, made.place);

@@ -43,13 +43,13 @@ struct Sa {
     std::uint32_t number = 0;             // stays the same through updates
     std::uint8_t worker = 0;              // owner
     std::uint8_t row = 0;
-    bool owns_packed = false;
-    bool owns_series = false; // its numbers go with it; not where an update goes on with them
+    bool owns_packed : 1 = false;
+    bool owns_series : 1 = false; // its numbers go with it; not where an update goes on with them
+    bool negotiated : 1 = false;  // its child is not 0
 
     /// What it was asked to be, without its key: unpacked with every call.
     [[nodiscard]] SaSpec spec() const { return unpack(packed); }
     [[nodiscard]] std::string name() const { return head_of(packed).name.data(); } // of its connection
-    [[nodiscard]] std::uint32_t child() const { return head_of(packed).child; }
     [[nodiscard]] Direction direction() const { return outbound != nullptr ? Direction::outbound : Direction::inbound; }
     [[nodiscard]] std::uint32_t spi() const { return outbound != nullptr ? outbound->spi() : inbound->spi; }
     [[nodiscard]] const sequence::Space& space() const { return outbound != nullptr ? outbound->space : inbound->space; }

@@ -501,6 +501,132 @@ TEST(Store, WhatIsZeroTakesNoRoomInTheTable) {
     }
 }
 
+namespace {
+
+/// Everything of it that is not as its type has it.
+SaSpec rich_spec(Direction direction) {
+    SaSpec spec = spec_of("branch-17.of-a_long.name", direction, 0x7fffffff, Algorithm::aes_256_cbc_hmac_sha2_512_256);
+    spec.child = 0x01020304;
+    spec.generation = 77;
+    spec.outer_local = *parse_address("2001:db8::1");
+    spec.outer_remote = *parse_address("2001:db8::2");
+    spec.outer_vpn = 3;
+    spec.red_vpn = 259;
+    spec.sequence = SequenceKind::short_32;
+    spec.window = 64;
+    spec.selectors.push_back({*parse_range("2001:db8::/32"), *parse_range("::/0"), 6, {1, 2}, {7, 8}});
+    spec.dscp = DscpRule::set;
+    spec.dscp_value = 46;
+    spec.df = DfRule::clear;
+    spec.fragment = FragmentRule::after;
+    spec.hop_limit = 255;
+    spec.udp_port = 4501;
+    spec.keepalive = 20;
+    spec.tfc_padding = tfc_full;
+    spec.mtu = 1280;
+    spec.clamp_mss = 1200;
+    spec.dummies_per_second = 5;
+    spec.soft = {1, 2, 3};
+    spec.hard = {4, 5, 6};
+    spec.jitter = 10;
+    spec.begun = 1'000'000;
+    return spec;
+}
+
+/// All that a record has of it, its key aside.
+void expect_same(const SaSpec& one, const SaSpec& other) {
+    record::SaRecord records[2];
+    ASSERT_TRUE(record::store(one, 0, records[0]));
+    ASSERT_TRUE(record::store(other, 0, records[1]));
+    for (record::SaRecord& record : records) record.key = {}, record.key_size = 0;
+    EXPECT_EQ(std::memcmp(&records[0], &records[1], sizeof records[0]), 0);
+    EXPECT_EQ(one.selectors, other.selectors);
+}
+
+} // namespace
+
+TEST(Store, WhatAnSaWasAskedToBeIsKeptPackedWithoutItsKey) {
+    for (const bool with_table : {true, false})
+        for (const Direction direction : {Direction::outbound, Direction::inbound}) {
+            Lives given;
+            std::optional<Store> without;
+            Store& store = with_table ? *given.store : without.emplace(*given.units, nullptr, 4);
+            const SaSpec asked = rich_spec(direction);
+            const auto applied = store.apply({.install = {asked}}).value();
+            const Sa& sa = *applied.added[0];
+            expect_same(sa.spec(), asked);
+            EXPECT_EQ(sa.name(), asked.name);
+            EXPECT_EQ(sa.direction(), direction);
+            EXPECT_EQ(sa.spi(), asked.spi);
+            EXPECT_TRUE(sa.negotiated);
+            EXPECT_EQ(sa.spec().key.size, 0);
+            EXPECT_EQ(applied.specs[0]->key.octets, KeyMaterial{}.octets) << "what came is wiped";
+            // What is gone has left the table, and can be asked until it is drained.
+            const auto removed = store.apply({.remove = {name_of(asked)}}).value();
+            EXPECT_EQ(given.names(), Names{});
+            expect_same(removed.gone[0]->spec(), asked);
+            store.drain();
+        }
+}
+
+TEST(Store, APackedSaHoldsNoKey) {
+    SaSpec one = rich_spec(Direction::inbound), other = one;
+    for (std::uint8_t& octet : other.key.octets) octet ^= 0x55;
+    Lives given;
+    const SecretTable::Record record = stage(*given.table, one).value();
+    given.table->commit();
+    const std::size_t without_key = given.table->octets(record).size() - one.key.size; // and what tells its octets
+    const PackedSa packed[] = {pack(one).value(), pack(other).value(), pack(given.table->octets(record).data())};
+    for (const PackedSa& same : packed) EXPECT_EQ(std::memcmp(same.get(), packed[0].get(), without_key - 12), 0);
+}
+
+TEST(Store, AllAreByNameDirectionAndChild) {
+    Setting given;
+    const auto names = [&] {
+        std::string text;
+        for (const Sa* sa : given.store.all())
+            text += sa->name() + (sa->direction() == Direction::outbound ? ">" : "<") + std::to_string(sa->spec().child) + " ";
+        return text;
+    };
+    EXPECT_EQ(names(), "");
+    SaSpec second = spec_of("b", Direction::inbound, 0x1001);
+    second.child = 10;
+    (void)given.store.apply({.install = {spec_of("c", Direction::inbound, 0x1002), second, spec_of("b", Direction::outbound, 0x1003)}});
+    EXPECT_EQ(names(), "b>0 b<10 c<0 ");
+    second.child = 9;
+    second.spi = 0x1004;
+    (void)given.store.apply({.install = {second, spec_of("a", Direction::inbound, 0x1005)}, .remove = {{"c", Direction::inbound}}});
+    EXPECT_EQ(names(), "a<0 b>0 b<9 b<10 ");
+    given.store.drain();
+    std::size_t met = 0;
+    given.store.each([&](const Sa& sa) { met += given.store.find(sa.number) == &sa ? 1 : 0; });
+    EXPECT_EQ(met, 4U);
+}
+
+// The numbers belong to the last one that goes on with them, whatever is drained when.
+TEST(Store, ManyUpdatesUnderOneKeyBeforeADrain) {
+    Lives given;
+    SaSpec spec = spec_of("a", Direction::inbound, 0x1001);
+    ASSERT_TRUE(given.store->apply({.install = {spec}}));
+    EXPECT_EQ(sequence::accept(given.store->find("a", Direction::inbound)->inbound->space, 10), DropReason::none);
+    const std::uint32_t used = given.units->used();
+    for (std::uint16_t vpn = 1; vpn < 5; ++vpn) {
+        spec.red_vpn = vpn;
+        ASSERT_TRUE(given.store->apply({.update = {spec}}));
+        if (vpn == 2) given.store->drain();
+    }
+    auto prepared = given.store->prepare({.update = {spec}});
+    ASSERT_TRUE(prepared);
+    given.store->abandon(std::move(*prepared));
+    given.store->drain();
+    EXPECT_EQ(given.units->used(), used);
+    EXPECT_EQ(given.names(), Names{"a"});
+    EXPECT_EQ(sequence::accept(given.store->find("a", Direction::inbound)->inbound->space, 10), DropReason::replayed);
+    ASSERT_TRUE(given.store->apply({.remove = {{"a", Direction::inbound}}}));
+    given.store->drain();
+    EXPECT_EQ(given.units->used(), 1U);
+}
+
 TEST(Store, ATableOfAnotherVersionOrNonsenseIsRefused) {
     for (const int kind : {0, 1, 2}) {
         Lives given;
@@ -634,4 +760,7 @@ TEST(Store, AHundredThousandSasInSeconds) {
     EXPECT_EQ(store.size(), 100'000U);
     std::printf("100,000 SAs installed in %lld ms\n", static_cast<long long>(took.count()));
     EXPECT_LT(took.count(), 20'000);
+    const auto before_sorting = cpu();
+    EXPECT_EQ(store.all().size(), 100'000U);
+    std::printf("put in order in %lld ms\n", static_cast<long long>((cpu() - before_sorting).count()));
 }
