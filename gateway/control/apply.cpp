@@ -99,7 +99,8 @@ void Gateway::Inside::into_tables(const store::Applied& applied) {
     for (const store::Sa* sa : applied.gone) lifetimes.remove(*sa);
     const std::uint64_t now = boot_seconds();
     for (std::size_t i = 0; i < applied.added.size(); ++i) lifetimes.add(*applied.added[i], *applied.specs[i], now);
-    sad->make_room(static_cast<std::size_t>(std::ranges::count_if(applied.added, [](const store::Sa* sa) { return sa->inbound != nullptr; })));
+    sad->make_room(
+        static_cast<std::size_t>(std::ranges::count_if(applied.added, [](const store::Sa* sa) { return sa->inbound != nullptr; })));
     std::unordered_map<std::uint32_t, const store::Sa*> next; // by number, which an update keeps
     for (const store::Sa* sa : applied.added)
         if (sa->inbound != nullptr) next.emplace(sa->number, sa);
@@ -168,7 +169,8 @@ std::unique_ptr<const tables::Unasked> Gateway::Inside::build_unasked(const stor
         return sa.direction == Direction::outbound && (sa.dummies_per_second != 0 || (sa.udp_port != 0 && sa.keepalive != 0));
     };
     const tables::Unasked& before = unasked->read();
-    if (applied != nullptr && before.dummies.empty() && before.keepalives.empty() && std::ranges::none_of(applied->specs, sends, [](const SaSpec* sa) -> const SaSpec& { return *sa; }))
+    if (applied != nullptr && before.dummies.empty() && before.keepalives.empty() &&
+        std::ranges::none_of(applied->specs, sends, [](const SaSpec* sa) -> const SaSpec& { return *sa; }))
         return nullptr;
     auto next = std::make_unique<tables::Unasked>();
     store->each([&](const store::Sa& sa) {

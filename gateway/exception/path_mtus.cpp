@@ -62,9 +62,7 @@ std::optional<std::uint16_t> believed(Family outer, std::uint16_t present, std::
 
 std::uint16_t PathMtus::Tunnel::present() const { return std::min(way != 0 ? way : unbounded, learned != 0 ? learned : unbounded); }
 
-TunnelEnds PathMtus::Tunnel::ends() const {
-    return outbound.empty() ? ends_of(*inbound.front().sa) : ends_of(*outbound.front().sa);
-}
+TunnelEnds PathMtus::Tunnel::ends() const { return outbound.empty() ? ends_of(*inbound.front().sa) : ends_of(*outbound.front().sa); }
 
 void PathMtus::fit(const Tunnel& tunnel) {
     const std::uint16_t present = tunnel.present();

@@ -215,9 +215,10 @@ Result<void> load(const SecretTable& table, SecretTable::Record record, AllLeft&
     const std::span<const std::uint8_t> octets = table.octets(record);
     const std::uint32_t version = table.tag(record) & version_bits;
     const std::uint32_t kind = table.tag(record) - version;
-    const bool known = version == record::version || version == record::version_before;
-    if (!known || (kind != packed_sa_tag && kind != sa_tag && kind != policy_tag))
-        return std::unexpected(refusal("the SA table has records of a version that this release does not know"));
+    const bool before = version == record::version_before;
+    const bool known = (before && kind == sa_tag) ||
+                       ((before || version == record::version) && (kind == packed_sa_tag || kind == policy_tag));
+    if (!known) return std::unexpected(refusal("the SA table has records of a version that this release does not know"));
     if (kind == policy_tag) {
         auto policy = load_policy(octets, record);
         if (!policy) return std::unexpected(refusal("a policy of the SA table cannot be: " + to_string(policy.error())));

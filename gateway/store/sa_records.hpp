@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SAs, with their keys, and negotiated policies as records of the secret table, as gateway/sa/record.hpp lays them down; SAs packed, without
-// the octets of it that are zero.
+// SAs, with their keys, and negotiated policies as records of the secret table, as gateway/sa/record.hpp lays them down; SAs packed,
+// without the octets of it that are zero.
 #pragma once
 
 #include "gateway/sa/error.hpp"

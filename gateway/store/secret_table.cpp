@@ -127,12 +127,7 @@ Result<std::unique_ptr<SecretTable>> SecretTable::make(std::size_t octets, Kind 
                                             "give the gateway CAP_IPC_LOCK, or raise its limit of locked memory"));
     std::unique_ptr<SecretTable> table(new SecretTable(std::move(descriptor), memory, octets, secret));
     Head& head = table->head();
-    head = {.magic = magic,
-            .layout = layout_version,
-            .slots = octets / slot_size,
-            .checksum = 0,
-            .committed = 1,
-            .used = first_slot()};
+    head = {.magic = magic, .layout = layout_version, .slots = octets / slot_size, .checksum = 0, .committed = 1, .used = first_slot()};
     head.checksum = checksum({memory, offsetof(Head, checksum)});
     return table;
 }
@@ -268,10 +263,12 @@ Result<SecretTable::Staged> SecretTable::stage(std::size_t size, std::uint32_t t
     const Record slot = take_free(wanted);
     if (slot == 0)
         return std::unexpected(Error{ErrorCode::exhausted, "the SA table is full", {}, "remove SAs that are not needed any more"});
-    // Every slot that a record lies in is behind a head that says so, at every instant.
+    // A head takes more than a slot: at every instant what is not zero is behind a birth that says so.
     RecordHead& record = at(slot);
-    record = {.born = 0, .dies = 0, .size = static_cast<std::uint32_t>(size), .tag = tag, .checksum = 0};
     store(record.born, never);
+    record.size = static_cast<std::uint32_t>(size);
+    record.tag = tag;
+    in_order();
     if (slot == head().used) store(head().used, slot + wanted);
     coming_.push_back(slot);
     return Staged{slot, record.body().first(size)};
@@ -301,9 +298,10 @@ void SecretTable::roll_back() {
 void SecretTable::wipe(Record slot) {
     RecordHead& record = at(slot);
     const std::uint32_t slots = record.slots();
+    store(record.born, never);
     explicit_bzero(record.body().data(), record.body().size());
+    record = {.born = never, .dies = 0, .size = 0, .tag = 0, .checksum = 0};
     store(record.born, 0);
-    record = {};
     give_free(slot, slots);
 }
 

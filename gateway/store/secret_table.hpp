@@ -4,9 +4,9 @@
 // is locked and left out of core dumps while we have it mapped.
 //
 // Layout 2: slots of 16 octets. The first three are the head: magic, layout, slots, their checksum; the number of the last transaction in
-// force; how many slots were ever used. A record lies in as many slots as it needs, behind 32 octets of its own: the transactions that it was
-// born and dies with, size, tag, checksum. It is in force from the instant on at which the head names its birth, to that at which the head
-// names its death: so a transaction of many records is in force as a whole or not at all, whenever the process is killed.
+// force; how many slots were ever used. A record lies in as many slots as it needs, behind 32 octets of its own: the transactions that it
+// was born and dies with, size, tag, checksum. It is in force from the instant on at which the head names its birth, to that at which the
+// head names its death: so a transaction of many records is in force as a whole or not at all, whenever the process is killed.
 #pragma once
 
 #include "gateway/sa/error.hpp"
@@ -47,7 +47,7 @@ public:
     [[nodiscard]] std::vector<Record> records() const;
     [[nodiscard]] std::span<const std::uint8_t> octets(Record record) const; // they stay where they are until it is gone
     [[nodiscard]] Record record_of(const std::uint8_t* octets) const;        // whose octets begin there
-    [[nodiscard]] std::uint32_t tag(Record record) const; // as it was staged
+    [[nodiscard]] std::uint32_t tag(Record record) const;                    // as it was staged
 
     // A transaction: what is staged comes into force with commit(), all of it at one instant, or goes with roll_back().
     /// A new record: room of `size` octets, zeros, to be filled before commit(). `tag` says what it is to who reads it. Error exhausted.
@@ -81,7 +81,7 @@ private:
     std::uint8_t* memory_;
     std::size_t size_;
     bool secret_;
-    std::map<Record, std::uint32_t> free_;                        // runs of free slots below the head's `used`: where, how many
+    std::map<Record, std::uint32_t> free_;                      // runs of free slots below the head's `used`: where, how many
     std::set<std::pair<std::uint32_t, Record>> free_by_length_; // the same
     std::vector<Record> coming_, going_;
 };

@@ -167,9 +167,7 @@ struct Store::Change {
 
     [[nodiscard]] bool adopted() const { return record != 0; }
     [[nodiscard]] Error at(Error error) const { return placed(std::move(error), list, index, spec->name, spec->direction); }
-    [[nodiscard]] bool goes_on() const {
-        return before != nullptr && state::Units::fingerprint_of(before->space().memory) == fingerprint;
-    }
+    [[nodiscard]] bool goes_on() const { return before != nullptr && state::Units::fingerprint_of(before->space().memory) == fingerprint; }
 };
 
 Store::Store(state::Units& units, state::Marks* marks, unsigned workers, Lasting lasting)
@@ -258,11 +256,10 @@ Result<void> Store::check_spis(const std::vector<SaName>& remove, const std::vec
         const Sa* there = find_on_wire(*change.spec);
         const bool first = coming.insert(on_wire(*change.spec)).second;
         if (first && (there == nullptr || leaving.contains(there))) continue;
-        return std::unexpected(
-            change.at({ErrorCode::conflict,
-                       change.spec->direction == Direction::inbound ? "another inbound SA of this outer VPN has the SPI"
-                                                                    : "another outbound SA to this peer has the SPI",
-                       "spi", "choose another SPI, at both gateways"}));
+        return std::unexpected(change.at({ErrorCode::conflict,
+                                          change.spec->direction == Direction::inbound ? "another inbound SA of this outer VPN has the SPI"
+                                                                                       : "another outbound SA to this peer has the SPI",
+                                          "spi", "choose another SPI, at both gateways"}));
     }
     return {};
 }

@@ -8,6 +8,8 @@
 //     store.drain();                                  // keys of what is gone are wiped, memory is free
 #pragma once
 
+#include "gateway/index/index.hpp"
+#include "gateway/index/slab.hpp"
 #include "gateway/sa/error.hpp"
 #include "gateway/sa/sa.hpp"
 #include "gateway/state/known_keys.hpp"
@@ -16,8 +18,6 @@
 #include "gateway/store/locked_memory.hpp"
 #include "gateway/store/sa_records.hpp"
 #include "gateway/store/secret_table.hpp"
-#include "gateway/index/index.hpp"
-#include "gateway/index/slab.hpp"
 #include "gateway/transform/transform.hpp"
 
 #include <array>
@@ -34,8 +34,8 @@
 
 namespace sallyport::store {
 
-/// One installed SA. Good until the drain() after it is gone. There may be a million: what can be seen in its hot part or in what it was asked
-/// to be is not kept a second time.
+/// One installed SA. Good until the drain() after it is gone. There may be a million: what can be seen in its hot part or in what it was
+/// asked to be is not kept a second time.
 struct Sa {
     const transform::OutboundSa* outbound = nullptr; // one of the two; its key context is behind it
     const transform::InboundSa* inbound = nullptr;
@@ -81,9 +81,9 @@ struct Transaction {
 };
 
 struct Applied {
-    std::vector<const Sa*> added;         // installed and updated
-    std::vector<const Sa*> gone;          // removed, and what was before an update
-    std::vector<const SaSpec*> specs{};   // of `added`, in its order, without their keys: in `asked`
+    std::vector<const Sa*> added;       // installed and updated
+    std::vector<const Sa*> gone;        // removed, and what was before an update
+    std::vector<const SaSpec*> specs{}; // of `added`, in its order, without their keys: in `asked`
     Transaction asked{};
 };
 
@@ -185,10 +185,10 @@ private:
     LockedMemory memory_;
     std::array<unsigned, 2> next_worker_{}; // by direction, so that a pair that is installed together has one owner
     std::uint32_t last_number_ = 0;
-    index::Slab<Sa> sas_;                                    // those that are made, installed or retired
-    index::Index by_name_, by_number_, by_spi_;              // of those that are installed: their places in it
-    mutable std::vector<const Sa*> sorted_;                   // by name; empty: not sorted since the last change
-    std::map<state::Fingerprint, const Sa*> aead_keys_;       // of manual SAs: identity of the key, whatever the direction
+    index::Slab<Sa> sas_;                                          // those that are made, installed or retired
+    index::Index by_name_, by_number_, by_spi_;                    // of those that are installed: their places in it
+    mutable std::vector<const Sa*> sorted_;                        // by name; empty: not sorted since the last change
+    std::map<state::Fingerprint, const Sa*> aead_keys_;            // of manual SAs: identity of the key, whatever the direction
     std::unordered_map<const Sa*, state::Fingerprint> identities_; // the same
     std::vector<std::uint32_t> retired_;
 };
