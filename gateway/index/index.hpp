@@ -63,8 +63,12 @@ private:
         std::uint32_t number = none;
     };
 
-    /// Multiplication by 2^64 / golden ratio (Knuth, volume 3, 6.4): neighbours spread over the table.
-    [[nodiscard]] static std::uint32_t mix(std::uint64_t hash) { return static_cast<std::uint32_t>((hash * 0x9e3779b97f4a7c15U) >> 32); }
+    /// SplitMix64's last steps (Steele, Lea, Flood 2014): a hash may be a mere number, in whatever bits things differ.
+    [[nodiscard]] static std::uint32_t mix(std::uint64_t hash) {
+        hash = (hash ^ (hash >> 30)) * 0xbf58476d1ce4e5b9U;
+        hash = (hash ^ (hash >> 27)) * 0x94d049bb133111ebU;
+        return static_cast<std::uint32_t>(hash >> 32);
+    }
     [[nodiscard]] std::size_t mask() const { return entries_.size() - 1; }
 
     void place(const Entry& entry) {
