@@ -10,7 +10,7 @@
 
 namespace sallyport::index {
 
-/// A hash table with linear probing, at most seven eighths full. Things may share a hash, and a key. Threads: one at a time.
+/// A hash table with linear probing, seven tenths to seven eighths full. Things may share a hash, and a key. Threads: one at a time.
 class Index {
 public:
     /// The first one of this hash for which `same(number)` is true; nothing: there is none.
@@ -18,7 +18,7 @@ public:
     [[nodiscard]] std::optional<std::uint32_t> find(std::uint64_t hash, Same same) const {
         if (used_ == 0) return std::nullopt;
         const std::uint32_t mixed = mix(hash);
-        for (std::size_t at = mixed & mask();; at = (at + 1) & mask()) {
+        for (std::size_t at = home_of(mixed);; at = behind(at)) {
             const Entry& entry = entries_[at];
             if (entry.number == none) return std::nullopt;
             if (entry.hash == mixed && same(entry.number)) return entry.number;
@@ -34,12 +34,11 @@ public:
 
     /// It is there.
     void erase(std::uint64_t hash, std::uint32_t number) {
-        std::size_t gap = mix(hash) & mask();
-        while (entries_[gap].number != number) gap = (gap + 1) & mask();
+        std::size_t gap = home_of(mix(hash));
+        while (entries_[gap].number != number) gap = behind(gap);
         // What was pushed beyond its place by the one that goes moves up, so that no search ends too early.
-        for (std::size_t at = (gap + 1) & mask(); entries_[at].number != none; at = (at + 1) & mask()) {
-            const std::size_t home = entries_[at].hash & mask();
-            if (((at - home) & mask()) < ((at - gap) & mask())) continue;
+        for (std::size_t at = behind(gap); entries_[at].number != none; at = behind(at)) {
+            if (distance(home_of(entries_[at].hash), at) < distance(gap, at)) continue;
             entries_[gap] = entries_[at];
             gap = at;
         }
@@ -69,22 +68,27 @@ private:
         hash = (hash ^ (hash >> 27)) * 0x94d049bb133111ebU;
         return static_cast<std::uint32_t>(hash >> 32);
     }
-    [[nodiscard]] std::size_t mask() const { return entries_.size() - 1; }
+    /// In the order of the hashes: the table may have any size.
+    [[nodiscard]] std::size_t home_of(std::uint32_t mixed) const { return (std::uint64_t{mixed} * entries_.size()) >> 32; }
+    [[nodiscard]] std::size_t behind(std::size_t at) const { return at + 1 == entries_.size() ? 0 : at + 1; }
+    [[nodiscard]] std::size_t distance(std::size_t from, std::size_t to) const {
+        return to >= from ? to - from : to + entries_.size() - from;
+    }
 
     void place(const Entry& entry) {
-        std::size_t at = entry.hash & mask();
-        while (entries_[at].number != none) at = (at + 1) & mask();
+        std::size_t at = home_of(entry.hash);
+        while (entries_[at].number != none) at = behind(at);
         entries_[at] = entry;
     }
 
     void grow() {
         const std::vector<Entry> before = std::move(entries_);
-        entries_.assign(before.empty() ? 16 : 2 * before.size(), Entry{});
+        entries_.assign(before.empty() ? 16 : before.size() + before.size() / 4, Entry{});
         for (const Entry& entry : before)
             if (entry.number != none) place(entry);
     }
 
-    std::vector<Entry> entries_; // a power of two, or empty
+    std::vector<Entry> entries_;
     std::size_t used_ = 0;
 };
 
