@@ -30,10 +30,9 @@ public:
         }
     }
     /// Null: there is none.
-    [[nodiscard]] const transform::OutboundSa* find(const std::string& name, std::uint32_t child) const {
+    [[nodiscard]] const store::Sa* find(const std::string& name, std::uint32_t child) const {
         const auto at = next_.find({name, child});
-        const store::Sa* sa = at != next_.end() ? at->second : store_.find(name, Direction::outbound, child);
-        return sa != nullptr ? sa->outbound : nullptr;
+        return at != next_.end() ? at->second : store_.find(name, Direction::outbound, child);
     }
 
     /// Those that receive, before and after.
@@ -142,10 +141,15 @@ Result<std::unique_ptr<const tables::Spd>> Gateway::Inside::build_spd(const Rule
         const auto next = static_cast<std::uint32_t>(connections.size() + 1);
         // A connection without children has its keys from the configuration.
         const std::uint32_t child = protect ? keying->children.sender(policy->sa, rules.plan).value_or(0) : 0;
+        const store::Sa* const sa = protect ? senders.find(policy->sa, child) : nullptr;
+        if (sa != nullptr && !may_send_by(*policy, sa->spec))
+            return std::unexpected(Error{ErrorCode::invalid,
+                                         "The policy speaks of other addresses than the two between which its SA carries packets",
+                                         "policy " + policy->name, "give it these two, or use tunnel mode"});
         policies.push_back({.vpn = policy->vpn,
                             .action = policy->action,
                             .selectors = policy->selectors,
-                            .sa = protect ? senders.find(policy->sa, child) : nullptr,
+                            .sa = sa != nullptr ? sa->outbound : nullptr,
                             .number = number,
                             .reach = policy->reach,
                             .connection = protect ? connections.try_emplace(policy->sa, next).first->second : 0});

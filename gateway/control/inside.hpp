@@ -192,7 +192,7 @@ struct Gateway::Inside final : route::MirrorListener {
     std::unique_ptr<exception::IcmpReceived> icmp_received;
     std::unique_ptr<exception::IcmpErrors> icmp_errors;
     std::unique_ptr<exception::Neighbours> neighbours;
-    std::unique_ptr<exception::Reassembly> reassembly;
+    std::unique_ptr<exception::Reassembly> reassembly, inner_reassembly;
     std::unique_ptr<exception::InnerFragments> inner_fragments;
     std::unique_ptr<exception::Cutter> cutter;
     std::unique_ptr<OwnTraffic> own; // reads into the workers' inboxes, which its thread does not outlive

@@ -218,6 +218,8 @@ Result<void> Gateway::Inside::start_threads() {
     const auto limits = exception::FragmentLimits::of(depot->memory().count);
     reassembly = std::make_unique<exception::Reassembly>(limits);
     stage->serve(Errand::reassemble_outer, *reassembly);
+    inner_reassembly = std::make_unique<exception::Reassembly>(limits, DropReason::fragment_transport);
+    stage->serve(Errand::reassemble_inner, *inner_reassembly);
     inner_fragments = std::make_unique<exception::InnerFragments>(limits);
     stage->serve(Errand::inner_fragment, *inner_fragments);
     std::uint32_t first_identification = 0;

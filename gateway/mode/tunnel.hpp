@@ -28,6 +28,7 @@ enum TunnelRule : std::uint8_t {
     tunnel_copy_dscp = 1, // else the ready-made header has it
     tunnel_copy_df = 2,   // else the ready-made header has it set or clear
     tunnel_cut_after = 4, // FragmentRule::after
+    beet_inner_ipv6 = 8,  // of the two inner addresses
 };
 
 struct Outer {
@@ -82,10 +83,12 @@ inline void clamp_segment(const Frame& frame, std::uint16_t largest_ipv4, std::u
 inline constexpr std::uint8_t ecn_mask = 3;
 
 /// Is a packet that is too large for its tunnel sealed whole, and the outer packet cut? The connection may say so for IPv4 that may be cut
-/// at all; an IPv6 packet that every link must carry has no other way (RFC 8200 5, RFC 2473 7.1).
+/// at all, and for IPv6 of our own, which its source may cut; an IPv6 packet that every link must carry has no other way (RFC 8200 5, RFC
+/// 2473 7.1).
 [[nodiscard]] inline bool is_cut_after(const Frame& frame, std::uint8_t rules) {
-    if (frame.family == 6) return frame.network_length() <= wire::ipv6_least_mtu;
-    return frame.family == 4 && (rules & tunnel_cut_after) != 0 && !inner_of(frame).dont_fragment;
+    const bool wanted = (rules & tunnel_cut_after) != 0;
+    if (frame.family == 6) return (wanted && (frame.flags & frame_ours) != 0) || frame.network_length() <= wire::ipv6_least_mtu;
+    return frame.family == 4 && wanted && !inner_of(frame).dont_fragment;
 }
 
 /// DSCP and ECN that this packet adds to the ready-made header: ECN is always copied (RFC 6040 4.1, normal mode).
@@ -193,17 +196,24 @@ inline constexpr std::array<std::uint8_t, 16> ecn_merged{
     return wrong == 0;
 }
 
-/// Judges what lies opened and authentic from `begin` to `end` in the frame's chunk (offsets; at least 2 octets): padding, next header,
-/// inner header, ECN by frame.traffic_class. none: frame.network, end and family are those of the inner packet, TFC padding is cut off.
-[[nodiscard]] inline DropReason take_inner(Frame& frame, unsigned begin, unsigned end) {
+/// Reads ESP's trailer behind what lies opened and authentic from `begin` to `end` in the frame's chunk (offsets; at least 2 octets). none:
+/// `end` is where the payload and its TFC padding end, and `next_header` is set.
+[[nodiscard]] inline DropReason take_trailer(const Frame& frame, unsigned begin, unsigned& end, std::uint8_t& next_header) {
     const std::uint8_t* trailer = frame.at(end - wire::esp_trailer_size);
     const unsigned padding = trailer[0];
-    const std::uint8_t next_header = trailer[1];
+    next_header = trailer[1];
     if (next_header == wire::protocol_no_next_header) return DropReason::dummy; // before the padding: dropped either way (RFC 4303 2.6)
     if (padding + wire::esp_trailer_size > end - begin || !padding_is_right(trailer, padding)) return DropReason::bad_padding;
+    end -= padding + wire::esp_trailer_size;
+    return DropReason::none;
+}
+
+/// Judges the payload from `begin` to `end` (offsets): next header, inner header, ECN by frame.traffic_class. none: frame.network, end and
+/// family are those of the inner packet, TFC padding is cut off.
+[[nodiscard]] inline DropReason take_inner(Frame& frame, unsigned begin, unsigned end, std::uint8_t next_header) {
     if (next_header != wire::protocol_ipv4 && next_header != wire::protocol_ipv6) return DropReason::bad_next_header;
     const std::uint8_t family = next_header == wire::protocol_ipv4 ? 4 : 6;
-    const unsigned length = inner_length(frame.at(begin), family, end - begin - padding - wire::esp_trailer_size);
+    const unsigned length = inner_length(frame.at(begin), family, end - begin);
     if (length == 0) return DropReason::malformed_inner;
     frame.network = static_cast<std::uint16_t>(begin);
     frame.end = static_cast<std::uint16_t>(begin + length);

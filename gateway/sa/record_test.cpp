@@ -113,6 +113,34 @@ TEST(RecordTest, WhatIsWrittenIsRead) {
     EXPECT_EQ(encoded(*read), octets);
 }
 
+TEST(RecordTest, ModesAndProtocolsAreWrittenAndJudged) {
+    SaSpec sa = make_sa();
+    sa.outer_local = *parse_address("192.0.2.1");
+    sa.outer_remote = *parse_address("192.0.2.2");
+    sa.selectors = {{*parse_range("192.0.2.1"), *parse_range("192.0.2.2")}};
+    sa.mode = SaMode::transport;
+    sa.tfc_padding = 0;
+    sa.original_local = *parse_address("203.0.113.7");
+    sa.original_remote = *parse_address("10.9.9.9");
+    SaSpec ah = sa;
+    ah.protocol = SaProtocol::ah;
+    ah.algorithm = Algorithm::null_aes_cmac_96;
+    ah.key.size = 16;
+    std::fill(ah.key.octets.begin() + 16, ah.key.octets.end(), std::uint8_t{0});
+    ah.udp_port = ah.keepalive = 0;
+    ah.original_local = ah.original_remote = {};
+    const auto octets = encoded({.install = {sa, ah}});
+    const auto read = decode(octets);
+    ASSERT_TRUE(read) << to_string(read.error());
+    EXPECT_EQ(read->install[0].mode, SaMode::transport);
+    EXPECT_EQ(read->install[0].original_local, sa.original_local);
+    EXPECT_EQ(read->install[0].original_remote, sa.original_remote);
+    EXPECT_EQ(read->install[1].protocol, SaProtocol::ah);
+    EXPECT_EQ(encoded(*read), octets);
+    sa.selectors.push_back({*parse_range("192.0.2.1"), *parse_range("192.0.2.3")});
+    EXPECT_EQ(place_of(encoded({.install = {sa}})), "install[0] mode");
+}
+
 TEST(RecordTest, EverySizeButTheRightOneIsRefused) {
     const auto octets = encoded(make_changes());
     for (std::size_t size = 0; size < octets.size(); ++size) ASSERT_FALSE(decode(std::span(octets).first(size))) << size;

@@ -336,7 +336,7 @@ Result<std::unique_ptr<Sa>> Store::make(Change& change) {
     sa->record = change.record;
     sa->worker = choose_worker(*change.spec, change.before);
     sa->number = change.before != nullptr ? change.before->number : ++last_number_;
-    sa->row = transform::row_of(change.spec->algorithm);
+    sa->row = transform::row_of(change.spec->algorithm, change.spec->mode, change.spec->protocol);
     sa->block_size = hot_size + transform::key_size(sa->row);
     if (change.goes_on()) {
         sa->series = change.before->series;

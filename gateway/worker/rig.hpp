@@ -222,7 +222,7 @@ private:
     template <class Build>
     auto build(const SaSpec& spec, Build make) {
         transform::Place place;
-        place.row = transform::row_of(spec.algorithm);
+        place.row = transform::row_of(spec.algorithm, spec.mode, spec.protocol);
         const unsigned units = sequence::units_of(spec.direction, spec.window);
         place.units = units_.emplace_back(new sequence::Unit[units]).get();
         place.key = keys_.emplace_back(static_cast<std::uint8_t*>(std::aligned_alloc(64, transform::key_size(place.row))), &std::free)

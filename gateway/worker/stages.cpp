@@ -55,11 +55,11 @@ DropReason not_taken(const Frame& frame) {
     return port == wire::port_ike_nat ? DropReason::malformed_esp : DropReason::unsupported_protocol;
 }
 
-/// ESP, bare or in UDP: both are taken at any time, whatever the SA sends (RFC 7296 2.23).
-bool carries_esp(Frame& frame) {
+/// AH, or ESP, bare or in UDP: both are taken at any time, whatever the SA sends (RFC 7296 2.23).
+bool carries_ipsec(Frame& frame) {
     if ((frame.flags & (frame_fragment | frame_gathered | frame_in_udp)) != 0) [[unlikely]]
         return (frame.flags & frame_in_udp) != 0; // handed over
-    return frame.protocol == wire::protocol_esp || wire::enter_udp(frame);
+    return frame.protocol == wire::protocol_esp || frame.protocol == wire::protocol_ah || wire::enter_udp(frame);
 }
 
 /// UDP over IPv6 has a checksum (RFC 8200 8.1; RFC 6935 is not offered). A wrong one is left to the ICV.
@@ -82,7 +82,7 @@ DropReason judge_opened(Frame& frame, const tables::Spd* order) {
     return mode::count_hop(frame);
 }
 
-/// What becomes of a packet to the gateway itself that is none of ESP: ICMP that the port's program sent here is an error about what we
+/// What becomes of a packet to the gateway itself that is none of ESP or AH: ICMP that the port's program sent here is an error about what we
 /// sent.
 Errand errand_of_ours(const Frame& frame) {
     if ((frame.flags & frame_fragment) != 0) return Errand::reassemble_outer;
@@ -115,20 +115,20 @@ void Worker::outbound(Batch& batch) {
 
 void Worker::inbound(Batch& batch) {
     if (batch.count == 0) return;
-    Batch esp, clear;
-    for (Frame* frame : batch.span()) (carries_esp(*frame) ? esp : clear).add(frame);
-    around_.sad.find(esp.span());
+    Batch sealed, clear;
+    for (Frame* frame : batch.span()) (carries_ipsec(*frame) ? sealed : clear).add(frame);
+    around_.sad.find(sealed.span());
     if (rehearsal_ != nullptr) [[unlikely]]
-        rehearsal_->found(esp.span());
+        rehearsal_->found(sealed.span());
     Batch own;
-    for (Frame* frame : esp.span()) {
+    for (Frame* frame : sealed.span()) {
         const transform::InboundSa* sa = frame->inbound;
         if (sa == nullptr || !outer_addresses_match(*sa, *frame)) [[unlikely]] {
             if (for_us(*frame, Role::black)) {
                 frame->reason = sa != nullptr ? DropReason::wrong_outer_address : around_.sad.why_missing(frame->spi);
                 drop(*frame);
             } else {
-                frame->reason = DropReason::none; // ESP of others on its way through us: as any clear packet
+                frame->reason = DropReason::none; // ESP or AH of others on its way through us: as any clear packet
                 if ((frame->flags & frame_in_udp) != 0) wire::leave_udp(*frame);
                 clear.add(frame);
             }
@@ -204,7 +204,7 @@ void Worker::bypass_outwards(Batch& batch) {
     route(batch);
 }
 
-/// What comes from the black side and is no ESP packet of ours.
+/// What comes from the black side and is no packet of ours with ESP or AH.
 void Worker::clear_from_black(Batch& batch) {
     Batch going;
     for (Frame* frame : batch.span()) {

@@ -252,6 +252,8 @@ Json json_of(const SaView& sa) {
                          {"udpPort", sa.udp_port},
                          {"outerVpn", sa.outer_vpn},
                          {"vpn", sa.vpn},
+                         {"protocol", sa.protocol},
+                         {"mode", sa.mode},
                          {"algorithm", sa.algorithm},
                          {"esn", sa.esn},
                          {"sequence", sa.sequence},

@@ -77,6 +77,8 @@ struct SaView {
     std::string local, remote;  // outer addresses
     std::uint64_t udp_port = 0; // the peer's, of ESP in UDP; 0: not in UDP
     std::string outer_vpn, vpn;
+    std::string protocol; // "esp", "ah"
+    std::string mode;     // "tunnel", "transport", "beet"
     std::string algorithm;
     bool esn = false;
     std::string refused, remedy;       // why it is not in use, and what to do; empty: it is

@@ -177,6 +177,8 @@ std::vector<SaView> view_of(const std::vector<control::SaStatus>& sas, const Des
         view.udp_port = sa.udp_port;
         view.outer_vpn = vpn_name(sa.outer_vpn, desired);
         view.vpn = vpn_name(sa.red_vpn, desired);
+        view.protocol = name_of(sa.protocol);
+        view.mode = name_of(sa.mode);
         view.algorithm = info(sa.algorithm).name;
         view.esn = sa.sequence == SequenceKind::extended_64;
         view.refused = sa.refused;
