@@ -67,8 +67,8 @@ EVP_MAC_CTX* new_mac(const AlgorithmInfo& row, const std::uint8_t* octets) {
     EVP_MAC_free(mac);
     char sha_256[] = "SHA2-256", sha_384[] = "SHA2-384", sha_512[] = "SHA2-512", aes[] = "AES-128-CBC";
     char* const under = cmac ? aes : row.integrity_id == 12 ? sha_256 : row.integrity_id == 13 ? sha_384 : sha_512;
-    const OSSL_PARAM parameters[] = {
-        OSSL_PARAM_construct_utf8_string(cmac ? OSSL_MAC_PARAM_CIPHER : OSSL_MAC_PARAM_DIGEST, under, 0), OSSL_PARAM_construct_end()};
+    const OSSL_PARAM parameters[] = {OSSL_PARAM_construct_utf8_string(cmac ? OSSL_MAC_PARAM_CIPHER : OSSL_MAC_PARAM_DIGEST, under, 0),
+                                     OSSL_PARAM_construct_end()};
     if (context != nullptr && EVP_MAC_init(context, octets, row.integrity_key, parameters) == 1) return context;
     EVP_MAC_CTX_free(context);
     return nullptr;

@@ -99,7 +99,8 @@ void Cutter::cut_ipv6(const Frame& packet, Exits& exits) {
     const unsigned payload = packet.network_length() - wire::ipv6_size;
     const unsigned each = payload_of_each(packet.sequence, size, payload);
     const std::uint8_t next_header = header[wire::ipv6_next_header];
-    // Only its source cuts (RFC 8200 4.5), and extension headers of the inner packet before ESP, which would have to be told apart, are rare.
+    // Only its source cuts (RFC 8200 4.5), and extension headers of the inner packet before ESP, which would have to be told apart, are
+    // rare.
     if (each == 0 || (packet.flags & frame_cut) == 0 || wire::is_extension(next_header)) return exits.drop(packet, DropReason::too_big);
     const std::uint32_t identification = identification_++;
     std::vector<Frame> pieces;

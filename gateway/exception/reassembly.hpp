@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Errand reassemble_outer: fragments of packets to the gateway itself (ESP, AH, IKE) become whole packets before they are opened (RFC 4303
-// 3.4.1). Errand reassemble_inner: fragments become whole packets before an SA in transport mode seals them (RFC 4301 7). Fragments that overlap take their packet with them, in both families (RFC 5722; IPv4 leaves the choice open, and nobody who cuts
-// a packet once makes overlaps).
+// 3.4.1). Errand reassemble_inner: fragments become whole packets before an SA in transport mode seals them (RFC 4301 7). Fragments that
+// overlap take their packet with them, in both families (RFC 5722; IPv4 leaves the choice open, and nobody who cuts a packet once makes
+// overlaps).
 #pragma once
 
 #include "gateway/exception/fragments.hpp"

@@ -13,11 +13,11 @@
 
 namespace sallyport::mode {
 
-inline constexpr std::uint8_t protocol_beet = 94;     // of the pseudo header
-inline constexpr unsigned beet_pseudo_size = 4;       // next header | length in units of 8 octets, less one | octets of padding | 0
-inline constexpr unsigned most_ipv4_options = 40;     // octets
-inline constexpr std::uint8_t ipv4_nop = 1;           // an option of one octet, the padding of the pseudo header
-inline constexpr unsigned most_beet_excess = 4 + 4;   // octets that a packet with options may grow by: pseudo header and its padding
+inline constexpr std::uint8_t protocol_beet = 94;   // of the pseudo header
+inline constexpr unsigned beet_pseudo_size = 4;     // next header | length in units of 8 octets, less one | octets of padding | 0
+inline constexpr unsigned most_ipv4_options = 40;   // octets
+inline constexpr std::uint8_t ipv4_nop = 1;         // an option of one octet, the padding of the pseudo header
+inline constexpr unsigned most_beet_excess = 4 + 4; // octets that a packet with options may grow by: pseudo header and its padding
 
 /// What an inner header leaves to the outer one besides Inner.
 struct BeetInner {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Transport mode (RFC 4303 3.1.1, RFC 4302 3.1.1): the header of IPsec goes behind the packet's own IP header, which stays. Behind a NAT the
-// checksums of what was opened are brought in line with the addresses that it now has (RFC 3948 3.1.2, RFC 7296 2.23.1).
+// Transport mode (RFC 4303 3.1.1, RFC 4302 3.1.1): the header of IPsec goes behind the packet's own IP header, which stays. Behind a NAT
+// the checksums of what was opened are brought in line with the addresses that it now has (RFC 3948 3.1.2, RFC 7296 2.23.1).
 #pragma once
 
 #include "gateway/port/frame.hpp"

@@ -57,7 +57,7 @@ struct Inner {
 };
 
 /// Reads a parsed packet, or a dummy (family 0). An IPv6 packet may not be fragmented, so its IPv4 tunnel says so too.
-[[nodiscard]] inline Inner inner_of(const Frame& frame) {
+[[nodiscard, gnu::always_inline]] inline Inner inner_of(const Frame& frame) {
     const std::uint8_t* header = frame.at(frame.network);
     if (frame.family == 4) return {header[wire::ipv4_tos], wire::protocol_ipv4, (header[wire::ipv4_fragment] & 0x40) != 0};
     if (frame.family == 6) return {static_cast<std::uint8_t>(wire::load16(header) >> 4), wire::protocol_ipv6, true};
@@ -65,7 +65,7 @@ struct Inner {
 }
 
 /// The inner hop limit goes down by one where we forward (RFC 4301 5.1.2.1 note 2). ttl_expired: it would be 0.
-[[nodiscard]] inline DropReason count_hop(const Frame& frame) {
+[[nodiscard, gnu::always_inline]] inline DropReason count_hop(const Frame& frame) {
     std::uint8_t* header = frame.at(frame.network);
     if (header[frame.family == 4 ? wire::ipv4_ttl : wire::ipv6_hop_limit] <= 1) return DropReason::ttl_expired;
     wire::decrement_hop_limit(header, frame.family);
@@ -97,8 +97,8 @@ inline constexpr std::uint8_t ecn_mask = 3;
 }
 
 /// Writes the IPv4 header of a packet of `length` octets to `to`, from the ready-made one.
-inline void put_outer_ipv4(std::uint8_t* to, const std::uint8_t* ready, unsigned length, std::uint16_t identification, Inner inner,
-                           std::uint8_t rules) {
+[[gnu::always_inline]] inline void put_outer_ipv4(std::uint8_t* to, const std::uint8_t* ready, unsigned length,
+                                                  std::uint16_t identification, Inner inner, std::uint8_t rules) {
     std::memcpy(to, ready, wire::ipv4_size);
     const std::uint8_t added = added_class(inner, rules);
     const std::uint16_t fragment = (rules & tunnel_copy_df) != 0 && inner.dont_fragment ? wire::ipv4_dont_fragment : std::uint16_t{0};
@@ -161,7 +161,7 @@ inline constexpr std::array<std::uint8_t, 16> ecn_merged{
 };
 
 /// Enters the outer header's ECN into the inner header, with IPv4's checksum. ecn_illegal: the packet must be dropped.
-[[nodiscard]] inline DropReason merge_ecn(std::uint8_t* header, std::uint8_t family, std::uint8_t outer_class) {
+[[nodiscard, gnu::always_inline]] inline DropReason merge_ecn(std::uint8_t* header, std::uint8_t family, std::uint8_t outer_class) {
     const std::uint16_t before = wire::load16(header); // IPv4: version, IHL, TOS. IPv6: version, Traffic Class, 4 bits of the flow label
     const unsigned shift = family == 4 ? 0 : 4;
     const unsigned inner = before >> shift & ecn_mask;
@@ -177,7 +177,7 @@ inline constexpr std::array<std::uint8_t, 16> ecn_merged{
 }
 
 /// Octets of the inner packet by its own header, 0: malformed or longer than the `most` octets that are there.
-[[nodiscard]] inline unsigned inner_length(const std::uint8_t* header, std::uint8_t family, unsigned most) {
+[[nodiscard, gnu::always_inline]] inline unsigned inner_length(const std::uint8_t* header, std::uint8_t family, unsigned most) {
     if (most < wire::ipv4_size || header[0] >> 4 != family) return 0;
     if (family == 4) {
         const unsigned own = (header[0] & 0xfU) * 4U;
@@ -198,7 +198,8 @@ inline constexpr std::array<std::uint8_t, 16> ecn_merged{
 
 /// Reads ESP's trailer behind what lies opened and authentic from `begin` to `end` in the frame's chunk (offsets; at least 2 octets). none:
 /// `end` is where the payload and its TFC padding end, and `next_header` is set.
-[[nodiscard]] inline DropReason take_trailer(const Frame& frame, unsigned begin, unsigned& end, std::uint8_t& next_header) {
+[[nodiscard, gnu::always_inline]] inline DropReason take_trailer(const Frame& frame, unsigned begin, unsigned& end,
+                                                                 std::uint8_t& next_header) {
     const std::uint8_t* trailer = frame.at(end - wire::esp_trailer_size);
     const unsigned padding = trailer[0];
     next_header = trailer[1];
@@ -210,7 +211,7 @@ inline constexpr std::array<std::uint8_t, 16> ecn_merged{
 
 /// Judges the payload from `begin` to `end` (offsets): next header, inner header, ECN by frame.traffic_class. none: frame.network, end and
 /// family are those of the inner packet, TFC padding is cut off.
-[[nodiscard]] inline DropReason take_inner(Frame& frame, unsigned begin, unsigned end, std::uint8_t next_header) {
+[[nodiscard, gnu::always_inline]] inline DropReason take_inner(Frame& frame, unsigned begin, unsigned end, std::uint8_t next_header) {
     if (next_header != wire::protocol_ipv4 && next_header != wire::protocol_ipv6) return DropReason::bad_next_header;
     const std::uint8_t family = next_header == wire::protocol_ipv4 ? 4 : 6;
     const unsigned length = inner_length(frame.at(begin), family, end - begin);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The algorithms of ESP and AH that the gateway knows: their names, IANA numbers and sizes. One row each; transforms and ciphers register by it.
+// The algorithms of ESP and AH that the gateway knows: their names, IANA numbers and sizes. One row each; transforms and ciphers register
+// by it.
 #pragma once
 
 #include <array>

@@ -31,7 +31,7 @@ namespace sallyport {
       audited)                                                                                                                             \
     X(udp_no_checksum, "ESP in UDP over IPv6 without a UDP checksum (RFC 8200 8.1)", "look at the peer's implementation", audited)         \
     X(ike_nobody_listening, "an IKE message while no IKE daemon runs", "start sallyport-ike or ignore")                                    \
-    X(unsupported_protocol, "a protocol that no SA takes", "compare the configuration of both gateways")                       \
+    X(unsupported_protocol, "a protocol that no SA takes", "compare the configuration of both gateways")                                   \
     X(replayed, "the sequence number was seen before", "look for duplication in the network or an attacker", audited)                      \
     X(too_old, "the sequence number lies left of the window", "enlarge the window: replay-window", audited)                                \
     X(sequence_zero, "sequence number 0, which no sender may use", "look at the peer's implementation", audited)                           \

@@ -23,8 +23,8 @@ struct Feature {
 
 inline constexpr std::array features{
     Feature{"ESP, tunnel mode, IPv4 and IPv6 in either", "RFC 4303", FeatureState::complete, "gateway/transform", ""},
-    Feature{"ESP, transport mode, with the checksum rules of NAT", "RFC 4303 section 3.1.1, RFC 7296 section 2.23.1", FeatureState::complete,
-            "gateway/mode", "what the gateway itself says to its peer"},
+    Feature{"ESP, transport mode, with the checksum rules of NAT", "RFC 4303 section 3.1.1, RFC 7296 section 2.23.1",
+            FeatureState::complete, "gateway/mode", "what the gateway itself says to its peer"},
     Feature{"ESP, BEET mode", "RFC 7402 appendix B", FeatureState::complete, "gateway/mode",
             "between one local and one remote address; the flow label is the SA's own"},
     Feature{"AH, tunnel and transport mode", "RFC 4302", FeatureState::complete, "gateway/transform",
@@ -42,7 +42,8 @@ inline constexpr std::array features{
     Feature{"NULL encryption with AES-GMAC, 128, 192 and 256 bits", "RFC 4543", FeatureState::complete, "gateway/transform",
             "the IV is part of the AAD, as all others have it; with manual keys only for tests; with AH too"},
     Feature{"NULL encryption with HMAC-SHA2", "RFC 2410", FeatureState::complete, "gateway/transform", ""},
-    Feature{"HMAC-SHA2-256-128, -384-192, -512-256", "RFC 4868", FeatureState::complete, "gateway/transform", "with AES-CBC or NULL, and with AH"},
+    Feature{"HMAC-SHA2-256-128, -384-192, -512-256", "RFC 4868", FeatureState::complete, "gateway/transform",
+            "with AES-CBC or NULL, and with AH"},
     Feature{"AES-CMAC-96", "RFC 4494", FeatureState::complete, "gateway/transform", "with NULL, and with AH"},
     Feature{"Sequence numbers of 32 bits, anti-replay windows to 65536", "RFC 4303 section 3.4.3", FeatureState::complete,
             "gateway/sequence", ""},

@@ -87,7 +87,8 @@ std::string_view fault(const SaSpec& sa) {
 }
 
 std::string_view fault_of_kind(const SaSpec& sa) {
-    if (sa.tfc_padding != 0 && sa.mode != SaMode::tunnel) return "TFC padding needs tunnel mode: only there the packet says how long it is.";
+    if (sa.tfc_padding != 0 && sa.mode != SaMode::tunnel)
+        return "TFC padding needs tunnel mode: only there the packet says how long it is.";
     for (const auto part : {fault_of_ends, fault_of_original, fault_of_ah})
         if (const std::string_view why = part(sa); !why.empty()) return why;
     return {};

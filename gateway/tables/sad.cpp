@@ -103,8 +103,7 @@ const transform::InboundSa* Sad::find(std::uint64_t key) const {
 void Sad::find(std::span<Frame* const> frames) const {
     const Table& table = *table_.load(std::memory_order_acquire);
     if (frames.size() > 1)
-        for (const Frame* frame : frames)
-            __builtin_prefetch(&table.slots[place_of(key_of(*frame)) & table.mask]);
+        for (const Frame* frame : frames) __builtin_prefetch(&table.slots[place_of(key_of(*frame)) & table.mask]);
     std::uint64_t last_key = 0;
     const transform::InboundSa* last = nullptr;
     for (Frame* frame : frames) {

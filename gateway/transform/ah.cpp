@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // AH (RFC 4302), in place: the whole outer packet is authenticated, but what changes on the way counts as zero. While the ICV is computed
 // these octets are zero in the frame itself, and the high half of an extended number lies behind it; both go back afterwards.
+#include "gateway/wire/ah.hpp"
 #include "gateway/transform/passage.hpp"
 #include "gateway/transform/registry.hpp"
-#include "gateway/wire/ah.hpp"
 
 #include <cstring>
 #include <utility>
@@ -15,7 +15,7 @@ using crypto::Packet;
 
 /// That of an algorithm by which the code differs; octets.
 struct Shape {
-    bool nonce;        // GMAC (RFC 4543 4): an IV before the ICV
+    bool nonce; // GMAC (RFC 4543 4): an IV before the ICV
     unsigned salt, iv, icv;
     [[nodiscard]] constexpr unsigned length(std::uint8_t family) const { return wire::ah_length(family, iv + icv); }
 };
@@ -31,23 +31,37 @@ struct Kept {
 };
 using AllKept = std::array<Kept, batch_size>;
 
-/// From the IP header to the end of the packet: what the ICV covers. `ah`: the AH, whose ICV is zeroed. False: it cannot be told what
-/// changes on the way.
-template <Shape shape>
-bool cover(const Frame& frame, std::uint8_t* ah, const sequence::Space& space, std::uint32_t salt, std::uint64_t number, Kept& kept,
-           Packet& packet) {
+/// Mostly a bare header of its family: no call then.
+[[gnu::always_inline]] inline void copy_header(std::uint8_t* to, const std::uint8_t* from, unsigned size) {
+    if (size == wire::ipv4_size) [[likely]]
+        std::memcpy(to, from, wire::ipv4_size);
+    else if (size == wire::ipv6_size) [[likely]]
+        std::memcpy(to, from, wire::ipv6_size);
+    else
+        std::memcpy(to, from, size);
+}
+
+/// From the IP header to the end of the packet: what the ICV covers. `ah`: the AH, whose ICV is zeroed, or is zero where it is new. False:
+/// it cannot be told what changes on the way.
+template <Shape shape, Direction direction>
+[[gnu::always_inline]] inline bool cover(const Frame& frame, std::uint8_t* ah, const sequence::Space& space, std::uint32_t salt,
+                                         std::uint64_t number, Kept& kept, Packet& packet) {
     std::uint8_t* header = frame.at(frame.network);
     const auto before = static_cast<unsigned>(ah - header);
     const unsigned length = shape.length(frame.family);
     if (before > kept.octets.size()) return false;
-    std::memcpy(kept.octets.data(), header, before);
+    copy_header(kept.octets.data(), header, before);
     if (!wire::mute(header, before, frame.family)) {
-        std::memcpy(header, kept.octets.data(), before);
+        copy_header(header, kept.octets.data(), before);
         return false;
     }
     std::uint8_t* icv = ah + wire::ah_size + shape.iv;
-    std::memcpy(kept.icv.data(), icv, shape.icv);
-    std::memset(icv, 0, shape.icv);
+    packet.icv = icv;
+    if constexpr (direction == Direction::inbound) {
+        std::memcpy(kept.icv.data(), icv, shape.icv);
+        std::memset(icv, 0, shape.icv);
+        packet.icv = kept.icv.data();
+    }
     packet.key = space.key;
     packet.aad = header;
     packet.text = shape.nonce ? icv : ah + length; // GMAC takes the IV before the text too
@@ -69,7 +83,7 @@ bool cover(const Frame& frame, std::uint8_t* ah, const sequence::Space& space, s
 
 /// AH, and the outer header, around a packet that has its number. The frame ends as the whole outer packet.
 template <Shape shape, SaMode mode>
-void dress(Frame& frame, std::uint64_t number) {
+[[gnu::always_inline]] inline void dress(Frame& frame, std::uint64_t number) {
     const OutboundSa& sa = *frame.outbound;
     const unsigned octets = frame.network_length();
     const unsigned length = shape.length(sa.outer_length == wire::ipv4_size ? 4 : 6);
@@ -87,12 +101,24 @@ void dress(Frame& frame, std::uint64_t number) {
     leave_sealed(frame, outer, whole, ah, wire::protocol_ah, number, octets);
 }
 
+/// Those that failed are no part of the batch any more. Returns how many are left.
+unsigned leave_out(Frame** frames, unsigned count, AllKept& kept, Packet* packets) {
+    unsigned left = 0;
+    for (unsigned i = 0; i < count; ++i) {
+        if (frames[i]->reason != DropReason::none) continue;
+        frames[left] = frames[i];
+        kept[left] = kept[i];
+        packets[left++] = packets[i];
+    }
+    return left;
+}
+
 template <Shape shape, SaMode mode>
 void seal(std::span<Frame* const> frames, const crypto::Suite& suite) {
     std::array<Frame*, batch_size> ready;
     std::array<Packet, batch_size> packets;
     AllKept kept;
-    unsigned count = 0, covered = 0;
+    unsigned count = 0;
     bool large = false;
     for (const Frame* frame : frames) { // look-up has fetched the SAs
         __builtin_prefetch(frame->outbound->space.memory, 1);
@@ -105,32 +131,34 @@ void seal(std::span<Frame* const> frames, const crypto::Suite& suite) {
         else
             fail(*frame, *sa.counters, reason);
     }
-    count = number(ready.data(), count, [](Frame& frame, std::uint64_t given, unsigned) { dress<shape, mode>(frame, given); });
+    bool all = true;
+    count = number(ready.data(), count, [&](Frame& frame, std::uint64_t given, unsigned place) __attribute__((always_inline)) {
+        const OutboundSa& sa = *frame.outbound;
+        dress<shape, mode>(frame, given);
+        if (cover<shape, Direction::outbound>(frame, frame.at(frame.transport), sa.space, sa.salt, given, kept[place], packets[place]))
+            [[likely]]
+            return;
+        fail(frame, *sa.counters, DropReason::header_before_ah);
+        all = false;
+    });
+    if (!all) [[unlikely]]
+        count = leave_out(ready.data(), count, kept, packets.data());
+    suite.seal(packets.data(), count);
     for (unsigned i = 0; i < count; ++i) {
         Frame& frame = *ready[i];
-        const OutboundSa& sa = *frame.outbound;
-        if (cover<shape>(frame, frame.at(frame.transport), sa.space, sa.salt, frame.sequence, kept[covered], packets[covered])) [[likely]]
-            ready[covered++] = &frame;
-        else
-            fail(frame, *sa.counters, DropReason::header_before_ah);
-    }
-    for (unsigned i = 0; i < covered; ++i) packets[i].icv = ready[i]->at(ready[i]->transport) + wire::ah_size + shape.iv;
-    suite.seal(packets.data(), covered);
-    for (unsigned i = 0; i < covered; ++i) {
-        Frame& frame = *ready[i];
-        std::memcpy(frame.at(frame.network), kept[i].octets.data(), static_cast<unsigned>(frame.transport - frame.network));
+        copy_header(frame.at(frame.network), kept[i].octets.data(), static_cast<unsigned>(frame.transport - frame.network));
         if (!packets[i].good) [[unlikely]]
             fail(frame, *frame.outbound->counters, DropReason::crypto_failed);
     }
     if (large) [[unlikely]]
-        hold_large({ready.data(), covered});
+        hold_large({ready.data(), count});
 }
 
 // --- opening ---
 
 /// Lengths and number, before the ICV (RFC 4302 3.4.3).
 template <Shape shape>
-DropReason undress(Frame& frame, Kept& kept, Packet& packet) {
+[[gnu::always_inline]] inline DropReason undress(Frame& frame, Kept& kept, Packet& packet) {
     const InboundSa& sa = *frame.inbound;
     std::uint8_t* ah = frame.at(frame.transport);
     const unsigned length = shape.length(frame.family);
@@ -138,23 +166,21 @@ DropReason undress(Frame& frame, Kept& kept, Packet& packet) {
         return DropReason::malformed_ah;
     if (const DropReason reason = judge_inbound(frame, ah + wire::ah_sequence); reason != DropReason::none) [[unlikely]]
         return reason;
-    if (!cover<shape>(frame, ah, sa.space, sa.salt, frame.sequence, kept, packet)) [[unlikely]]
+    if (!cover<shape, Direction::inbound>(frame, ah, sa.space, sa.salt, frame.sequence, kept, packet)) [[unlikely]]
         return DropReason::header_before_ah;
-    packet.icv = kept.icv.data();
     return DropReason::none;
 }
 
 /// After the ICV: enters the number, then takes the AH out.
 template <Shape shape, SaMode mode>
-DropReason take_opened(Frame& frame, const Kept& kept, const Packet& packet) {
-    std::memcpy(frame.at(frame.network), kept.octets.data(), static_cast<unsigned>(frame.transport - frame.network));
+[[gnu::always_inline]] inline DropReason take_opened(Frame& frame, const Kept& kept, const Packet& packet) {
+    copy_header(frame.at(frame.network), kept.octets.data(), static_cast<unsigned>(frame.transport - frame.network));
     if (!packet.good) return DropReason::bad_icv;
     const InboundSa& sa = *frame.inbound;
     if (const DropReason reason = sequence::accept(sa.space, frame.sequence); reason != DropReason::none) return reason;
     const std::uint8_t next_header = frame.at(frame.transport)[wire::ah_next_header];
     const unsigned begin = frame.transport + shape.length(frame.family);
-    if (const DropReason reason = Way<mode>::unwrap(frame, sa, frame.transport, begin, frame.end, next_header);
-        reason != DropReason::none)
+    if (const DropReason reason = Way<mode>::unwrap(frame, sa, frame.transport, begin, frame.end, next_header); reason != DropReason::none)
         return reason;
     return enter_opened(frame);
 }

@@ -46,7 +46,7 @@ void sum_encapsulated(std::span<Frame* const> frames) {
 /// What may stop a packet before it gets a number, and its padding and trailer (RFC 4303 2.4, 3.3.2). `large` is set where a packet is to
 /// be cut after sealing.
 template <Shape shape, SaMode mode>
-DropReason prepare(Frame& frame, bool& large) {
+[[gnu::always_inline]] inline DropReason prepare(Frame& frame, bool& large) {
     const OutboundSa& sa = *frame.outbound;
     const Fit fit = fit_of(sa);
     if (const DropReason reason = judge_outbound<mode>(frame, fit, large); reason != DropReason::none) [[unlikely]]
@@ -92,7 +92,7 @@ void associate(Packet& packet, const std::uint8_t* esp, bool extended, std::uint
 
 /// ESP header, IV, trailer and outer header around a prepared packet that has its number. The frame ends as the whole outer packet.
 template <Shape shape, SaMode mode>
-void dress(Frame& frame, std::uint64_t number, Packet& packet) {
+[[gnu::always_inline]] inline void dress(Frame& frame, std::uint64_t number, Packet& packet) {
     const OutboundSa& sa = *frame.outbound;
     const unsigned octets = frame.network_length();
     const Wrapped wrapped = Way<mode>::wrap(frame, sa, sa.udp + wire::esp_size + shape.iv);
@@ -128,10 +128,11 @@ void seal(std::span<Frame* const> frames, const crypto::Suite& suite) {
     std::array<Frame*, batch_size> ready;
     std::array<Packet, batch_size> packets;
     unsigned count = 0;
-    bool large = false;
+    bool large = false, in_udp = false;
     for (const Frame* frame : frames) { // look-up has fetched the SAs
         __builtin_prefetch(frame->outbound->space.memory, 1);
         __builtin_prefetch(frame->outbound->counters, 1);
+        in_udp |= frame->outbound->udp != 0;
     }
     for (Frame* frame : frames) {
         if (const DropReason reason = prepare<shape, mode>(*frame, large); reason == DropReason::none) [[likely]]
@@ -139,10 +140,11 @@ void seal(std::span<Frame* const> frames, const crypto::Suite& suite) {
         else
             fail(*frame, *frame->outbound->counters, reason);
     }
-    count = number(ready.data(), count,
-                   [&](Frame& frame, std::uint64_t given, unsigned place) { dress<shape, mode>(frame, given, packets[place]); });
+    count = number(ready.data(), count, [&](Frame& frame, std::uint64_t given, unsigned place) __attribute__((always_inline)) {
+        dress<shape, mode>(frame, given, packets[place]);
+    });
     if constexpr (shape.random_iv()) {
-        std::array<std::uint8_t*, batch_size> ivs;
+        std::array<std::uint8_t*, batch_size> ivs{};
         for (unsigned i = 0; i < count; ++i) ivs[i] = packets[i].text - shape.iv;
         if (!crypto::random_ivs(ivs.data(), count)) [[unlikely]] {
             for (unsigned i = 0; i < count; ++i) fail(*ready[i], *ready[i]->outbound->counters, DropReason::crypto_failed);
@@ -153,14 +155,15 @@ void seal(std::span<Frame* const> frames, const crypto::Suite& suite) {
     for (unsigned i = 0; i < count; ++i)
         if (!packets[i].good) [[unlikely]]
             fail(*ready[i], *ready[i]->outbound->counters, DropReason::crypto_failed);
-    sum_encapsulated({ready.data(), count});
+    if (in_udp) [[unlikely]]
+        sum_encapsulated({ready.data(), count});
     if (large) [[unlikely]]
         hold_large({ready.data(), count});
 }
 
 /// Length and number, before the ICV (RFC 4303 3.4.3), then what the cipher needs.
 template <Shape shape>
-DropReason undress(Frame& frame, Packet& packet) {
+[[gnu::always_inline]] inline DropReason undress(Frame& frame, Packet& packet) {
     const InboundSa& sa = *frame.inbound;
     std::uint8_t* esp = frame.at(frame.transport);
     const unsigned length = static_cast<unsigned>(frame.end - frame.transport);
@@ -185,7 +188,7 @@ DropReason undress(Frame& frame, Packet& packet) {
 
 /// After the ICV: enters the number, then looks at what came out.
 template <SaMode mode>
-DropReason take_opened(Frame& frame, const Packet& packet) {
+[[gnu::always_inline]] inline DropReason take_opened(Frame& frame, const Packet& packet) {
     if (!packet.good) return DropReason::bad_icv;
     const InboundSa& sa = *frame.inbound;
     if (const DropReason reason = sequence::accept(sa.space, frame.sequence); reason != DropReason::none) return reason;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Opening of hostile packets with ESP or AH. Octet 0: row of the registry; octet 1: ESN, raw or sealed, inner and outer family, options before
-// the header of IPsec, outer ECN; then what lies behind the outer IP header as it came from the wire, or, for ESP, a plain text that the
-// harness seals properly with the SA's key, so that only what is inside is wrong.
+// Opening of hostile packets with ESP or AH. Octet 0: row of the registry; octet 1: ESN, raw or sealed, inner and outer family, options
+// before the header of IPsec, outer ECN; then what lies behind the outer IP header as it came from the wire, or, for ESP, a plain text that
+// the harness seals properly with the SA's key, so that only what is inside is wrong.
 #include "gateway/transform/testing.hpp"
 #include "gateway/wire/ah.hpp"
 #include "gateway/wire/parse.hpp"
@@ -42,7 +42,8 @@ Octets outer_packet(const SaSpec& spec, bool options, const Octets& content) {
     const std::uint8_t protocol = spec.protocol == SaProtocol::ah ? wire::protocol_ah : wire::protocol_esp;
     const bool ipv4 = spec.outer_local.family == Family::ipv4;
     Octets packet(ipv4 ? wire::ipv4_size : wire::ipv6_size, 0);
-    if (options) packet.insert(packet.end(), {ipv4 ? std::uint8_t{148} : protocol, ipv4 ? std::uint8_t{4} : std::uint8_t{0}, 0, 0, 1, 1, 1, 1});
+    if (options)
+        packet.insert(packet.end(), {ipv4 ? std::uint8_t{148} : protocol, ipv4 ? std::uint8_t{4} : std::uint8_t{0}, 0, 0, 1, 1, 1, 1});
     const auto size = static_cast<unsigned>(packet.size());
     packet.insert(packet.end(), content.begin(), content.end());
     std::uint8_t* header = packet.data();

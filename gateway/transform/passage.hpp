@@ -54,7 +54,7 @@ inline void hold_large(std::span<Frame* const> frames) {
 
 /// What may stop a packet before it gets a number, as its mode has it. `large` is set where it is to be cut after sealing.
 template <SaMode mode>
-[[nodiscard]] DropReason judge_outbound(Frame& frame, const Fit& fit, bool& large) {
+[[nodiscard, gnu::always_inline]] inline DropReason judge_outbound(Frame& frame, const Fit& fit, bool& large) {
     const OutboundSa& sa = *frame.outbound;
     const unsigned inner = frame.network_length();
     const bool ours = (frame.flags & frame_ours) != 0;
@@ -74,7 +74,7 @@ template <SaMode mode>
 }
 
 /// How many of a run of frames of one SA, from the first on, its hard lifetime lets through.
-[[nodiscard]] inline unsigned within_lifetime(SaCounters& counters, std::span<Frame* const> run) {
+[[nodiscard, gnu::always_inline]] inline unsigned within_lifetime(SaCounters& counters, std::span<Frame* const> run) {
     const std::uint64_t packet_limit = load(counters.packet_limit), octet_limit = load(counters.octet_limit);
     const auto wanted = static_cast<unsigned>(run.size());
     // The longest frames that there can be: only near the end each is looked at.
@@ -114,8 +114,8 @@ unsigned number(Frame** frames, unsigned count, Dress dress) {
 }
 
 /// What a sealed packet is to the stages that follow. `ipsec`: the header of IPsec; `outer`: the IP header; `octets`: of the inner packet.
-inline void leave_sealed(Frame& frame, const std::uint8_t* outer, unsigned whole, const std::uint8_t* ipsec, std::uint8_t protocol,
-                         std::uint64_t number, unsigned octets) {
+[[gnu::always_inline]] inline void leave_sealed(Frame& frame, const std::uint8_t* outer, unsigned whole, const std::uint8_t* ipsec,
+                                                std::uint8_t protocol, std::uint64_t number, unsigned octets) {
     const OutboundSa& sa = *frame.outbound;
     add(sa.counters->packets, 1);
     add(sa.counters->octets, octets);
@@ -129,7 +129,7 @@ inline void leave_sealed(Frame& frame, const std::uint8_t* outer, unsigned whole
 }
 
 /// Before the ICV: is the SA still alive, and may the number be new?
-[[nodiscard]] inline DropReason judge_inbound(Frame& frame, const std::uint8_t* sequence_number) {
+[[nodiscard, gnu::always_inline]] inline DropReason judge_inbound(Frame& frame, const std::uint8_t* sequence_number) {
     const InboundSa& sa = *frame.inbound;
     if (load(sa.counters->packet_limit) == 0) [[unlikely]]
         return DropReason::lifetime_over;
@@ -137,7 +137,7 @@ inline void leave_sealed(Frame& frame, const std::uint8_t* outer, unsigned whole
 }
 
 /// An inner packet that has come out counts, if its SA's lifetime still lets it through.
-[[nodiscard]] inline DropReason enter_opened(Frame& frame) {
+[[nodiscard, gnu::always_inline]] inline DropReason enter_opened(Frame& frame) {
     const InboundSa& sa = *frame.inbound;
     SaCounters& counters = *sa.counters;
     if (counters.packets >= load(counters.packet_limit) || counters.octets + frame.network_length() > load(counters.octet_limit))

@@ -10,6 +10,9 @@
 
 namespace sallyport::transform {
 
+// What a tunnel's packet goes through is put into the loop of its transform, whatever the compiler thinks of the size: a call, or a Wrapped
+// that lies in memory, costs more than the work.
+
 /// A packet whose IP header is out of the way.
 struct Wrapped {
     unsigned begin = 0;           // offset of what is sealed
@@ -33,20 +36,21 @@ struct Way<SaMode::tunnel> {
     /// Octets by which an outer packet grows over Fit's reckoning.
     static unsigned excess(const Frame&) { return 0; }
     /// `ahead`: octets that come between the IP header and what is sealed.
-    static Wrapped wrap(Frame& frame, const OutboundSa& sa, unsigned /*ahead*/) {
+    [[gnu::always_inline]] static Wrapped wrap(Frame& frame, const OutboundSa& sa, unsigned /*ahead*/) {
         const mode::Inner inner = mode::inner_of(frame);
         return {.begin = frame.network, .header = sa.outer_length, .next_header = inner.next_header, .inner = inner};
     }
     /// Writes the IP header of the outer packet of `whole` octets to `outer`.
-    static void finish(std::uint8_t* outer, const OutboundSa& sa, const Wrapped& wrapped, unsigned whole, std::uint64_t number) {
+    [[gnu::always_inline]] static void finish(std::uint8_t* outer, const OutboundSa& sa, const Wrapped& wrapped, unsigned whole,
+                                              std::uint64_t number) {
         if (sa.outer_length == wire::ipv4_size)
             mode::put_outer_ipv4(outer, sa.outer.data(), whole, static_cast<std::uint16_t>(number), wrapped.inner, sa.rules);
         else
             mode::put_outer_ipv6(outer, sa.outer.data(), whole, wrapped.inner, sa.rules);
     }
     /// `at`: offset of the header of IPsec, or of the UDP header before it.
-    static DropReason unwrap(Frame& frame, const InboundSa& /*sa*/, unsigned /*at*/, unsigned begin, unsigned end,
-                             std::uint8_t next_header) {
+    [[gnu::always_inline]] static DropReason unwrap(Frame& frame, const InboundSa& /*sa*/, unsigned /*at*/, unsigned begin, unsigned end,
+                                                    std::uint8_t next_header) {
         return mode::take_inner(frame, begin, end, next_header);
     }
 };

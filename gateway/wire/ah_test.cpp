@@ -48,10 +48,10 @@ TEST(Ah, MutesOptionsOfIpv4ByTheirTable) { // RFC 4302 A1
     const std::string head = "4a000050123400000033"
                              "0000c000020ac6336414";
     // Record Route goes, Router Alert and NOP stay, and all behind the end of the list.
-    EXPECT_EQ(muted(head + "070704000000000194040000" + "00abcdef" + "82040102", 4), hex(head + "000000000000000194040000" + "00abcdef"
-                                                                                                + "82040102"));
-    EXPECT_EQ(muted(head + "440801020304050601010101" + "1f04ffff" + "85040102", 4), hex(head + "000000000000000001010101" + "00000000"
-                                                                                                + "85040102"))
+    EXPECT_EQ(muted(head + "070704000000000194040000" + "00abcdef" + "82040102", 4),
+              hex(head + "000000000000000194040000" + "00abcdef" + "82040102"));
+    EXPECT_EQ(muted(head + "440801020304050601010101" + "1f04ffff" + "85040102", 4),
+              hex(head + "000000000000000001010101" + "00000000" + "85040102"))
         << "Timestamp and an unknown one go";
     EXPECT_TRUE(refused(head + "8307040102030401", 4)) << "a loose source route";
     EXPECT_TRUE(refused(head + "8907040102030401", 4));
@@ -61,7 +61,8 @@ TEST(Ah, MutesOptionsOfIpv4ByTheirTable) { // RFC 4302 A1
 }
 
 TEST(Ah, MutesWhatRoutersChangeInIpv6) {
-    const std::string addresses = "20010db8000000000000000000000001" "20010db8000000000000000000000002";
+    const std::string addresses = "20010db8000000000000000000000001"
+                                  "20010db8000000000000000000000002";
     EXPECT_EQ(muted("6abcdef100203340" + addresses, 6), hex("6000000000203300" + addresses));
     // Hop-by-hop: PadN of two octets kept, an option that may change emptied, Pad1 passed by.
     EXPECT_EQ(muted("60000000002000ff" + addresses + "3301" + "01021122" + "3e041234abcd" + "05020000", 6),

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/wire/icmp.hpp"
 
-#include "gateway/wire/checksum.hpp"
 #include "gateway/wire/ah.hpp"
+#include "gateway/wire/checksum.hpp"
 #include "gateway/wire/esp.hpp"
 #include "gateway/wire/octets.hpp"
 #include "gateway/wire/udp.hpp"
@@ -30,8 +30,8 @@ constexpr bool is_error_type(std::uint8_t family, std::uint8_t type) {
     return family == 4 ? type == 3 || type == 4 || type == 5 || type == 11 || type == 12 : type < 128;
 }
 
-/// SPI and number of AH or ESP at `at`, of which `there` octets are there; of ESP in UDP too, if it came from our port and the quote shows so
-/// much.
+/// SPI and number of AH or ESP at `at`, of which `there` octets are there; of ESP in UDP too, if it came from our port and the quote shows
+/// so much.
 void read_ipsec(IcmpError& error, const std::uint8_t* at, unsigned there) {
     const bool ah = error.protocol == protocol_ah;
     const bool in_udp = error.protocol == protocol_udp && there >= udp_size + esp_size && load16(at + source_port_offset) == port_ike_nat &&

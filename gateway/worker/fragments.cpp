@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Frames that go no further as they are, and that the exception stage can help: fragments whose ports are not known or that their SA does not
-// carry, packets that are larger than their way.
+// Frames that go no further as they are, and that the exception stage can help: fragments whose ports are not known or that their SA does
+// not carry, packets that are larger than their way.
 #include "gateway/mode/tunnel.hpp"
 #include "gateway/wire/fragment.hpp"
 #include "gateway/wire/ip.hpp"

@@ -82,8 +82,8 @@ DropReason judge_opened(Frame& frame, const tables::Spd* order) {
     return mode::count_hop(frame);
 }
 
-/// What becomes of a packet to the gateway itself that is none of ESP or AH: ICMP that the port's program sent here is an error about what we
-/// sent.
+/// What becomes of a packet to the gateway itself that is none of ESP or AH: ICMP that the port's program sent here is an error about what
+/// we sent.
 Errand errand_of_ours(const Frame& frame) {
     if ((frame.flags & frame_fragment) != 0) return Errand::reassemble_outer;
     return frame.protocol == (frame.family == 4 ? wire::protocol_icmp : wire::protocol_icmpv6) ? Errand::icmp_received : Errand::none;
@@ -169,17 +169,21 @@ void Worker::open(Batch& batch) {
     by_row(
         batch.span(), [](const Frame& frame) { return frame.inbound->transform; },
         [](std::uint8_t row, std::span<Frame* const> frames) { transform::transform(row).open(frames); });
-    sift(batch);
-    LiveCounters::add(counters_.now().opened, batch.count);
-    if (rehearsal_ != nullptr) [[unlikely]]
+    if (rehearsal_ != nullptr) [[unlikely]] {
+        sift(batch);
         rehearsal_->opened(batch.span());
-    judge(batch);
+    }
+    LiveCounters::add(counters_.now().opened, judge(batch));
 }
 
-/// What was opened: may its SA carry it?
-void Worker::judge(Batch& batch) {
+/// What was opened: may its SA carry it? What was not goes no further either. Returns how many were.
+unsigned Worker::judge(Batch& batch) {
     const tables::Spd* const order = spd_->any_ordered() ? spd_ : nullptr;
+    unsigned opened = 0;
     for (Frame* frame : batch.span()) {
+        if (frame->reason != DropReason::none) [[unlikely]]
+            continue;
+        ++opened;
         frame->reason = judge_opened(*frame, order);
         // The last hop is ours: nobody passes it on.
         if (frame->reason == DropReason::ttl_expired && next_hop(*frame).reason == DropReason::for_gateway) [[unlikely]]
@@ -188,6 +192,7 @@ void Worker::judge(Batch& batch) {
     sift(batch);
     if (rehearsal_ != nullptr) [[unlikely]]
         rehearsal_->admitted(batch.span());
+    return opened;
 }
 
 /// Red packets that a policy lets out in clear. Their VPN's own table says where to, else the table of the black side.

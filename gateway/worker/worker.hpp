@@ -112,6 +112,7 @@ private:
         VpnNumber vpn = 0;
         std::uint8_t family = 0; // 0: nothing looked up yet
         Role out = Role::black;
+        const route::Group* group = nullptr;
         route::NextHop next;
     };
 
@@ -136,7 +137,7 @@ private:
     void hand_over(Frame& frame, std::uint8_t owner);
     void seal(Batch& batch);
     void open(Batch& batch);
-    void judge(Batch& batch);
+    unsigned judge(Batch& batch);
 
     // fragments.cpp
     [[nodiscard]] bool mend(Frame& frame);

@@ -220,7 +220,8 @@ TEST(Worker, DropsFromBlack) {
     expect(DropReason::bad_icv, esp(known + Octets(60, 0)));
     expect(DropReason::malformed_ah, ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_ah, payload(11))));
     expect(DropReason::unknown_spi, ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_ah, payload(24))));
-    expect(DropReason::unknown_spi, ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_ah, Octets{17, 5, 0, 0, 0, 0, 3, 0xe8} + payload(24))));
+    expect(DropReason::unknown_spi,
+           ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_ah, Octets{17, 5, 0, 0, 0, 0, 3, 0xe8} + payload(24))));
     expect(DropReason::unsupported_protocol, ethernet(ipv4("192.0.2.1", "192.0.2.2", 47, payload(24))));
     expect(DropReason::unsupported_protocol, ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_udp, udp(9, 9, {}))));
     expect(DropReason::ike_nobody_listening, ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_udp, udp(500, 500, payload(28)))));

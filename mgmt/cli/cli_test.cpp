@@ -84,7 +84,8 @@ TEST_F(Commands, Status) {
 
 TEST_F(Commands, Sa) {
     const Said said = ask({"sa"});
-    EXPECT_THAT(said.out, HasSubstr("c0          outbound   0x00001000  198.51.100.1:4500  office  tunnel  aes-256-gcm  yes  1099511627776"));
+    EXPECT_THAT(said.out,
+                HasSubstr("c0          outbound   0x00001000  198.51.100.1:4500  office  tunnel  aes-256-gcm  yes  1099511627776"));
     EXPECT_THAT(said.out, HasSubstr("c0 inbound is refused: there is no durable mark; sallyport marks --create"));
     handlers.sa_count = 1201;
     EXPECT_EQ(json({"sa"})["sas"].items().size(), 1201U);

@@ -92,8 +92,9 @@ std::string sa_text(const Json& list) {
     std::string refused;
     for (const Json& sa : list["sas"].items()) {
         table.add({sa["name"].text(), sa["direction"].text(), std::format("{:#010x}", sa["spi"].number()), peer_text(sa), sa["vpn"].text(),
-                   (sa["protocol"].text() == "ah" ? "ah " : "") + sa["mode"].text(), sa["algorithm"].text(), sa["esn"].flag() ? "yes" : "no", number(sa["sequence"]),
-                   sa["mark"].has_value() ? number(sa["mark"]) : "none", number(sa["packets"]), number(sa["octets"]), number(sa["errors"]),
+                   (sa["protocol"].text() == "ah" ? "ah " : "") + sa["mode"].text(), sa["algorithm"].text(),
+                   sa["esn"].flag() ? "yes" : "no", number(sa["sequence"]), sa["mark"].has_value() ? number(sa["mark"]) : "none",
+                   number(sa["packets"]), number(sa["octets"]), number(sa["errors"]),
                    sa["pathMtu"].number() == 0 ? "" : number(sa["pathMtu"]),
                    sa["refused"].text().empty() ? number(sa["worker"]) : "refused", sa["state"].text()});
         if (!sa["refused"].text().empty())

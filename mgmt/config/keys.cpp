@@ -133,7 +133,8 @@ constexpr std::array key_table{
     KeyInfo{
         connection_mode, connection, "mode", word, false, "\"tunnel\"", 0, 0, "tunnel transport beet",
         "tunnel: whole packets between the networks go inside packets between the gateways. transport: what the gateway itself says to the "
-        "peer keeps its IP header; local-networks is local, and remote-networks is remote. beet: as a tunnel, but between one local and one "
+        "peer keeps its IP header; local-networks is local, and remote-networks is remote. beet: as a tunnel, but between one local and "
+        "one "
         "remote address, whose packets leave their IP header at home (RFC 7402 appendix B). As at the peer. transport and beet carry no "
         "fragments."},
     KeyInfo{connection_algorithm, connection, "algorithm", word, false, "\"aes-256-cbc-hmac-sha2-256\"", 0, 0, all_algorithms,
