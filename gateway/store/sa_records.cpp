@@ -18,8 +18,7 @@ using record::SelectorRecord;
 namespace {
 
 // What a record is, and in the lower half the version of what it is made of.
-constexpr std::uint32_t sa_tag = 0x5341'0000;        // "SA": SaRecord, then its selectors, as the version before had it
-constexpr std::uint32_t packed_sa_tag = 0x5350'0000; // "SP": the same, packed
+constexpr std::uint32_t packed_sa_tag = 0x5350'0000; // "SP": SaRecord, then its selectors, packed
 constexpr std::uint32_t policy_tag = 0x504f'0000;    // "PO"
 constexpr std::uint32_t version_bits = 0xffff;
 static_assert(record::version <= version_bits);
@@ -120,15 +119,6 @@ Result<SaSpec> load_packed(std::span<const std::uint8_t> octets) {
     return record::load(passing.record, selectors);
 }
 
-/// One of the version before, which did not pack.
-Result<SaSpec> load_before(std::span<const std::uint8_t> octets) {
-    const auto selectors = selectors_of(octets, record::sa_record_before);
-    if (!selectors) return std::unexpected(selectors.error());
-    Passing passing;
-    std::memcpy(&passing.record, octets.data(), record::sa_record_before);
-    return record::load(passing.record, *selectors);
-}
-
 Result<LeftPolicy> load_policy(std::span<const std::uint8_t> octets, SecretTable::Record record) {
     const auto selectors = selectors_of(octets, sizeof(OrderedPolicy));
     if (!selectors) return std::unexpected(selectors.error());
@@ -153,7 +143,7 @@ Result<void> load(const SecretTable& table, SecretTable::Record record, AllLeft&
     const std::uint32_t version = table.tag(record) & version_bits;
     const std::uint32_t kind = table.tag(record) - version;
     const bool known = version == record::version || version == record::version_before;
-    if (!known || (kind != packed_sa_tag && kind != sa_tag && kind != policy_tag))
+    if (!known || (kind != packed_sa_tag && kind != policy_tag))
         return std::unexpected(refusal("the SA table has records of a version that this release does not know"));
     if (kind == policy_tag) {
         auto policy = load_policy(octets, record);
@@ -161,7 +151,7 @@ Result<void> load(const SecretTable& table, SecretTable::Record record, AllLeft&
         all.policies.push_back(std::move(*policy));
         return {};
     }
-    auto spec = kind == packed_sa_tag ? load_packed(octets) : load_before(octets);
+    auto spec = load_packed(octets);
     if (!spec) return std::unexpected(refusal("an SA of the SA table cannot be: " + to_string(spec.error())));
     all.sas.push_back({std::move(*spec), record});
     return {};
