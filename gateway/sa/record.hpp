@@ -22,8 +22,8 @@
 namespace sallyport::record {
 
 inline constexpr std::uint32_t version = 4;
-/// The one before, which the gateway still reads where a process left it: its SaRecord ended with `begun`, and what came after it is 0 where
-/// nothing is said.
+/// The one before, which the gateway still reads where a process left it: its SaRecord ended with `begun`, and what came after it is 0
+/// where nothing is said.
 inline constexpr std::uint32_t version_before = 3;
 inline constexpr std::uint64_t magic = 0x7364726f63657253; // "Srecords" in the memory of a little-endian machine
 inline constexpr std::size_t name_size = 64;               // octets, the last one zero
