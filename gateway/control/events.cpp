@@ -9,6 +9,7 @@
 #include <ctime>
 #include <span>
 #include <sys/epoll.h>
+#include <utility>
 
 namespace sallyport::control {
 
@@ -134,25 +135,38 @@ void Gateway::Inside::look_at_lives() {
     for (const Traffic::Seen& one : traffic.look(boot_seconds())) tell(one.idle ? EventKind::sa_idle : EventKind::sa_traffic, *one.sa);
     take_path_mtus();
     std::erase_if(moved_until, [now = milliseconds()](const auto& one) { return one.second <= now; });
-    acquires_told.clear();
-    spd->read().acquires().open();
+    open_acquires();
 }
 
-/// Policies that have told in this second are not asked for again, though the SPD may be another one.
+/// A policy that has been told of in this second waits for the next, though it is in another SPD meanwhile.
 void Gateway::Inside::take_acquires() {
     for (const tables::Acquire& packet : spd->read().acquires().take()) {
         const std::vector<PolicySpec>& keyed = keying->policies;
         const std::size_t number = packet.policy, configured = desired.policies.size(); // in this order
         if (number >= configured + keyed.size()) continue;
         const PolicySpec& policy = number < configured ? desired.policies[number] : keyed[number - configured];
-        if (!acquires_told.insert(policy.name).second) continue;
         Told told;
         told.event = {
             .kind = EventKind::acquire, .vpn = policy.vpn, .has_flow = true, .flow = packet.flow, .flow_label = packet.flow_label};
         told.time = microseconds_now();
         told.connection = policy.sa;
         told.policy = policy.name;
-        tell(std::move(told));
+        if (const auto [at, fresh] = acquires_told.try_emplace(policy.name); fresh)
+            tell(std::move(told));
+        else
+            at->second = std::move(told);
+    }
+}
+
+/// Once a second: whoever was told of may ask again.
+void Gateway::Inside::open_acquires() {
+    spd->read().acquires().open();
+    for (auto& [policy, waiting] : std::exchange(acquires_told, {})) {
+        if (!waiting) continue;
+        const std::uint32_t child = keying->children.sender(waiting->connection).value_or(0);
+        if (store->find(waiting->connection, Direction::outbound, child) != nullptr) continue; // it has got what it asked for
+        acquires_told.try_emplace(policy);
+        tell(std::move(*waiting));
     }
 }
 

@@ -361,6 +361,17 @@ TEST_F(GatewayTest, WithoutMarksTheSaIsRefusedAndNothingLeaks) {
     ASSERT_TRUE(lan.send(make(packet)));
     pump(100);
     EXPECT_EQ(notes.count(EventKind::acquire), 2U);
+    // Asked again in the same second, of another SPD: it is told with the next.
+    Desired other = loop();
+    other.policies[0].priority = 11;
+    ASSERT_TRUE(gateway->apply(other));
+    ASSERT_TRUE(lan.send(make(packet)));
+    pump(100);
+    EXPECT_EQ(notes.count(EventKind::acquire), 2U);
+    gateway->tick();
+    EXPECT_EQ(notes.count(EventKind::acquire), 3U);
+    gateway->tick();
+    EXPECT_EQ(notes.count(EventKind::acquire), 3U);
     for (Octets frame = wan.receive(10); !frame.empty(); frame = wan.receive(10))
         EXPECT_FALSE(frame[12] == 8 && frame[13] == 0) << "an IP packet on the wan";
 }

@@ -45,7 +45,6 @@
 #include <memory>
 #include <optional>
 #include <random>
-#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -137,6 +136,7 @@ struct Gateway::Inside final : route::MirrorListener {
     Result<void> open_loop();
     void take_events(); // from the workers and the exception stage
     void take_acquires();
+    void open_acquires();
     void take_path_mtus();
     void look_at_lives(); // once a second: what ends, what receives, and who may ask again
     Result<void> open_audits();
@@ -196,7 +196,7 @@ struct Gateway::Inside final : route::MirrorListener {
     exception::PathMtus path_mtus;
     Lifetimes lifetimes{std::random_device{}()};
     Traffic traffic;
-    std::set<std::string, std::less<>> acquires_told;             // names of policies, in this second
+    std::map<std::string, std::optional<Told>> acquires_told;     // by name of the policy, in this second; what has been asked since
     std::unordered_map<std::uint32_t, std::uint64_t> moved_until; // by number of the SA: milliseconds; no move is told again before
     std::unique_ptr<Keying::Inside> keying;
     std::unique_ptr<Keying> keying_door;

@@ -67,8 +67,7 @@ def test_a_policy_asks_for_its_sa(single, door, family):
         with Change(single.daemon) as change:
             assert leaves(single, family) is None
             change.expect({"no_sa": 1})
-        asked = watch.next(0.5)
-        assert asked is not None, "at once"
+        asked = watch.next(1.5)
         assert (asked["policy"], asked["connection"], asked["vpn"]) == ("asked", "asked", "wan")
         assert (asked["source"], asked["destination"]) == (single.HOST[family], FAR[family])
         assert (asked["protocol"], asked["sourcePort"], asked["destinationPort"]) == (17, 1234, 53)
