@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <iterator>
 #include <set>
 #include <string_view>
 #include <tuple>
@@ -94,8 +95,15 @@ void Gateway::Inside::install_one_by_one(const std::vector<SaSpec>& sas) {
 /// are dropped with unknown_spi, for less than a microsecond.
 void Gateway::Inside::into_tables(const store::Applied& applied) {
     follow_path(applied);
-    for (const store::Sa* sa : applied.gone) lifetimes.remove(*sa);
-    for (const store::Sa* sa : applied.added) lifetimes.add(*sa, boot_seconds());
+    // What is new comes first: an update goes on with what it was.
+    for (const store::Sa* sa : applied.added) {
+        lifetimes.add(*sa, boot_seconds());
+        traffic.add(*sa, boot_seconds());
+    }
+    for (const store::Sa* sa : applied.gone) {
+        lifetimes.remove(*sa);
+        traffic.remove(*sa);
+    }
     sad->make_room(applied.added.size());
     std::unordered_map<std::uint32_t, const store::Sa*> next; // by number, which an update keeps
     for (const store::Sa* sa : applied.added)
@@ -184,12 +192,36 @@ std::unique_ptr<const tables::Unasked> Gateway::Inside::build_unasked(const stor
     return next;
 }
 
+/// Which SAs follow their peers. Null: those of before.
+std::unique_ptr<const tables::Following> Gateway::Inside::build_following(const store::Applied* applied) const {
+    std::vector<tables::Following::Sa> fresh;
+    std::vector<std::uint32_t> gone; // with those that are updated
+    const auto follows = [](const store::Sa* sa) { return sa->inbound != nullptr && sa->spec.follow && sa->spec.udp_port != 0; };
+    for (const store::Sa* sa : applied != nullptr ? applied->added : store->all())
+        if (follows(sa)) fresh.push_back({sa->number, sa->spec.udp_port});
+    if (applied != nullptr)
+        for (const store::Sa* sa : applied->gone)
+            if (follows(sa)) gone.push_back(sa->number);
+    if (applied != nullptr && fresh.empty() && gone.empty()) return nullptr;
+    std::ranges::sort(fresh, {}, &tables::Following::Sa::number);
+    std::ranges::sort(gone);
+    auto next = std::make_unique<tables::Following>();
+    if (applied != nullptr)
+        std::ranges::copy_if(following->read().sas, std::back_inserter(next->sas),
+                             [&](const tables::Following::Sa& one) { return !std::ranges::binary_search(gone, one.number); });
+    const auto middle = next->sas.insert(next->sas.end(), fresh.begin(), fresh.end());
+    std::ranges::inplace_merge(next->sas, middle, {}, &tables::Following::Sa::number);
+    return next;
+}
+
 /// Returns when no worker reads what was before.
-void Gateway::Inside::publish(std::unique_ptr<const tables::Spd> policies, std::unique_ptr<const tables::Unasked> sending) {
+void Gateway::Inside::publish(std::unique_ptr<const tables::Spd> policies, const store::Applied* applied) {
     std::unique_ptr<const tables::Spd> old_policies;
     std::unique_ptr<const tables::Unasked> old_unasked;
+    std::unique_ptr<const tables::Following> old_following;
     if (policies) old_policies = spd->swap(std::move(policies));
-    if (sending) old_unasked = unasked->swap(std::move(sending));
+    if (auto sending = build_unasked(applied)) old_unasked = unasked->swap(std::move(sending));
+    if (auto next = build_following(applied)) old_following = following->swap(std::move(next));
     audience.settle();
     store->drain();
 }
@@ -217,7 +249,7 @@ Result<Gateway::Inside::Change> Gateway::Inside::prepare_change(store::Transacti
 void Gateway::Inside::commit_change(Change change) {
     const store::Applied applied = store->commit(std::move(change.sas));
     into_tables(applied);
-    publish(std::move(change.spd), build_unasked(&applied));
+    publish(std::move(change.spd), &applied);
     if (!change.boundary) return;
     boundary = std::move(*change.boundary);
     settle_boundary();
@@ -264,6 +296,7 @@ Result<void> Gateway::Inside::prepare(Desired wanted) {
 }
 
 void Gateway::Inside::commit_configuration() {
+    take_acquires(); // by the names of now
     Pending next = std::move(*std::exchange(pending, std::nullopt));
     prints = std::move(next.prints);
     desired = std::move(next.wanted);
@@ -277,7 +310,7 @@ void Gateway::Inside::commit_configuration() {
     if (next.again.empty()) return;
     install_one_by_one(next.again);
     if (auto policies = build_spd({.configured = desired.policies, .keyed = keying->policies, .plan = nullptr}, nullptr))
-        publish(std::move(*policies), build_unasked(nullptr));
+        publish(std::move(*policies), nullptr);
 }
 
 void Gateway::Inside::abandon_configuration() {

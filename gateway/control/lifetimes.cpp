@@ -22,6 +22,11 @@ void end_by_time(const store::Sa& sa, std::uint64_t seconds) {
 
 std::uint64_t since(std::uint64_t begun, std::uint64_t now) { return now > begun ? now - begun : 0; }
 
+bool goes_on(const store::Sa& before, const store::Sa& now) {
+    const SaSpec &then = before.spec, &next = now.spec;
+    return before.series == now.series && then.soft == next.soft && then.hard == next.hard && then.jitter == next.jitter;
+}
+
 std::uint64_t read(std::uint64_t& word) { return std::atomic_ref(word).load(std::memory_order_relaxed); }
 
 } // namespace
@@ -38,6 +43,11 @@ Lifetime Lifetimes::shortened(const SaSpec& spec) {
 
 void Lifetimes::add(const store::Sa& sa, std::uint64_t now) {
     if (!sa.spec.soft.any() && !sa.spec.hard.any()) return;
+    if (const auto at = watched_.find(sa.number); at != watched_.end() && goes_on(*at->second.sa, sa)) {
+        at->second.sa = &sa;
+        if (at->second.hard_told) std::atomic_ref(sa.series->counters->packet_limit).store(0, std::memory_order_relaxed);
+        return end_by_time(sa, since(at->second.begun, now));
+    }
     const std::uint64_t begun = sa.spec.begun != 0 ? sa.spec.begun : now;
     watched_.insert_or_assign(sa.number, Watched{.sa = &sa, .soft = shortened(sa.spec), .begun = begun});
     end_by_time(sa, since(begun, now)); // it may have been over while no gateway lived

@@ -21,9 +21,12 @@ public:
     explicit Lifetimes(std::uint64_t seed) : random_(seed) {}
 
     /// From now on; before workers see it, for its time may be over already. `sa` stays where it is until remove(). SAs without a lifetime
-    /// cost nothing.
+    /// cost nothing. In the place of another one under the same key and lifetimes, an update, it goes on with what was told of that.
     void add(const store::Sa& sa, std::uint64_t now);
-    void remove(const store::Sa& sa) { watched_.erase(sa.number); }
+    /// Nothing where another one has taken its place.
+    void remove(const store::Sa& sa) {
+        if (const auto at = watched_.find(sa.number); at != watched_.end() && at->second.sa == &sa) watched_.erase(at);
+    }
 
     struct Reached {
         const store::Sa* sa;

@@ -4,6 +4,7 @@
 #include "gateway/wire/ip.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace sallyport::exception {
 
@@ -61,7 +62,16 @@ std::uint16_t PathMtus::Tunnel::present() const { return std::min(way != 0 ? way
 
 void PathMtus::fit(const Tunnel& tunnel) {
     const std::uint16_t present = tunnel.present();
-    for (const auto& [spi, member] : tunnel.outbound) fit_one(member, present);
+    for (const auto& [spi, member] : tunnel.outbound) {
+        const transform::Fit before = transform::fit_of(*member.sa);
+        fit_one(member, present);
+        const transform::Fit now = transform::fit_of(*member.sa);
+        if (now.outer == before.outer) continue;
+        if (changes_.each.size() < most_changes)
+            changes_.each.push_back({member.sa->number, before, now});
+        else
+            ++changes_.more;
+    }
     for (const auto& [spi, member] : tunnel.inbound) fit_one(member, present);
 }
 
@@ -145,6 +155,11 @@ void PathMtus::age(std::uint64_t now) {
 std::uint64_t PathMtus::next() const {
     const std::lock_guard lock(mutex_);
     return next_;
+}
+
+PathMtus::Changes PathMtus::take_changes() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(changes_, {});
 }
 
 std::uint16_t PathMtus::learned(const TunnelEnds& ends) const {

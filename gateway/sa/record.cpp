@@ -95,6 +95,8 @@ Result<void> load_outer(const SaRecord& record, SaSpec& sa) {
     if (record.keepalive > longest_keepalive || (record.keepalive != 0 && record.udp_port == 0))
         return wrong("keepalive", "at most 3600 seconds, and only with a UDP port");
     sa.keepalive = record.keepalive;
+    if (record.follow > 1 || (record.follow != 0 && record.udp_port == 0)) return wrong("follow", "it is 0 or 1, and only with a UDP port");
+    sa.follow = record.follow == 1;
     if (!is_tfc_padding(record.tfc_padding)) return wrong("tfc_padding", "it is a multiple of 16 up to 4064, or 65535");
     sa.tfc_padding = record.tfc_padding;
     if (!take(record.dscp, DscpRule::set, sa.dscp)) return wrong("dscp", "there is no such rule for the DSCP");
@@ -146,6 +148,7 @@ Result<void> load_lifetimes(const SaRecord& record, SaSpec& sa) {
     if (record.jitter > 100) return wrong("jitter", "it is a percentage");
     sa.jitter = record.jitter;
     sa.begun = record.begun;
+    sa.idle = record.idle;
     return {};
 }
 
@@ -220,6 +223,9 @@ Result<void> store(const SaSpec& sa, std::uint32_t first_selector, SaRecord& rec
               .soft = {sa.soft.packets, sa.soft.octets, sa.soft.seconds},
               .hard = {sa.hard.packets, sa.hard.octets, sa.hard.seconds},
               .begun = sa.begun,
+              .idle = sa.idle,
+              .follow = static_cast<std::uint8_t>(sa.follow ? 1 : 0),
+              .last_zero = {},
               .original_local = sa.original_local.octets,
               .original_remote = sa.original_remote.octets};
     std::memcpy(record.key.data(), sa.key.octets.data(), std::min<std::size_t>(sa.key.size, record.key.size()));
@@ -252,7 +258,7 @@ Result<SaSpec> load(const SaRecord& record, std::span<const Selector> selectors)
         if (auto good = part(record, sa); !good) return std::unexpected(std::move(good.error()));
     if (record.manual > 1) return wrong("manual", "it is 0 or 1");
     sa.manual = record.manual == 1;
-    if (record.zero != 0 || record.more_zero != 0) return not_zero();
+    if (record.zero != 0 || record.more_zero != 0 || !all_zero(record.last_zero)) return not_zero();
     auto list = load_selectors(record.first_selector, record.selectors, selectors);
     if (!list) return std::unexpected(std::move(list.error()));
     sa.selectors = std::move(*list);

@@ -67,6 +67,9 @@ struct SaRecord {
     std::uint8_t more_zero;
     std::array<std::uint64_t, 3> soft, hard; // packets, octets, seconds
     std::uint64_t begun;                     // a call leaves it 0
+    std::uint16_t idle;                      // seconds
+    std::uint8_t follow;                     // 0 or 1
+    std::array<std::uint8_t, 5> last_zero;
     Octets original_local, original_remote;  // zeros: none
 };
 
@@ -102,7 +105,7 @@ struct CallHeader {
     std::array<std::uint64_t, 3> zero;
 };
 
-static_assert(sizeof(SelectorRecord) == 80 && sizeof(SaRecord) == 344 && sizeof(PolicyRecord) == 144 && sizeof(RemovalRecord) == 80 &&
+static_assert(sizeof(SelectorRecord) == 80 && sizeof(SaRecord) == 352 && sizeof(PolicyRecord) == 144 && sizeof(RemovalRecord) == 80 &&
               sizeof(CallHeader) == 64);
 static_assert(std::has_unique_object_representations_v<SelectorRecord> && std::has_unique_object_representations_v<SaRecord> &&
               std::has_unique_object_representations_v<PolicyRecord> && std::has_unique_object_representations_v<RemovalRecord> &&

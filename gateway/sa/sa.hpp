@@ -95,6 +95,8 @@ struct SaSpec {
     Lifetime hard;                               // no packet passes beyond one of these; the SA stays until it is removed
     std::uint8_t jitter = 0;                     // percent: the soft one is shortened by up to so much, at random
     std::uint64_t begun = 0;                     // since when its seconds count, those of CLOCK_BOOTTIME; 0: since it is installed
+    std::uint16_t idle = 0;                      // seconds without a packet of which an event tells, inbound; 0: of none
+    bool follow = false;                         // inbound, with udp_port: taken from other sources too (RFC 7296 2.23); an event tells
     std::int16_t owner = -1;                     // worker, -1: chosen by the gateway
     bool manual = true;                          // goes on from durable marks
     std::string place;                           // who asked for it: "file:line" of the configuration; for display

@@ -6,6 +6,7 @@
 #include "gateway/wire/icmp.hpp"
 #include "gateway/wire/parse.hpp"
 #include "gateway/wire/udp.hpp"
+#include "gateway/worker/in_udp.hpp"
 #include "gateway/worker/rehearsal.hpp"
 #include "gateway/worker/selectors.hpp"
 #include "gateway/worker/worker.hpp"
@@ -62,12 +63,6 @@ bool carries_ipsec(Frame& frame) {
     return frame.protocol == wire::protocol_esp || frame.protocol == wire::protocol_ah || wire::enter_udp(frame);
 }
 
-/// UDP over IPv6 has a checksum (RFC 8200 8.1; RFC 6935 is not offered). A wrong one is left to the ICV.
-bool lacks_checksum(const Frame& frame) {
-    return (frame.flags & frame_in_udp) != 0 && frame.family == 6 &&
-           wire::load_raw<std::uint16_t>(frame.at(frame.transport) - wire::udp_size + wire::udp_checksum) == 0;
-}
-
 /// After opening: selectors, then the hop (RFC 4301 5.2 step 4, 5.1.2.1 note 2). `order`: null: no policies overlap.
 DropReason judge_opened(Frame& frame, const tables::Spd* order) {
     wire::parse_opened(frame);
@@ -120,18 +115,14 @@ void Worker::inbound(Batch& batch) {
     around_.sad.find(sealed.span());
     if (rehearsal_ != nullptr) [[unlikely]]
         rehearsal_->found(sealed.span());
-    Batch own;
+    Batch own, strangers;
     for (Frame* frame : sealed.span()) {
         const transform::InboundSa* sa = frame->inbound;
         if (sa == nullptr || !outer_addresses_match(*sa, *frame)) [[unlikely]] {
-            if (for_us(*frame, Role::black)) {
-                frame->reason = sa != nullptr ? DropReason::wrong_outer_address : around_.sad.why_missing(frame->spi);
-                drop(*frame);
-            } else {
-                frame->reason = DropReason::none; // ESP or AH of others on its way through us: as any clear packet
-                if ((frame->flags & frame_in_udp) != 0) wire::leave_udp(*frame);
+            if (sa != nullptr && may_have_moved(*frame))
+                strangers.add(frame);
+            else if (is_other_traffic(*frame))
                 clear.add(frame);
-            }
         } else if (sa->worker != number_) [[unlikely]] {
             hand_over(*frame, sa->worker);
         } else if (lacks_checksum(*frame)) [[unlikely]] {
@@ -145,10 +136,27 @@ void Worker::inbound(Batch& batch) {
             own.add(frame);
         }
     }
+    const Origin last = sample(own);
     open(own);
+    if (last.frame != nullptr) [[unlikely]]
+        look_at_origin(last);
     route(own);
+    if (strangers.count != 0) [[unlikely]]
+        open_strangers(strangers);
     if (clear.count != 0) [[unlikely]]
         clear_from_black(clear);
+}
+
+/// ESP or AH that no SA takes: others' on its way through us is as any clear packet. False: it was for us, and is dropped.
+bool Worker::is_other_traffic(Frame& frame) {
+    if (for_us(frame, Role::black)) {
+        frame.reason = frame.inbound != nullptr ? DropReason::wrong_outer_address : around_.sad.why_missing(frame.spi);
+        drop(frame);
+        return false;
+    }
+    frame.reason = DropReason::none;
+    if ((frame.flags & frame_in_udp) != 0) wire::leave_udp(frame);
+    return true;
 }
 
 void Worker::seal(Batch& batch) {

@@ -197,6 +197,19 @@ TEST(Worker, DropsFromRed) {
     EXPECT_EQ(gateway.send(red, ethernet(datagram())).size(), 1U);
 }
 
+TEST(Worker, APolicyWithoutItsSaAsks) {
+    Gateway gateway;
+    gateway.policy(PolicyAction::discard, {});
+    gateway.policy(PolicyAction::protect, gateway.everything());
+    for (unsigned i = 0; i < 20; ++i) EXPECT_TRUE(gateway.send(red, ethernet(i < 10 ? datagram() : datagram6())).empty());
+    EXPECT_EQ(gateway.dropped(DropReason::no_sa), 20U);
+    const auto asked = gateway.spd().acquires().take();
+    ASSERT_EQ(asked.size(), 1U) << "the first one";
+    EXPECT_EQ(asked[0].policy, 1U);
+    EXPECT_EQ(to_string(asked[0].flow.source), "10.1.0.5");
+    EXPECT_EQ(asked[0].flow.destination_port, 2000);
+}
+
 /// The same from black to red.
 TEST(Worker, DropsFromBlack) {
     Pair pair;
