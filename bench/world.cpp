@@ -29,8 +29,9 @@ Address ipv4(std::uint32_t value) {
     return address;
 }
 
-SaSpec spec_of(Algorithm algorithm, unsigned pair, unsigned window, Direction direction) {
+SaSpec spec_of(Algorithm algorithm, SaProtocol protocol, unsigned pair, unsigned window, Direction direction) {
     SaSpec spec;
+    spec.protocol = protocol;
     spec.name = "bench";
     spec.direction = direction;
     spec.algorithm = algorithm;
@@ -70,8 +71,9 @@ Memory::Memory(std::size_t octets) : octets_((octets + huge - 1) & ~(huge - 1)) 
 
 Memory::~Memory() { munmap(data_, octets_); }
 
-SaPairs::SaPairs(Algorithm algorithm, unsigned count, unsigned window)
-    : algorithm_(algorithm), count_(count), row_(transform::row_of(algorithm)), keys_(std::size_t{2} * count * transform::key_size(row_)),
+SaPairs::SaPairs(Algorithm algorithm, unsigned count, unsigned window, SaProtocol protocol)
+    : algorithm_(algorithm), protocol_(protocol), count_(count), row_(transform::row_of(algorithm, SaMode::tunnel, protocol)),
+      keys_(std::size_t{2} * count * transform::key_size(row_)),
       units_(std::size_t{count} * (1 + sequence::units_of(Direction::inbound, window)) * sizeof(sequence::Unit)),
       counters_(2 * std::size_t{count}) {
     selectors_.reserve(count);
@@ -86,14 +88,14 @@ SaPairs::SaPairs(Algorithm algorithm, unsigned count, unsigned window)
                                .number = pair};
         sequence::prepare(units, Direction::outbound, 0, 0);
         selectors_.push_back(selector_of(pair));
-        outbound_.push_back(must(transform::build_outbound(spec_of(algorithm, pair, window, Direction::outbound), place)));
+        outbound_.push_back(must(transform::build_outbound(spec_of(algorithm, protocol, pair, window, Direction::outbound), place)));
         ++units;
         place.key = static_cast<std::uint8_t*>(place.key) + transform::key_size(row_);
         place.units = units;
         ++place.counters;
         sequence::prepare(units, Direction::inbound, window, 0);
         inbound_.push_back(
-            must(transform::build_inbound(spec_of(algorithm, pair, window, Direction::inbound), place, {&selectors_[pair], 1})));
+            must(transform::build_inbound(spec_of(algorithm, protocol, pair, window, Direction::inbound), place, {&selectors_[pair], 1})));
         units += sequence::units_of(Direction::inbound, window);
     }
 }

@@ -29,13 +29,14 @@ private:
 /// `count` SA pairs, opened with the keys they are sealed with: what one sends the other may receive. Pair n protects 20.0.0.0 + 16 n /28.
 class SaPairs {
 public:
-    SaPairs(Algorithm algorithm, unsigned count, unsigned window = 1024);
+    SaPairs(Algorithm algorithm, unsigned count, unsigned window = 1024, SaProtocol protocol = SaProtocol::esp);
     ~SaPairs();
     SaPairs(const SaPairs&) = delete;
     SaPairs& operator=(const SaPairs&) = delete;
 
     [[nodiscard]] unsigned count() const { return count_; }
     [[nodiscard]] Algorithm algorithm() const { return algorithm_; }
+    [[nodiscard]] SaProtocol protocol() const { return protocol_; }
     [[nodiscard]] std::uint8_t row() const { return row_; }
     [[nodiscard]] std::span<const transform::OutboundSa> outbound() const { return outbound_; }
     [[nodiscard]] std::span<const transform::InboundSa> inbound() const { return inbound_; }
@@ -44,6 +45,7 @@ public:
 
 private:
     Algorithm algorithm_;
+    SaProtocol protocol_;
     unsigned count_;
     std::uint8_t row_;
     Memory keys_, units_;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <iterator>
 #include <set>
 #include <string_view>
 #include <tuple>
@@ -30,10 +31,9 @@ public:
         }
     }
     /// Null: there is none.
-    [[nodiscard]] const transform::OutboundSa* find(const std::string& name, std::uint32_t child) const {
+    [[nodiscard]] const store::Sa* find(const std::string& name, std::uint32_t child) const {
         const auto at = next_.find({name, child});
-        const store::Sa* sa = at != next_.end() ? at->second : store_.find(name, Direction::outbound, child);
-        return sa != nullptr ? sa->outbound : nullptr;
+        return at != next_.end() ? at->second : store_.find(name, Direction::outbound, child);
     }
 
     /// Those that receive, before and after.
@@ -96,9 +96,16 @@ void Gateway::Inside::install_one_by_one(const std::vector<SaSpec>& sas) {
 /// are dropped with unknown_spi, for less than a microsecond.
 void Gateway::Inside::into_tables(const store::Applied& applied) {
     follow_path(applied);
-    for (const store::Sa* sa : applied.gone) lifetimes.remove(*sa);
+    // What is new comes first: an update goes on with what it was.
     const std::uint64_t now = boot_seconds();
-    for (std::size_t i = 0; i < applied.added.size(); ++i) lifetimes.add(*applied.added[i], *applied.specs[i], now);
+    for (std::size_t i = 0; i < applied.added.size(); ++i) {
+        lifetimes.add(*applied.added[i], *applied.specs[i], now);
+        traffic.add(*applied.added[i], *applied.specs[i], now);
+    }
+    for (const store::Sa* sa : applied.gone) {
+        lifetimes.remove(*sa);
+        traffic.remove(*sa);
+    }
     sad->make_room(
         static_cast<std::size_t>(std::ranges::count_if(applied.added, [](const store::Sa* sa) { return sa->inbound != nullptr; })));
     std::unordered_map<std::uint32_t, const store::Sa*> next; // by number, which an update keeps
@@ -148,10 +155,15 @@ Result<std::unique_ptr<const tables::Spd>> Gateway::Inside::build_spd(const Rule
         const auto next = static_cast<std::uint32_t>(connections.size() + 1);
         // A connection without children has its keys from the configuration.
         const std::uint32_t child = protect ? keying->children.sender(policy->sa, rules.plan).value_or(0) : 0;
+        const store::Sa* const sa = protect ? senders.find(policy->sa, child) : nullptr;
+        if (sa != nullptr && transform::mode_of(sa->row) != SaMode::tunnel && !may_send_by(*policy, sa->spec()))
+            return std::unexpected(Error{ErrorCode::invalid,
+                                         "The policy speaks of other addresses than the two between which its SA carries packets",
+                                         "policy " + policy->name, "give it these two, or use tunnel mode"});
         policies.push_back({.vpn = policy->vpn,
                             .action = policy->action,
                             .selectors = policy->selectors,
-                            .sa = protect ? senders.find(policy->sa, child) : nullptr,
+                            .sa = sa != nullptr ? sa->outbound : nullptr,
                             .number = number,
                             .reach = policy->reach,
                             .connection = protect ? connections.try_emplace(policy->sa, next).first->second : 0});
@@ -189,12 +201,38 @@ std::unique_ptr<const tables::Unasked> Gateway::Inside::build_unasked(const stor
     return next;
 }
 
+/// Which SAs follow their peers. Null: those of before.
+std::unique_ptr<const tables::Following> Gateway::Inside::build_following(const store::Applied* applied) const {
+    std::vector<tables::Following::Sa> fresh;
+    std::vector<std::uint32_t> gone; // with those that are updated
+    const auto take = [&](const store::Sa& sa, const SaSpec& spec) {
+        if (sa.inbound != nullptr && spec.follow && spec.udp_port != 0) fresh.push_back({sa.number, spec.udp_port});
+    };
+    if (applied == nullptr) store->each([&](const store::Sa& sa) { take(sa, sa.spec()); });
+    for (std::size_t i = 0; applied != nullptr && i < applied->added.size(); ++i) take(*applied->added[i], *applied->specs[i]);
+    if (applied != nullptr)
+        for (const store::Sa* sa : applied->gone)
+            if (following->read().find(sa->number) != nullptr) gone.push_back(sa->number);
+    if (applied != nullptr && fresh.empty() && gone.empty()) return nullptr;
+    std::ranges::sort(fresh, {}, &tables::Following::Sa::number);
+    std::ranges::sort(gone);
+    auto next = std::make_unique<tables::Following>();
+    if (applied != nullptr)
+        std::ranges::copy_if(following->read().sas, std::back_inserter(next->sas),
+                             [&](const tables::Following::Sa& one) { return !std::ranges::binary_search(gone, one.number); });
+    const auto middle = next->sas.insert(next->sas.end(), fresh.begin(), fresh.end());
+    std::ranges::inplace_merge(next->sas, middle, {}, &tables::Following::Sa::number);
+    return next;
+}
+
 /// Returns when no worker reads what was before.
-void Gateway::Inside::publish(std::unique_ptr<const tables::Spd> policies, std::unique_ptr<const tables::Unasked> sending) {
+void Gateway::Inside::publish(std::unique_ptr<const tables::Spd> policies, const store::Applied* applied) {
     std::unique_ptr<const tables::Spd> old_policies;
     std::unique_ptr<const tables::Unasked> old_unasked;
+    std::unique_ptr<const tables::Following> old_following;
     if (policies) old_policies = spd->swap(std::move(policies));
-    if (sending) old_unasked = unasked->swap(std::move(sending));
+    if (auto sending = build_unasked(applied)) old_unasked = unasked->swap(std::move(sending));
+    if (auto next = build_following(applied)) old_following = following->swap(std::move(next));
     audience.settle();
     store->drain();
 }
@@ -222,7 +260,7 @@ Result<Gateway::Inside::Change> Gateway::Inside::prepare_change(store::Transacti
 void Gateway::Inside::commit_change(Change change) {
     const store::Applied applied = store->commit(std::move(change.sas));
     into_tables(applied);
-    publish(std::move(change.spd), build_unasked(&applied));
+    publish(std::move(change.spd), &applied);
     if (!change.boundary) return;
     boundary = std::move(*change.boundary);
     settle_boundary();
@@ -269,6 +307,7 @@ Result<void> Gateway::Inside::prepare(Desired wanted) {
 }
 
 void Gateway::Inside::commit_configuration() {
+    take_acquires(); // by the names of now
     Pending next = std::move(*std::exchange(pending, std::nullopt));
     prints = std::move(next.prints);
     desired = std::move(next.wanted);
@@ -282,7 +321,7 @@ void Gateway::Inside::commit_configuration() {
     if (next.again.empty()) return;
     install_one_by_one(next.again);
     if (auto policies = build_spd({.configured = desired.policies, .keyed = keying->policies, .plan = nullptr}, nullptr))
-        publish(std::move(*policies), build_unasked(nullptr));
+        publish(std::move(*policies), nullptr);
 }
 
 void Gateway::Inside::abandon_configuration() {

@@ -9,9 +9,9 @@ namespace sallyport::control {
 namespace {
 
 auto fields(const SaSpec& sa) {
-    return std::tie(sa.name, sa.direction, sa.spi, sa.outer_local, sa.outer_remote, sa.outer_vpn, sa.red_vpn, sa.algorithm, sa.sequence,
-                    sa.window, sa.dscp, sa.dscp_value, sa.df, sa.fragment, sa.hop_limit, sa.udp_port, sa.keepalive, sa.tfc_padding, sa.mtu,
-                    sa.clamp_mss, sa.dummies_per_second, sa.owner, sa.manual);
+    return std::tie(sa.name, sa.direction, sa.spi, sa.outer_local, sa.outer_remote, sa.outer_vpn, sa.red_vpn, sa.protocol, sa.mode,
+                    sa.algorithm, sa.sequence, sa.window, sa.dscp, sa.dscp_value, sa.df, sa.fragment, sa.hop_limit, sa.udp_port,
+                    sa.keepalive, sa.tfc_padding, sa.mtu, sa.clamp_mss, sa.dummies_per_second, sa.owner, sa.manual);
 }
 
 auto fields(const Settings& s) {

@@ -44,6 +44,7 @@ std::string_view text_of(Errand errand) {
     case Errand::icmp_error: return "its source is told why it is dropped";
     case Errand::reassemble_outer: return "a fragment of a packet to the gateway, which is put together";
     case Errand::inner_fragment: return "a fragment, which follows the first of its packet";
+    case Errand::reassemble_inner: return "a fragment; its SA seals whole packets, so it is put together";
     case Errand::to_kernel: return "for the gateway itself: its kernel gets it";
     case Errand::cut: return "larger than its way: it is cut into pieces";
     case Errand::none: break;

@@ -36,6 +36,8 @@ struct Told {
     std::string peer;       // its outer address
     std::string port;       // interface; empty: none
     std::string vpn;
+    std::string policy;                 // acquire: which one lacks its SA, that of the connection
+    std::uint16_t udp_port = 0;         // address_changed: the peer's as the SA has it
     std::vector<std::string> selectors; // dropped since it does not match these, of the SA: at most three
 };
 

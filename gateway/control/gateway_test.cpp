@@ -347,6 +347,31 @@ TEST_F(GatewayTest, WithoutMarksTheSaIsRefusedAndNothingLeaks) {
     ASSERT_TRUE(lan.send(make(packet)));
     pump(100);
     EXPECT_EQ(dropped(DropReason::no_sa), 1U);
+    ASSERT_EQ(notes.count(EventKind::acquire), 1U);
+    const Told& asked = *std::ranges::find_if(notes.events, [](const Told& one) { return one.event.kind == EventKind::acquire; });
+    EXPECT_EQ(asked.policy, "through");
+    EXPECT_EQ(asked.connection, "loop");
+    EXPECT_EQ(asked.vpn, "lab");
+    EXPECT_EQ(to_string(asked.event.flow.destination), "10.9.0.2");
+    EXPECT_EQ(asked.event.flow.source_port, 1000);
+    for (int i = 0; i < 20; ++i) ASSERT_TRUE(lan.send(make(packet)));
+    pump(100);
+    EXPECT_EQ(notes.count(EventKind::acquire), 1U) << "once a second";
+    gateway->tick();
+    ASSERT_TRUE(lan.send(make(packet)));
+    pump(100);
+    EXPECT_EQ(notes.count(EventKind::acquire), 2U);
+    // Asked again in the same second, of another SPD: it is told with the next.
+    Desired other = loop();
+    other.policies[0].priority = 11;
+    ASSERT_TRUE(gateway->apply(other));
+    ASSERT_TRUE(lan.send(make(packet)));
+    pump(100);
+    EXPECT_EQ(notes.count(EventKind::acquire), 2U);
+    gateway->tick();
+    EXPECT_EQ(notes.count(EventKind::acquire), 3U);
+    gateway->tick();
+    EXPECT_EQ(notes.count(EventKind::acquire), 3U);
     for (Octets frame = wan.receive(10); !frame.empty(); frame = wan.receive(10))
         EXPECT_FALSE(frame[12] == 8 && frame[13] == 0) << "an IP packet on the wan";
 }

@@ -11,6 +11,7 @@
 #include "gateway/control/own.hpp"
 #include "gateway/control/pulse.hpp"
 #include "gateway/control/threads.hpp"
+#include "gateway/control/traffic.hpp"
 #include "gateway/exception/cutter.hpp"
 #include "gateway/exception/icmp_errors.hpp"
 #include "gateway/exception/icmp_received.hpp"
@@ -31,6 +32,7 @@
 #include "gateway/store/secret_table.hpp"
 #include "gateway/store/spi_space.hpp"
 #include "gateway/store/store.hpp"
+#include "gateway/tables/following.hpp"
 #include "gateway/tables/published.hpp"
 #include "gateway/tables/sad.hpp"
 #include "gateway/tables/spd.hpp"
@@ -44,6 +46,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace sallyport::control {
@@ -109,7 +112,9 @@ struct Gateway::Inside final : route::MirrorListener {
     void follow_path(const store::Applied& applied);
     Result<std::unique_ptr<const tables::Spd>> build_spd(const Rules& rules, const store::Prepared* prepared) const;
     std::unique_ptr<const tables::Unasked> build_unasked(const store::Applied* applied) const;
-    void publish(std::unique_ptr<const tables::Spd> policies, std::unique_ptr<const tables::Unasked> sending);
+    std::unique_ptr<const tables::Following> build_following(const store::Applied* applied) const;
+    /// What is null stays as it is. `applied` null: everything may have changed.
+    void publish(std::unique_ptr<const tables::Spd> policies, const store::Applied* applied);
 
     // locks.cpp
     void raise_first_wall();
@@ -119,7 +124,6 @@ struct Gateway::Inside final : route::MirrorListener {
     void bring_guard_up();
     [[nodiscard]] Desired joined() const;
     void look_at_locks();
-    void look_at_lifetimes(); // events.cpp
 
     [[nodiscard]] std::vector<std::uint32_t> interfaces() const; // kernel's numbers of the ports, 0: not there
     void look_at_ports();
@@ -131,11 +135,17 @@ struct Gateway::Inside final : route::MirrorListener {
     // events.cpp
     Result<void> open_loop();
     void take_events(); // from the workers and the exception stage
+    void take_acquires();
+    void open_acquires();
+    void take_path_mtus();
+    void look_at_lives(); // once a second: what ends, what receives, and who may ask again
     Result<void> open_audits();
     void take_audits(); // from the programs in the kernel
     [[nodiscard]] Event event_of(const sp_audit& one) const;
     void tell(Event event, const store::Sa* sa = nullptr, std::uint64_t age = 0); // microseconds
+    void tell(Told told);                                                         // it lacks what the desired configuration knows
     void tell(EventKind kind, const store::Sa& sa);
+    void tell_moved(const Event& event, const store::Sa& sa);
     void tell(EventKind kind, const std::vector<const store::Sa*>& sas);
 
     Observer& observer;
@@ -181,9 +191,13 @@ struct Gateway::Inside final : route::MirrorListener {
     std::unique_ptr<store::SpiSpace> spis;
     std::unique_ptr<tables::Published<tables::Spd>> spd;
     std::unique_ptr<tables::Published<tables::Unasked>> unasked;
+    std::unique_ptr<tables::Published<tables::Following>> following;
     std::unique_ptr<tables::Published<exception::RedAddresses>> red_addresses;
     exception::PathMtus path_mtus;
     Lifetimes lifetimes{std::random_device{}()};
+    Traffic traffic;
+    std::map<std::string, std::optional<Told>> acquires_told;     // by name of the policy, in this second; what has been asked since
+    std::unordered_map<std::uint32_t, std::uint64_t> moved_until; // by number of the SA: milliseconds; no move is told again before
     std::unique_ptr<Keying::Inside> keying;
     std::unique_ptr<Keying> keying_door;
     std::unique_ptr<route::NeighbourAsker> neighbour_asker;
@@ -192,7 +206,7 @@ struct Gateway::Inside final : route::MirrorListener {
     std::unique_ptr<exception::IcmpReceived> icmp_received;
     std::unique_ptr<exception::IcmpErrors> icmp_errors;
     std::unique_ptr<exception::Neighbours> neighbours;
-    std::unique_ptr<exception::Reassembly> reassembly;
+    std::unique_ptr<exception::Reassembly> reassembly, inner_reassembly;
     std::unique_ptr<exception::InnerFragments> inner_fragments;
     std::unique_ptr<exception::Cutter> cutter;
     std::unique_ptr<OwnTraffic> own; // reads into the workers' inboxes, which its thread does not outlive

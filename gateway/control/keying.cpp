@@ -170,6 +170,7 @@ Result<void> Keying::Inside::bring_about(record::Changes changes, std::uint64_t 
     const std::uint64_t now = milliseconds();
     for (auto& drain : plan->drain) drains.emplace(now + drain.milliseconds, std::move(drain.name));
     children.commit(std::move(*plan));
+    gateway.take_acquires(); // by the names of now
     if (other_policies) policies = std::move(next);
     generation = new_generation;
     gateway.commit_change(std::move(*change));

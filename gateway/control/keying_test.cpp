@@ -226,6 +226,81 @@ TEST_F(KeyingTest, WhatDrainsGoesInTime) {
     EXPECT_FALSE(install({.remove = {{"a", Direction::inbound, 2, 0}}})) << "it sends";
 }
 
+/// The locks stand for a policy whose SAs are not there yet, or no more, in every VPN by which its traffic might come and go.
+TEST_F(KeyingTest, APolicyMayStandWithoutItsSas) {
+    start(base());
+    const SaSpec in = sa_of("a", Direction::inbound, 1, 0x1000), out = sa_of("a", Direction::outbound, 1, 0x2000);
+    const auto locked = [&] {
+        const Boundary& boundary = gateway->inside().boundary;
+        const auto holds = [](const auto& list) {
+            return std::ranges::any_of(list, [](const auto& one) { return to_string(one.prefix) == "10.100.0.0/24" && !one.exempt; });
+        };
+        return holds(boundary.sources) && holds(boundary.egress.destinations);
+    };
+    EXPECT_FALSE(locked());
+    ASSERT_TRUE(install({.policies = {policy_of(out)}}));
+    EXPECT_FALSE(gateway->policies().at(0).sa_usable);
+    EXPECT_TRUE(locked());
+    ASSERT_TRUE(install({.install = {in}})) << "one that only receives";
+    EXPECT_FALSE(gateway->policies().at(0).sa_usable);
+    EXPECT_TRUE(locked());
+    ASSERT_TRUE(install({.install = {out}}));
+    EXPECT_TRUE(gateway->policies().at(0).sa_usable);
+    EXPECT_TRUE(locked());
+    ASSERT_TRUE(install({.remove = {{"a", Direction::outbound, 1, 0}, {"a", Direction::inbound, 1, 0}}}));
+    EXPECT_FALSE(gateway->policies().at(0).sa_usable);
+    EXPECT_TRUE(locked());
+    ASSERT_TRUE(install({.remove_policies = {"a"}}));
+    EXPECT_FALSE(locked());
+}
+
+/// Behind a NAT (RFC 7296 2.23): for the workers, and for the next process.
+TEST_F(KeyingTest, APeerThatHasMovedIsUpdated) {
+    start(base());
+    SaSpec in = sa_of("a", Direction::inbound, 1, 0x1000), out = sa_of("a", Direction::outbound, 1, 0x2000);
+    in.udp_port = out.udp_port = 4500;
+    in.follow = true;
+    ASSERT_TRUE(install({.install = {in, out}, .policies = {policy_of(out)}}));
+    const Gateway::Inside& inside = gateway->inside();
+    const store::Sa* sa = inside.store->find("a", Direction::inbound, 1);
+    const std::uint32_t number = sa->number;
+    ASSERT_NE(inside.following->read().find(number), nullptr);
+    EXPECT_EQ(inside.following->read().find(number)->port, 4500);
+    sa->space().memory->words[sequence::number_word] = 41;
+    inside.store->find("a", Direction::outbound, 1)->space().memory->words[sequence::number_word] = 17;
+
+    in.outer_remote = out.outer_remote = *parse_address("198.51.100.9");
+    in.udp_port = out.udp_port = 61000;
+    ASSERT_TRUE(install({.update = {in, out}}));
+    for (const SaStatus& one : gateway->sas()) {
+        EXPECT_EQ(to_string(one.outer_remote), "198.51.100.9");
+        EXPECT_EQ(one.udp_port, 61000);
+        EXPECT_EQ(one.number, one.direction == Direction::inbound ? 41U : 17U) << "the numbers go on";
+    }
+    EXPECT_EQ(inside.following->read().find(number)->port, 61000);
+    const auto left = store::load_all(*inside.table);
+    ASSERT_TRUE(left) << to_string(left.error());
+    ASSERT_EQ(left->sas.size(), 2U);
+    for (const store::Left& one : left->sas) {
+        EXPECT_EQ(to_string(one.spec.outer_remote), "198.51.100.9");
+        EXPECT_EQ(one.spec.udp_port, 61000);
+        EXPECT_EQ(one.spec.follow, one.spec.direction == Direction::inbound);
+    }
+    SaSpec other = sa_of("b", Direction::inbound, 1, 0x1001);
+    other.udp_port = 7;
+    other.follow = true;
+    ASSERT_TRUE(install({.install = {other}}));
+    ASSERT_EQ(inside.following->read().sas.size(), 2U);
+    const store::Sa* second = inside.store->find("b", Direction::inbound, 1);
+    EXPECT_EQ(inside.following->read().find(second->number)->port, 7);
+    in.follow = false;
+    ASSERT_TRUE(install({.update = {in}}));
+    EXPECT_EQ(inside.following->read().find(number), nullptr);
+    EXPECT_NE(inside.following->read().find(second->number), nullptr);
+    ASSERT_TRUE(install({.remove = {{"b", Direction::inbound, 1, 0}}}));
+    EXPECT_TRUE(inside.following->read().sas.empty());
+}
+
 TEST_F(KeyingTest, AnUpdateKeepsTheKey) {
     start(base());
     SaSpec in = sa_of("a", Direction::inbound, 1, 0x1000), out = sa_of("a", Direction::outbound, 1, 0x2000);

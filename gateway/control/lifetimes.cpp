@@ -26,6 +26,11 @@ std::uint64_t read(std::uint64_t& word) { return std::atomic_ref(word).load(std:
 
 } // namespace
 
+bool Lifetimes::goes_on(const Watched& before, const store::Sa& now, const SaSpec& spec) {
+    const bool same_series = &before.sa->counting() == &now.counting();
+    return same_series && before.asked == spec.soft && before.hard == spec.hard && before.jitter == spec.jitter;
+}
+
 /// Never to nothing: 0 would be without bound.
 Lifetime Lifetimes::shortened(const SaSpec& spec) {
     std::uniform_real_distribution<double> share(0, static_cast<double>(spec.jitter) / 100);
@@ -38,8 +43,15 @@ Lifetime Lifetimes::shortened(const SaSpec& spec) {
 
 void Lifetimes::add(const store::Sa& sa, const SaSpec& spec, std::uint64_t now) {
     if (!spec.soft.any() && !spec.hard.any()) return;
+    if (const auto at = watched_.find(sa.number); at != watched_.end() && goes_on(at->second, sa, spec)) {
+        at->second.sa = &sa;
+        if (at->second.hard_told) std::atomic_ref(sa.counting().packet_limit).store(0, std::memory_order_relaxed);
+        return end_by_time(sa, spec.hard, since(at->second.begun, now));
+    }
     const std::uint64_t begun = spec.begun != 0 ? spec.begun : now;
-    watched_.insert_or_assign(sa.number, Watched{.sa = &sa, .soft = shortened(spec), .hard = spec.hard, .begun = begun});
+    watched_.insert_or_assign(
+        sa.number,
+        Watched{.sa = &sa, .asked = spec.soft, .soft = shortened(spec), .hard = spec.hard, .begun = begun, .jitter = spec.jitter});
     end_by_time(sa, spec.hard, since(begun, now)); // it may have been over while no gateway lived
 }
 

@@ -21,9 +21,12 @@ public:
     explicit Lifetimes(std::uint64_t seed) : random_(seed) {}
 
     /// From now on; before workers see it, for its time may be over already. `sa` stays where it is until remove(). SAs without a lifetime
-    /// cost nothing.
+    /// cost nothing. In the place of another one under the same key and lifetimes, an update, it goes on with what was told of that.
     void add(const store::Sa& sa, const SaSpec& spec, std::uint64_t now);
-    void remove(const store::Sa& sa) { watched_.erase(sa.number); }
+    /// Nothing where another one has taken its place.
+    void remove(const store::Sa& sa) {
+        if (const auto at = watched_.find(sa.number); at != watched_.end() && at->second.sa == &sa) watched_.erase(at);
+    }
 
     struct Reached {
         const store::Sa* sa;
@@ -36,11 +39,14 @@ public:
 private:
     struct Watched {
         const store::Sa* sa;
-        Lifetime soft; // shortened
+        Lifetime asked; // the soft one
+        Lifetime soft;  // shortened
         Lifetime hard;
         std::uint64_t begun;
+        std::uint8_t jitter;
         bool soft_told = false, hard_told = false;
     };
+    [[nodiscard]] static bool goes_on(const Watched& before, const store::Sa& now, const SaSpec& spec);
     [[nodiscard]] Lifetime shortened(const SaSpec& spec);
 
     std::mt19937_64 random_;                             // spreads the work; it protects nothing

@@ -100,6 +100,24 @@ TEST(Lifetimes, JitterSpreadsTheSoftOnes) {
     EXPECT_GE(times.size(), 50U) << "not all at once";
 }
 
+TEST(Lifetimes, AnUpdateTellsNothingAgain) {
+    Lifetimes lifetimes(1);
+    Living before(1, {.packets = 3}, {.packets = 5}), after(1, {.packets = 3}, {.packets = 5}), other(1, {.packets = 3}, {.packets = 5});
+    after.hot = before.hot; // the same series of numbers
+    lifetimes.add(before.sa, before.spec, 0);
+    before.counters.packets = 4;
+    EXPECT_EQ(said(lifetimes.look(1)), "1 soft ");
+    lifetimes.add(after.sa, after.spec, 2);
+    lifetimes.remove(before.sa);
+    EXPECT_EQ(said(lifetimes.look(3)), "");
+    before.counters.packets = 5;
+    EXPECT_EQ(said(lifetimes.look(4)), "1 hard ");
+    lifetimes.add(other.sa, other.spec, 5); // under a new key
+    lifetimes.remove(after.sa);
+    other.counters.packets = 3;
+    EXPECT_EQ(said(lifetimes.look(6)), "1 soft ");
+}
+
 TEST(Lifetimes, WhatIsGoneIsNotLookedAt) {
     Lifetimes lifetimes(1);
     {

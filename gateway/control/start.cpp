@@ -74,7 +74,7 @@ const Keying& Gateway::keying() const { return *inside_->keying_door; }
 void Gateway::tick() {
     inside_->keying->tick(milliseconds());
     inside_->look_at_locks();
-    inside_->look_at_lifetimes();
+    inside_->look_at_lives();
 }
 
 bool Gateway::workers_run() {
@@ -152,13 +152,14 @@ Result<void> Gateway::Inside::start(Desired wanted) {
     keying_door = std::make_unique<Keying>(*keying);
     spd = std::make_unique<tables::Published<tables::Spd>>(std::make_unique<const tables::Spd>());
     unasked = std::make_unique<tables::Published<tables::Unasked>>(std::make_unique<const tables::Unasked>());
+    following = std::make_unique<tables::Published<tables::Following>>(std::make_unique<const tables::Following>());
     red_addresses = std::make_unique<tables::Published<exception::RedAddresses>>(std::make_unique<const exception::RedAddresses>());
     adopt(std::move(*left), sas);
     install_one_by_one(sas);
     units->forget_survivors();
     auto policies = build_spd({.configured = desired.policies, .keyed = keying->policies, .plan = nullptr}, nullptr);
     if (!policies) return std::unexpected(std::move(policies.error()));
-    publish(std::move(*policies), build_unasked(nullptr));
+    publish(std::move(*policies), nullptr);
     if (!marks->settle(first_marks_ms)) look_at_marks();
     addresses_changed(mirror->picture());
     if (auto done = start_threads(); !done) return done;
@@ -218,6 +219,8 @@ Result<void> Gateway::Inside::start_threads() {
     const auto limits = exception::FragmentLimits::of(depot->memory().count);
     reassembly = std::make_unique<exception::Reassembly>(limits);
     stage->serve(Errand::reassemble_outer, *reassembly);
+    inner_reassembly = std::make_unique<exception::Reassembly>(limits, DropReason::fragment_transport);
+    stage->serve(Errand::reassemble_inner, *inner_reassembly);
     inner_fragments = std::make_unique<exception::InnerFragments>(limits);
     stage->serve(Errand::inner_fragment, *inner_fragments);
     std::uint32_t first_identification = 0;
@@ -265,7 +268,8 @@ worker::Surroundings Gateway::Inside::surroundings() {
             .exceptions = &stage->inbox(),
             .spin = desired.settings.spin,
             .events = &events,
-            .tell_prohibited = desired.settings.icmp_prohibited};
+            .tell_prohibited = desired.settings.icmp_prohibited,
+            .following = following.get()};
 }
 
 void Gateway::Inside::stop_threads() { threads.stop(); }

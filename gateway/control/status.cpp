@@ -33,6 +33,8 @@ SaStatus describe(const SaSpec& spec) {
     result.udp_port = spec.udp_port;
     result.outer_vpn = spec.outer_vpn;
     result.red_vpn = spec.red_vpn;
+    result.protocol = spec.protocol;
+    result.mode = spec.mode;
     result.algorithm = spec.algorithm;
     result.sequence = spec.sequence;
     result.window = spec.direction == Direction::inbound ? spec.window : 0;

@@ -100,6 +100,8 @@ struct SaStatus {
     Address outer_local, outer_remote;
     std::uint16_t udp_port = 0; // SaSpec::udp_port
     VpnNumber outer_vpn = wan_vpn, red_vpn = wan_vpn;
+    SaProtocol protocol = SaProtocol::esp;
+    SaMode mode = SaMode::tunnel;
     Algorithm algorithm{};
     SequenceKind sequence = SequenceKind::extended_64;
     std::uint32_t window = 0; // inbound

@@ -22,9 +22,10 @@ inline constexpr unsigned key_alignment = 64;
 struct Packet {
     const void* key;          // context made by expand(), of the direction of the call
     std::uint8_t* text;       // encrypt_then_mac: the IV is the 16 octets before it. gmac: the 8 octets before it are authenticated with it
-    std::uint8_t* icv;        // info().icv octets, written by seal, compared by open. encrypt_then_mac, mac: directly behind the text
+    std::uint8_t* icv;        // info().icv octets, written by seal, compared by open. encrypt_then_mac, mac: directly behind the text,
+                              // or with a tail of 0 octets anywhere
     const std::uint8_t* aad;  // authenticated only. encrypt_then_mac, mac: ends where the text begins, so it holds the IV too
-    std::uint32_t length;     // octets of the text, at least 1; encrypt_then_mac: a multiple of 16
+    std::uint32_t length;     // octets of the text, at least 1, with mac and an AAD 0; encrypt_then_mac: a multiple of 16
     std::uint16_t aad_length; // octets
     std::uint8_t tail_length; // encrypt_then_mac, mac: the first 0 or 4 octets of `extra` are authenticated behind the text (ESN)
     bool good;                // set by the call. After open: the ICV fits; where it does not the text is wiped. After seal: sealed
@@ -65,14 +66,16 @@ struct Suite {
 /// Whether two ICVs are equal, in the same time whatever they hold.
 template <unsigned octets>
 [[nodiscard]] inline bool equal_icv(const std::uint8_t* a, const std::uint8_t* b) {
-    static_assert(octets % 8 == 0);
+    static_assert(octets % 4 == 0);
     std::uint64_t different = 0;
-    for (unsigned at = 0; at < octets; at += 8) {
-        std::uint64_t first = 0, second = 0;
+    const auto compare = [&]<class Word>(unsigned at, Word) {
+        Word first = 0, second = 0;
         __builtin_memcpy(&first, a + at, sizeof first);
         __builtin_memcpy(&second, b + at, sizeof second);
         different |= first ^ second;
-    }
+    };
+    for (unsigned at = 0; at + 8 <= octets; at += 8) compare(at, std::uint64_t{});
+    if constexpr (octets % 8 != 0) compare(octets - 4, std::uint32_t{});
     return different == 0;
 }
 

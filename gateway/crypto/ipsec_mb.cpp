@@ -53,6 +53,7 @@ const Suite* find(Algorithm algorithm) {
     case Algorithm::null_hmac_sha2_256_128: return &hmac_sha[0];
     case Algorithm::null_hmac_sha2_384_192: return &hmac_sha[1];
     case Algorithm::null_hmac_sha2_512_256: return &hmac_sha[2];
+    case Algorithm::null_aes_cmac_96: return &cmac_128;
     }
     return nullptr;
 }

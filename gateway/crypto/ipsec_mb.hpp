@@ -57,6 +57,7 @@ extern const Suite chacha;                   // ipsec_mb_aead.cpp
 extern const Suite ccm_128_16, ccm_256_16, ccm_128_8, ccm_256_8;
 extern const std::array<Suite, 3> cbc_hmac_sha_256, cbc_hmac_sha_384, cbc_hmac_sha_512; // ipsec_mb_hmac.cpp
 extern const std::array<Suite, 3> hmac_sha;                                             // by hash: 256, 384, 512
+extern const Suite cmac_128;                                                            // ipsec_mb_cmac.cpp
 
 } // namespace sallyport::crypto::ipsec_mb
 

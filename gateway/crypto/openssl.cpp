@@ -16,7 +16,7 @@ constexpr unsigned cbc_iv = 16, gmac_iv = 8, ccm_nonce = 11; // octets
 
 struct alignas(key_alignment) Key {
     EVP_CIPHER_CTX* cipher = nullptr; // none with Cipher::null
-    EVP_MAC_CTX* mac = nullptr;       // only with HMAC
+    EVP_MAC_CTX* mac = nullptr;       // only with HMAC and CMAC
 };
 static_assert(sizeof(Key) == key_alignment);
 
@@ -59,13 +59,16 @@ EVP_CIPHER_CTX* new_cipher(const AlgorithmInfo& row, Direction direction, const 
     return nullptr;
 }
 
-EVP_MAC_CTX* new_hmac(const AlgorithmInfo& row, const std::uint8_t* octets) {
-    EVP_MAC* mac = EVP_MAC_fetch(nullptr, "HMAC", nullptr);
+EVP_MAC_CTX* new_mac(const AlgorithmInfo& row, const std::uint8_t* octets) {
+    constexpr unsigned cmac_id = 8;
+    const bool cmac = row.integrity_id == cmac_id;
+    EVP_MAC* mac = EVP_MAC_fetch(nullptr, cmac ? "CMAC" : "HMAC", nullptr);
     EVP_MAC_CTX* context = mac != nullptr ? EVP_MAC_CTX_new(mac) : nullptr;
     EVP_MAC_free(mac);
-    char sha_256[] = "SHA2-256", sha_384[] = "SHA2-384", sha_512[] = "SHA2-512";
-    char* const digest = row.integrity_id == 12 ? sha_256 : row.integrity_id == 13 ? sha_384 : sha_512;
-    const OSSL_PARAM parameters[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0), OSSL_PARAM_construct_end()};
+    char sha_256[] = "SHA2-256", sha_384[] = "SHA2-384", sha_512[] = "SHA2-512", aes[] = "AES-128-CBC";
+    char* const under = cmac ? aes : row.integrity_id == 12 ? sha_256 : row.integrity_id == 13 ? sha_384 : sha_512;
+    const OSSL_PARAM parameters[] = {OSSL_PARAM_construct_utf8_string(cmac ? OSSL_MAC_PARAM_CIPHER : OSSL_MAC_PARAM_DIGEST, under, 0),
+                                     OSSL_PARAM_construct_end()};
     if (context != nullptr && EVP_MAC_init(context, octets, row.integrity_key, parameters) == 1) return context;
     EVP_MAC_CTX_free(context);
     return nullptr;
@@ -78,7 +81,7 @@ bool expand(Direction direction, std::span<const std::uint8_t> material, void* m
     if (material.size() != row.material()) return false;
     Key& key = *new (memory) Key;
     if constexpr (ciphered) key.cipher = new_cipher(row, direction, material.data());
-    if constexpr (hashed) key.mac = new_hmac(row, material.data() + row.key + row.salt);
+    if constexpr (hashed) key.mac = new_mac(row, material.data() + row.key + row.salt);
     if ((key.cipher != nullptr) == ciphered && (key.mac != nullptr) == hashed) return true;
     wipe(memory);
     return false;
@@ -137,9 +140,9 @@ void open_aead(Packet* packets, unsigned count) {
     }
 }
 
-/// HMAC over AAD, text and tail, cut to `octets` (RFC 4868 2.3).
+/// HMAC or CMAC over AAD, text and tail, cut to `octets` (RFC 4868 2.3, RFC 4494 2).
 template <unsigned octets>
-bool hmac(const Packet& packet, std::uint8_t* icv) {
+bool mac_of(const Packet& packet, std::uint8_t* icv) {
     EVP_MAC_CTX* context = key_of(packet).mac;
     std::uint8_t whole[EVP_MAX_MD_SIZE];
     std::size_t size = 0;
@@ -162,7 +165,7 @@ bool go_through_cbc(const Packet& packet) {
 template <Algorithm algorithm>
 void seal_mac(Packet* packets, unsigned count) {
     for (unsigned i = 0; i < count; ++i)
-        packets[i].good = go_through_cbc<algorithm>(packets[i]) && hmac<info(algorithm).icv>(packets[i], packets[i].icv);
+        packets[i].good = go_through_cbc<algorithm>(packets[i]) && mac_of<info(algorithm).icv>(packets[i], packets[i].icv);
 }
 
 template <Algorithm algorithm>
@@ -171,7 +174,7 @@ void open_mac(Packet* packets, unsigned count) {
     for (unsigned i = 0; i < count; ++i) {
         Packet& packet = packets[i];
         std::uint8_t expected[octets];
-        packet.good = hmac<octets>(packet, expected) && equal_icv<octets>(expected, packet.icv) && go_through_cbc<algorithm>(packet);
+        packet.good = mac_of<octets>(packet, expected) && equal_icv<octets>(expected, packet.icv) && go_through_cbc<algorithm>(packet);
         if (!packet.good) OPENSSL_cleanse(packet.text, packet.length);
     }
 }

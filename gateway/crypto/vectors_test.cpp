@@ -198,7 +198,7 @@ TEST_P(Vectors, AesCbcOfWycheproof) { check_cbc_file(GetParam(), "wycheproof_aes
 TEST_P(Vectors, AesCbcOfRfc3602) { check_cbc_file(GetParam(), "rfc_aes_cbc.txt", 8); }
 
 /// The message becomes AAD and text of a packet to be opened.
-void check_hmac_file(Engine engine, const std::string& name, std::size_t at_least, Algorithm algorithm) {
+void check_mac_file(Engine engine, const std::string& name, std::size_t at_least, Algorithm algorithm) {
     const Suite& calls = suite(engine, algorithm);
     const auto lines = lines_of(name);
     EXPECT_GE(lines.size(), at_least);
@@ -219,16 +219,12 @@ void check_hmac_file(Engine engine, const std::string& name, std::size_t at_leas
     }
 }
 
-TEST_P(Vectors, HmacSha256OfWycheproof) {
-    check_hmac_file(GetParam(), "wycheproof_hmac_sha256.txt", 40, Algorithm::null_hmac_sha2_256_128);
-}
-TEST_P(Vectors, HmacSha384OfWycheproof) {
-    check_hmac_file(GetParam(), "wycheproof_hmac_sha384.txt", 40, Algorithm::null_hmac_sha2_384_192);
-}
-TEST_P(Vectors, HmacSha512OfWycheproof) {
-    check_hmac_file(GetParam(), "wycheproof_hmac_sha512.txt", 40, Algorithm::null_hmac_sha2_512_256);
-}
-TEST_P(Vectors, HmacSha256OfRfc4868) { check_hmac_file(GetParam(), "rfc_hmac_sha256.txt", 3, Algorithm::null_hmac_sha2_256_128); }
+TEST_P(Vectors, HmacSha256OfWycheproof) { check_mac_file(GetParam(), "wycheproof_hmac_sha256.txt", 40, Algorithm::null_hmac_sha2_256_128); }
+TEST_P(Vectors, HmacSha384OfWycheproof) { check_mac_file(GetParam(), "wycheproof_hmac_sha384.txt", 40, Algorithm::null_hmac_sha2_384_192); }
+TEST_P(Vectors, HmacSha512OfWycheproof) { check_mac_file(GetParam(), "wycheproof_hmac_sha512.txt", 40, Algorithm::null_hmac_sha2_512_256); }
+TEST_P(Vectors, CmacOfRfc4494) { check_mac_file(GetParam(), "rfc_aes_cmac.txt", 3, Algorithm::null_aes_cmac_96); }
+
+TEST_P(Vectors, HmacSha256OfRfc4868) { check_mac_file(GetParam(), "rfc_hmac_sha256.txt", 3, Algorithm::null_hmac_sha2_256_128); }
 
 INSTANTIATE_TEST_SUITE_P(Crypto, Vectors, testing::ValuesIn(engines), [](const testing::TestParamInfo<Engine>& param) {
     return param.param == Engine::openssl ? "openssl" : "ipsec_mb";

@@ -67,7 +67,7 @@ void Cutter::cut_ipv4(const Frame& packet, Exits& exits) {
     const std::uint16_t place = wire::load16(header + wire::ipv4_fragment);
     const unsigned offset = (place & wire::ipv4_offset_mask) * 8U;
     const bool more = (place & wire::ipv4_more_fragments) != 0;
-    const bool ours = (packet.flags & frame_cut) != 0;
+    const bool ours = (packet.flags & frame_cut) != 0 && header[wire::ipv4_protocol] != wire::protocol_ah; // whose ICV covers it
     const std::uint16_t identification = ours ? static_cast<std::uint16_t>(identification_++)
                                               : wire::load16(header + wire::ipv4_identification);
     const bool known = (packet.flags & frame_fragment) == 0;
@@ -98,8 +98,10 @@ void Cutter::cut_ipv6(const Frame& packet, Exits& exits) {
     std::uint8_t* header = packet.at(packet.network);
     const unsigned payload = packet.network_length() - wire::ipv6_size;
     const unsigned each = payload_of_each(packet.sequence, size, payload);
-    if (each == 0 || (packet.flags & frame_cut) == 0) return exits.drop(packet, DropReason::too_big); // only its source cuts (RFC 8200 4.5)
     const std::uint8_t next_header = header[wire::ipv6_next_header];
+    // Only its source cuts (RFC 8200 4.5), and extension headers of the inner packet before ESP, which would have to be told apart, are
+    // rare.
+    if (each == 0 || (packet.flags & frame_cut) == 0 || wire::is_extension(next_header)) return exits.drop(packet, DropReason::too_big);
     const std::uint32_t identification = identification_++;
     std::vector<Frame> pieces;
     for (unsigned at = each; at < payload; at += each) {

@@ -66,7 +66,16 @@ TunnelEnds PathMtus::Tunnel::ends() const { return outbound.empty() ? ends_of(*i
 
 void PathMtus::fit(const Tunnel& tunnel) {
     const std::uint16_t present = tunnel.present();
-    for (const auto& member : tunnel.outbound) fit_one(member, present);
+    for (const auto& member : tunnel.outbound) {
+        const transform::Fit before = transform::fit_of(*member.sa);
+        fit_one(member, present);
+        const transform::Fit now = transform::fit_of(*member.sa);
+        if (now.outer == before.outer) continue;
+        if (changes_.each.size() < most_changes)
+            changes_.each.push_back({member.sa->number, before, now});
+        else
+            ++changes_.more;
+    }
     for (const auto& member : tunnel.inbound) fit_one(member, present);
 }
 
@@ -171,6 +180,11 @@ void PathMtus::age(std::uint64_t now) {
 std::uint64_t PathMtus::next() const {
     const std::lock_guard lock(mutex_);
     return next_;
+}
+
+PathMtus::Changes PathMtus::take_changes() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(changes_, {});
 }
 
 std::uint16_t PathMtus::learned(const TunnelEnds& ends) const {

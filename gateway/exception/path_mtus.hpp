@@ -35,6 +35,12 @@ struct MtuReport {
     std::uint32_t mtu = 0;      // octets of the outer packet
 };
 
+/// What fits through an outbound SA has changed.
+struct MtuChange {
+    std::uint32_t sa = 0; // OutboundSa::number
+    transform::Fit before, now;
+};
+
 /// The one place that decides what becomes of the value in an ICMP error that has been proven: the path MTU from now on. Nothing: it
 /// changes nothing. Taken is what lies below the present one and not below the floor, 576 octets for IPv4 and 1280 for IPv6.
 [[nodiscard]] std::optional<std::uint16_t> believed(Family outer, std::uint16_t present, std::uint32_t reported);
@@ -59,6 +65,14 @@ public:
     void age(std::uint64_t now);
     /// When age() has something to do next; ~0: never.
     [[nodiscard]] std::uint64_t next() const;
+    /// What has changed since the last call, of SAs that were in use before: at most `most_changes`, and how many more there were. One that
+    /// comes into use, or moves to another tunnel, finds what is there and is no change.
+    struct Changes {
+        std::vector<MtuChange> each;
+        std::size_t more = 0;
+    };
+    static constexpr std::size_t most_changes = 64;
+    [[nodiscard]] Changes take_changes();
     /// The value learned for a tunnel, 0: none.
     [[nodiscard]] std::uint16_t learned(const TunnelEnds& ends) const;
 
@@ -92,12 +106,13 @@ private:
     void add_to(Members<Sa> Tunnel::* members, const Sa& sa, std::uint16_t mtu, std::uint16_t clamp, const route::Fib& fib);
     template <class Sa>
     void remove_from(Members<Sa> Tunnel::* members, const Sa& sa);
-    static void fit(const Tunnel& tunnel);
+    void fit(const Tunnel& tunnel);
 
     mutable std::mutex mutex_;
     index::Slab<Tunnel> tunnels_;
     index::Index by_ends_;
     std::map<TunnelEnds, Learned> learned_;
+    Changes changes_;
     std::uint64_t next_ = ~std::uint64_t{0}; // the first time at which something is forgotten
 };
 

@@ -102,6 +102,43 @@ TEST(PathMtus, FollowRouteConfigurationAndReports) {
     EXPECT_EQ(fit_of(one.out).outer, 1280);
 }
 
+TEST(PathMtus, TellWhatHasChanged) {
+    PathMtus mtus;
+    Sa one(0x1000), other(0x2000), six(0x3000, 1000, true);
+    one.out.number = 1;
+    other.out.number = 2;
+    six.out.number = 3;
+    mtus.add(one.out, 0, clamp_mss_by_path, *fib_with(1500));
+    mtus.add(one.in, 0, clamp_mss_by_path, *fib_with(1500));
+    mtus.add(other.out, 1300, clamp_mss_by_path, *fib_with(1500));
+    mtus.add(six.out, 0, clamp_mss_by_path, *fib_with(1500));
+    EXPECT_TRUE(mtus.take_changes().each.empty()) << "what comes is no change";
+    EXPECT_EQ(mtus.learn(report(0x1000, 1000, 1400), 0), DropReason::icmp_mtu_taken);
+    auto changes = mtus.take_changes();
+    ASSERT_EQ(changes.each.size(), 1U) << "the other one is bounded by its configuration, the third has another way";
+    EXPECT_EQ(changes.each[0].sa, 1U);
+    EXPECT_EQ(changes.each[0].before.outer, 1500);
+    EXPECT_EQ(changes.each[0].now.outer, 1400);
+    EXPECT_EQ(changes.each[0].now.inner, 1346);
+    EXPECT_TRUE(mtus.take_changes().each.empty()) << "each once";
+    mtus.age(PathMtus::lifetime);
+    EXPECT_EQ(mtus.take_changes().each.at(0).now.outer, 1500);
+    mtus.follow(*fib_with(1280));
+    EXPECT_EQ(mtus.take_changes().each.size(), 3U);
+}
+
+TEST(PathMtus, OfManyChangesOnlySoMany) {
+    PathMtus mtus;
+    std::vector<std::unique_ptr<Sa>> all;
+    for (std::uint32_t i = 0; i < PathMtus::most_changes + 7; ++i)
+        mtus.add(all.emplace_back(std::make_unique<Sa>(0x1000 + i))->out, 0, clamp_mss_by_path, *fib_with(1500));
+    mtus.follow(*fib_with(1400));
+    const auto changes = mtus.take_changes();
+    EXPECT_EQ(changes.each.size(), PathMtus::most_changes);
+    EXPECT_EQ(changes.more, 7U);
+    EXPECT_EQ(mtus.take_changes().more, 0U);
+}
+
 TEST(PathMtus, TakesNothingThatIsNotProven) {
     PathMtus mtus;
     const auto fib = fib_with(1500);

@@ -41,10 +41,10 @@ DropReason merge_ecn(Frame& first, std::uint8_t seen) {
     return DropReason::none;
 }
 
-/// Parsed anew as it would have come.
+/// Parsed anew as it would have come. One of the gateway itself has no Ethernet header.
 DropReason parse_whole(Frame& frame) {
-    frame.flags = 0;
-    wire::parse(frame);
+    frame.flags &= frame_ours | frame_from_red;
+    (frame.flags & frame_ours) != 0 ? wire::parse_opened(frame) : wire::parse(frame);
     if (frame.reason == DropReason::none && (frame.flags & frame_fragment) != 0) return DropReason::malformed_extension;
     return frame.reason;
 }
@@ -59,7 +59,7 @@ FragmentKey fragment_key(const Frame& frame, std::uint32_t identification, std::
 
 void Reassembly::take(const Frame& frame, std::uint64_t now, Exits& exits) {
     const wire::Fragment fragment = wire::fragment_of(frame);
-    if (malformed(fragment)) return exits.drop(frame, DropReason::fragment_outer);
+    if (malformed(fragment)) return exits.drop(frame, late_);
     Packet& packet = waiting_.packet(fragment_key(frame, fragment.identification), now, exits);
     const auto refuse = [&](DropReason reason) {
         waiting_.refuse(packet, reason, exits);

@@ -17,7 +17,18 @@ std::uint32_t flow_label(const SaSpec& spec) {
     return label == 0 ? 1 : label;
 }
 
-std::uint8_t protocol_of(const SaSpec& spec) { return spec.udp_port != 0 ? wire::protocol_udp : wire::protocol_esp; }
+std::uint8_t protocol_of(const SaSpec& spec) {
+    if (spec.protocol == SaProtocol::ah) return wire::protocol_ah;
+    return spec.udp_port != 0 ? wire::protocol_udp : wire::protocol_esp;
+}
+
+/// Where the inner header is not carried no piece of a packet is: it is sealed whole.
+std::uint8_t rules_of(const SaSpec& spec) {
+    const bool cut_after = spec.fragment == FragmentRule::after || spec.mode != SaMode::tunnel;
+    const bool inner_ipv6 = spec.mode == SaMode::beet && !spec.selectors.empty() && spec.selectors[0].local.first.family == Family::ipv6;
+    return static_cast<std::uint8_t>((spec.dscp == DscpRule::copy ? tunnel_copy_dscp : 0) | (spec.df == DfRule::copy ? tunnel_copy_df : 0) |
+                                     (cut_after ? tunnel_cut_after : 0) | (inner_ipv6 ? beet_inner_ipv6 : 0));
+}
 
 void make_ipv4(const SaSpec& spec, std::uint8_t own_class, std::uint8_t* to) {
     to[0] = 0x45;
@@ -45,9 +56,7 @@ Outer make_outer(const SaSpec& spec) {
     const bool ipv4 = spec.outer_local.family == Family::ipv4;
     const auto own_class = spec.dscp == DscpRule::set ? static_cast<std::uint8_t>(spec.dscp_value << 2) : std::uint8_t{0};
     outer.length = static_cast<std::uint8_t>(ipv4 ? wire::ipv4_size : wire::ipv6_size);
-    outer.rules = static_cast<std::uint8_t>((spec.dscp == DscpRule::copy ? tunnel_copy_dscp : 0) |
-                                            (spec.df == DfRule::copy ? tunnel_copy_df : 0) |
-                                            (spec.fragment == FragmentRule::after ? tunnel_cut_after : 0));
+    outer.rules = rules_of(spec);
     ipv4 ? make_ipv4(spec, own_class, outer.octets.data()) : make_ipv6(spec, own_class, outer.octets.data());
     if (spec.udp_port != 0) {
         outer.udp = static_cast<std::uint8_t>(wire::udp_size);

@@ -28,6 +28,7 @@ enum TunnelRule : std::uint8_t {
     tunnel_copy_dscp = 1, // else the ready-made header has it
     tunnel_copy_df = 2,   // else the ready-made header has it set or clear
     tunnel_cut_after = 4, // FragmentRule::after
+    beet_inner_ipv6 = 8,  // of the two inner addresses
 };
 
 struct Outer {
@@ -56,7 +57,7 @@ struct Inner {
 };
 
 /// Reads a parsed packet, or a dummy (family 0). An IPv6 packet may not be fragmented, so its IPv4 tunnel says so too.
-[[nodiscard]] inline Inner inner_of(const Frame& frame) {
+[[nodiscard, gnu::always_inline]] inline Inner inner_of(const Frame& frame) {
     const std::uint8_t* header = frame.at(frame.network);
     if (frame.family == 4) return {header[wire::ipv4_tos], wire::protocol_ipv4, (header[wire::ipv4_fragment] & 0x40) != 0};
     if (frame.family == 6) return {static_cast<std::uint8_t>(wire::load16(header) >> 4), wire::protocol_ipv6, true};
@@ -64,7 +65,7 @@ struct Inner {
 }
 
 /// The inner hop limit goes down by one where we forward (RFC 4301 5.1.2.1 note 2). ttl_expired: it would be 0.
-[[nodiscard]] inline DropReason count_hop(const Frame& frame) {
+[[nodiscard, gnu::always_inline]] inline DropReason count_hop(const Frame& frame) {
     std::uint8_t* header = frame.at(frame.network);
     if (header[frame.family == 4 ? wire::ipv4_ttl : wire::ipv6_hop_limit] <= 1) return DropReason::ttl_expired;
     wire::decrement_hop_limit(header, frame.family);
@@ -82,10 +83,12 @@ inline void clamp_segment(const Frame& frame, std::uint16_t largest_ipv4, std::u
 inline constexpr std::uint8_t ecn_mask = 3;
 
 /// Is a packet that is too large for its tunnel sealed whole, and the outer packet cut? The connection may say so for IPv4 that may be cut
-/// at all; an IPv6 packet that every link must carry has no other way (RFC 8200 5, RFC 2473 7.1).
+/// at all, and for IPv6 of our own, which its source may cut; an IPv6 packet that every link must carry has no other way (RFC 8200 5, RFC
+/// 2473 7.1).
 [[nodiscard]] inline bool is_cut_after(const Frame& frame, std::uint8_t rules) {
-    if (frame.family == 6) return frame.network_length() <= wire::ipv6_least_mtu;
-    return frame.family == 4 && (rules & tunnel_cut_after) != 0 && !inner_of(frame).dont_fragment;
+    const bool wanted = (rules & tunnel_cut_after) != 0;
+    if (frame.family == 6) return (wanted && (frame.flags & frame_ours) != 0) || frame.network_length() <= wire::ipv6_least_mtu;
+    return frame.family == 4 && wanted && !inner_of(frame).dont_fragment;
 }
 
 /// DSCP and ECN that this packet adds to the ready-made header: ECN is always copied (RFC 6040 4.1, normal mode).
@@ -94,8 +97,8 @@ inline constexpr std::uint8_t ecn_mask = 3;
 }
 
 /// Writes the IPv4 header of a packet of `length` octets to `to`, from the ready-made one.
-inline void put_outer_ipv4(std::uint8_t* to, const std::uint8_t* ready, unsigned length, std::uint16_t identification, Inner inner,
-                           std::uint8_t rules) {
+[[gnu::always_inline]] inline void put_outer_ipv4(std::uint8_t* to, const std::uint8_t* ready, unsigned length,
+                                                  std::uint16_t identification, Inner inner, std::uint8_t rules) {
     std::memcpy(to, ready, wire::ipv4_size);
     const std::uint8_t added = added_class(inner, rules);
     const std::uint16_t fragment = (rules & tunnel_copy_df) != 0 && inner.dont_fragment ? wire::ipv4_dont_fragment : std::uint16_t{0};
@@ -158,7 +161,7 @@ inline constexpr std::array<std::uint8_t, 16> ecn_merged{
 };
 
 /// Enters the outer header's ECN into the inner header, with IPv4's checksum. ecn_illegal: the packet must be dropped.
-[[nodiscard]] inline DropReason merge_ecn(std::uint8_t* header, std::uint8_t family, std::uint8_t outer_class) {
+[[nodiscard, gnu::always_inline]] inline DropReason merge_ecn(std::uint8_t* header, std::uint8_t family, std::uint8_t outer_class) {
     const std::uint16_t before = wire::load16(header); // IPv4: version, IHL, TOS. IPv6: version, Traffic Class, 4 bits of the flow label
     const unsigned shift = family == 4 ? 0 : 4;
     const unsigned inner = before >> shift & ecn_mask;
@@ -174,7 +177,7 @@ inline constexpr std::array<std::uint8_t, 16> ecn_merged{
 }
 
 /// Octets of the inner packet by its own header, 0: malformed or longer than the `most` octets that are there.
-[[nodiscard]] inline unsigned inner_length(const std::uint8_t* header, std::uint8_t family, unsigned most) {
+[[nodiscard, gnu::always_inline]] inline unsigned inner_length(const std::uint8_t* header, std::uint8_t family, unsigned most) {
     if (most < wire::ipv4_size || header[0] >> 4 != family) return 0;
     if (family == 4) {
         const unsigned own = (header[0] & 0xfU) * 4U;
@@ -193,17 +196,25 @@ inline constexpr std::array<std::uint8_t, 16> ecn_merged{
     return wrong == 0;
 }
 
-/// Judges what lies opened and authentic from `begin` to `end` in the frame's chunk (offsets; at least 2 octets): padding, next header,
-/// inner header, ECN by frame.traffic_class. none: frame.network, end and family are those of the inner packet, TFC padding is cut off.
-[[nodiscard]] inline DropReason take_inner(Frame& frame, unsigned begin, unsigned end) {
+/// Reads ESP's trailer behind what lies opened and authentic from `begin` to `end` in the frame's chunk (offsets; at least 2 octets). none:
+/// `end` is where the payload and its TFC padding end, and `next_header` is set.
+[[nodiscard, gnu::always_inline]] inline DropReason take_trailer(const Frame& frame, unsigned begin, unsigned& end,
+                                                                 std::uint8_t& next_header) {
     const std::uint8_t* trailer = frame.at(end - wire::esp_trailer_size);
     const unsigned padding = trailer[0];
-    const std::uint8_t next_header = trailer[1];
+    next_header = trailer[1];
     if (next_header == wire::protocol_no_next_header) return DropReason::dummy; // before the padding: dropped either way (RFC 4303 2.6)
     if (padding + wire::esp_trailer_size > end - begin || !padding_is_right(trailer, padding)) return DropReason::bad_padding;
+    end -= padding + wire::esp_trailer_size;
+    return DropReason::none;
+}
+
+/// Judges the payload from `begin` to `end` (offsets): next header, inner header, ECN by frame.traffic_class. none: frame.network, end and
+/// family are those of the inner packet, TFC padding is cut off.
+[[nodiscard, gnu::always_inline]] inline DropReason take_inner(Frame& frame, unsigned begin, unsigned end, std::uint8_t next_header) {
     if (next_header != wire::protocol_ipv4 && next_header != wire::protocol_ipv6) return DropReason::bad_next_header;
     const std::uint8_t family = next_header == wire::protocol_ipv4 ? 4 : 6;
-    const unsigned length = inner_length(frame.at(begin), family, end - begin - padding - wire::esp_trailer_size);
+    const unsigned length = inner_length(frame.at(begin), family, end - begin);
     if (length == 0) return DropReason::malformed_inner;
     frame.network = static_cast<std::uint16_t>(begin);
     frame.end = static_cast<std::uint16_t>(begin + length);

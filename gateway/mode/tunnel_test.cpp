@@ -193,7 +193,10 @@ TEST(InnerLength, ComesFromTheInnerHeader) {
 DropReason take(const std::vector<std::uint8_t>& plain, std::uint8_t outer_class = 0, Frame* result = nullptr) {
     Held held(plain, 0);
     held.frame.traffic_class = outer_class;
-    const DropReason reason = take_inner(held.frame, 300, static_cast<unsigned>(300 + plain.size()));
+    auto end = static_cast<unsigned>(300 + plain.size());
+    std::uint8_t next_header = 0;
+    DropReason reason = take_trailer(held.frame, 300, end, next_header);
+    if (reason == DropReason::none) reason = take_inner(held.frame, 300, end, next_header);
     if (result != nullptr) *result = held.frame;
     return reason;
 }

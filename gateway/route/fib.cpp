@@ -31,12 +31,11 @@ const Hop& Fib::choose(const Table& table, const Group& group, std::uint32_t flo
 }
 
 std::uint16_t Fib::mtu(VpnNumber vpn, Role out, Family family, const std::uint8_t* destination) const {
-    if (vpn >= tables_.size() || !tables_[vpn]) return 0;
-    const Table& table = *tables_[vpn];
-    const Group& group = table.groups[(family == Family::ipv4 ? table.ipv4 : table.ipv6).lookup(destination)];
+    const Group* const found = group(vpn, family, destination);
+    if (found == nullptr || found->reason != DropReason::none) return 0;
     std::uint16_t least = 0;
-    for (unsigned i = 0; group.reason == DropReason::none && i < group.count; ++i) {
-        const Hop& hop = table.hops[group.first + i];
+    for (unsigned i = 0; i < found->count; ++i) {
+        const Hop& hop = tables_[vpn]->hops[found->first + i];
         const Link& link = links_[hop.link];
         if (hop.link == 0 || link.role != out || link.vpn != vpn) continue;
         const std::uint16_t carried = hop.mtu != 0 ? std::min(hop.mtu, link.mtu) : link.mtu;
@@ -47,14 +46,13 @@ std::uint16_t Fib::mtu(VpnNumber vpn, Role out, Family family, const std::uint8_
 
 NextHop Fib::lookup(VpnNumber vpn, Role out, Family family, const std::uint8_t* destination, std::uint32_t flow_hash) const {
     NextHop result;
-    if (vpn >= tables_.size() || !tables_[vpn]) return result;
-    const Table& table = *tables_[vpn];
-    const Group& group = table.groups[(family == Family::ipv4 ? table.ipv4 : table.ipv6).lookup(destination)];
-    result.reason = group.reason;
-    result.by_flow = group.count > 1;
-    if (group.reason != DropReason::none) return result;
+    const Group* const found = group(vpn, family, destination);
+    if (found == nullptr) return result;
+    result.reason = found->reason;
+    result.by_flow = found->count > 1;
+    if (found->reason != DropReason::none) return result;
 
-    const Hop& hop = choose(table, group, flow_hash);
+    const Hop& hop = choose(*tables_[vpn], *found, flow_hash);
     const Link& link = links_[hop.link];
     if (hop.link == 0 || link.role != out || link.vpn != vpn) {
         result.reason = DropReason::route_not_ours;
@@ -73,6 +71,7 @@ NextHop Fib::lookup(VpnNumber vpn, Role out, Family family, const std::uint8_t* 
     if (slot != NeighbourTable::nowhere) {
         const NeighbourTable::Value neighbour = neighbours_->use(slot);
         result.destination = neighbour.mac;
+        result.shared = neighbour.usable && hop.has_gateway && !result.by_flow;
         if (neighbour.usable) return result;
     }
     result.reason = DropReason::neighbour_unresolved;
@@ -86,11 +85,10 @@ NextHop Fib::lookup(VpnNumber vpn, Role out, Family family, const std::uint8_t* 
 }
 
 DropReason Fib::hindrance(VpnNumber vpn, Role out, const Address& destination) const {
-    if (vpn >= tables_.size() || !tables_[vpn]) return DropReason::no_route;
-    const Table& table = *tables_[vpn];
-    const Group& group = table.groups[(destination.family == Family::ipv4 ? table.ipv4 : table.ipv6).lookup(destination.octets.data())];
-    if (group.reason != DropReason::none) return group.reason;
-    const Hop& hop = choose(table, group, 0);
+    const Group* const found = group(vpn, destination.family, destination.octets.data());
+    if (found == nullptr) return DropReason::no_route;
+    if (found->reason != DropReason::none) return found->reason;
+    const Hop& hop = choose(*tables_[vpn], *found, 0);
     const Link& link = links_[hop.link];
     if (hop.link == 0 || link.role != out || link.vpn != vpn) return DropReason::route_not_ours;
     return link.up ? DropReason::none : DropReason::link_down;

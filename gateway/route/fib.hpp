@@ -22,6 +22,7 @@ struct NextHop {
     std::uint16_t vlan = 0;                   // tag to put on, 0: none
     std::uint16_t mtu = 0;                    // octets of an IP packet on this way
     bool by_flow = false;                     // the route has several ways: another flow hash may give another answer
+    bool shared = false;                      // the same for all destinations of its Group: they have one gateway
     Mac destination{};                        // of the neighbour
     Mac source{};                             // of our interface
     std::uint32_t interface = 0;              // kernel's number of the interface; with reason none and neighbour_unresolved
@@ -84,6 +85,12 @@ public:
     /// octets in network order, 4 or 16. `flow_hash` chooses among the ways of a multipath route: the same for all packets of a flow.
     [[nodiscard]] NextHop lookup(VpnNumber vpn, Role out, Family family, const std::uint8_t* destination, std::uint32_t flow_hash) const;
 
+    /// What the route to `destination` says, null: there is no such VPN. As long as the Fib.
+    [[nodiscard]] const Group* group(VpnNumber vpn, Family family, const std::uint8_t* destination) const {
+        if (vpn >= tables_.size() || !tables_[vpn]) return nullptr;
+        const Table& table = *tables_[vpn];
+        return &table.groups[(family == Family::ipv4 ? table.ipv4 : table.ipv6).lookup(destination)];
+    }
     /// Octets of an IP packet that every way of the route to `destination` carries; 0: there is none.
     [[nodiscard]] std::uint16_t mtu(VpnNumber vpn, Role out, Family family, const std::uint8_t* destination) const;
     /// Why a packet cannot go there, before its neighbour is looked for; none: it can.

@@ -178,6 +178,26 @@ TEST_F(FibTest, EqualAddressesInTwoVpnsNeverMeet) {
     EXPECT_EQ(find(2, Role::red, "10.0.0.2").reason, DropReason::route_not_ours) << "a route into the other VPN's port";
 }
 
+TEST_F(FibTest, SaysWhereAllDestinationsOfARouteGoOneWay) {
+    auto table = std::make_shared<Table>();
+    table->hops = {
+        {.link = 3, .slot = known(12, "192.0.2.1", 12), .weight_end = 1, .has_gateway = true, .gateway = *parse_address("192.0.2.1")}};
+    table->groups = {Group{}, Group{DropReason::none, 1, 0}};
+    const std::vector<Trie::Entry> entries{{*parse_prefix("203.0.113.0/24"), 1}, {*parse_prefix("198.51.100.0/24"), 1}};
+    table->ipv4 = Trie(std::vector<Trie::Entry>{entries[1], entries[0]});
+    EXPECT_FALSE(find(0, Role::black, "203.0.113.1").shared) << "two ways";
+    EXPECT_FALSE(find(1, Role::red, "10.0.0.2").shared) << "each is its own neighbour";
+    tables[0] = table;
+    EXPECT_TRUE(find(0, Role::black, "203.0.113.1").shared);
+    const Fib fib(tables, links, neighbours);
+    const auto group = [&](const char* address) { return fib.group(0, Family::ipv4, parse_address(address)->octets.data()); };
+    EXPECT_EQ(group("203.0.113.1"), group("198.51.100.9"));
+    EXPECT_NE(group("203.0.113.1"), group("203.0.114.1"));
+    EXPECT_EQ(fib.group(7, Family::ipv4, parse_address("203.0.113.1")->octets.data()), nullptr);
+    neighbours->set(table->hops[0].slot, {false, {}});
+    EXPECT_FALSE(find(0, Role::black, "203.0.113.1").shared) << "somebody must ask for its address";
+}
+
 TEST_F(FibTest, GivesAReason) {
     EXPECT_EQ(find(0, Role::red, "203.0.113.1").reason, DropReason::route_not_ours) << "no red packet leaves by the black port";
     EXPECT_EQ(find(0, Role::black, "10.9.2.1").reason, DropReason::route_not_ours);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The algorithms of ESP that the gateway knows: their names, IANA numbers and sizes. One row each; transforms and ciphers register by it.
+// The algorithms of ESP and AH that the gateway knows: their names, IANA numbers and sizes. One row each; transforms and ciphers register
+// by it.
 #pragma once
 
 #include <array>
@@ -42,6 +43,7 @@ enum class Algorithm : std::uint8_t {
     aes_192_ccm_8_iiv,
     aes_256_ccm_8_iiv,
     chacha20_poly1305_iiv,
+    null_aes_cmac_96,
 };
 
 enum class Cipher : std::uint8_t { null, aes_cbc, aes_gcm, aes_ccm, chacha20_poly1305 };
@@ -70,6 +72,8 @@ struct AlgorithmInfo {
     std::uint8_t block; // padding makes the plain text a multiple of this, at least 4 (RFC 4303 2.4)
     Construction construction;
     [[nodiscard]] constexpr unsigned material() const { return unsigned{key} + salt + integrity_key; }
+    /// What AH takes too (RFC 4302 3.2).
+    [[nodiscard]] constexpr bool integrity_only() const { return construction == Construction::mac || construction == Construction::gmac; }
     /// One packet's nonce must never be another's: manual keys only with unsafe-manual-aead (RFC 8221 3).
     [[nodiscard]] constexpr bool unique_nonce() const { return construction == Construction::aead || construction == Construction::gmac; }
 };
@@ -118,6 +122,7 @@ inline constexpr std::array algorithms{
     AlgorithmInfo{Algorithm::aes_256_ccm_8_iiv, "aes-256-ccm-8-iiv", 29, 0, Cipher::aes_ccm, 32, 3, 0, 0, 8, 4, Construction::aead},
     AlgorithmInfo{Algorithm::chacha20_poly1305_iiv, "chacha20-poly1305-iiv", 31, 0, Cipher::chacha20_poly1305, 32, 4, 0, 0, 16, 4,
                   Construction::aead},
+    AlgorithmInfo{Algorithm::null_aes_cmac_96, "null-aes-cmac", 11, 8, Cipher::null, 0, 0, 16, 0, 12, 4, Construction::mac},
 };
 inline constexpr unsigned maximum_key_material = 96; // octets, of the table above
 inline constexpr unsigned largest_icv = 32;          // likewise

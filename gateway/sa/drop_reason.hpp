@@ -31,13 +31,13 @@ namespace sallyport {
       audited)                                                                                                                             \
     X(udp_no_checksum, "ESP in UDP over IPv6 without a UDP checksum (RFC 8200 8.1)", "look at the peer's implementation", audited)         \
     X(ike_nobody_listening, "an IKE message while no IKE daemon runs", "start sallyport-ike or ignore")                                    \
-    X(unsupported_protocol, "AH or another protocol that no SA takes", "compare the configuration of both gateways")                       \
+    X(unsupported_protocol, "a protocol that no SA takes", "compare the configuration of both gateways")                                   \
     X(replayed, "the sequence number was seen before", "look for duplication in the network or an attacker", audited)                      \
     X(too_old, "the sequence number lies left of the window", "enlarge the window: replay-window", audited)                                \
     X(sequence_zero, "sequence number 0, which no sender may use", "look at the peer's implementation", audited)                           \
     X(bad_icv, "the integrity check failed", "compare the keys of both gateways; look for an attacker", audited)                           \
     X(bad_padding, "the padding after opening is malformed", "look at the peer's implementation", audited)                                 \
-    X(bad_next_header, "the opened packet is neither IPv4, IPv6 nor a dummy", "look at the peer's mode: it must be tunnel", audited)       \
+    X(bad_next_header, "the opened packet is none that the SA's mode carries", "compare the modes of both gateways", audited)              \
     X(malformed_inner, "the opened packet's IP header is malformed", "look at the peer's implementation", audited)                         \
     X(dummy, "a dummy packet, dropped as it should be (RFC 4303 2.6)", "")                                                                 \
     X(ecn_illegal, "the outer header says congestion, the inner cannot carry it (RFC 6040 4.2)", "look for congestion on the way")         \
@@ -82,7 +82,12 @@ namespace sallyport {
       audited)                                                                                                                             \
     X(kernel_full, "the kernel took no more packets for the gateway itself", "look at the load of the services on the gateway")            \
     X(own_full, "a worker had no room for a packet of the gateway itself", "look at the load")                                             \
-    X(own_other_vpn, "a packet of the gateway itself with its address in another VPN", "send it from the gateway's address in that VPN")
+    X(own_other_vpn, "a packet of the gateway itself with its address in another VPN", "send it from the gateway's address in that VPN")   \
+    X(fragment_transport, "a fragment, and its SA in transport or BEET mode carries whole packets (RFC 4301 7)",                           \
+      "lower the MTU of the sender, or use tunnel mode")                                                                                   \
+    X(malformed_ah, "too short for an AH with its ICV, or its length is not that of the SA's algorithm", "compare the algorithms",         \
+      audited)                                                                                                                             \
+    X(header_before_ah, "an option, routing or fragment header before AH with which no ICV can be computed", "look at the sender", audited)
 
 enum class DropReason : std::uint8_t {
 #define X(name, ...) name,

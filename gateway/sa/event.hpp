@@ -17,11 +17,16 @@ namespace sallyport {
 // name, what happened
 #define SALLYPORT_EVENT_KINDS(X)                                                                                                           \
     X(dropped, "a packet was dropped for a reason that is audited")                                                                        \
+    X(acquire, "a packet wants protection and its policy has no security association: it was dropped, and keys are wanted")                \
     X(sa_installed, "a security association is in force")                                                                                  \
     X(sa_removed, "a security association is gone")                                                                                        \
     X(sa_near_end, "a security association has used most of its sequence numbers")                                                         \
     X(sa_soft_end, "a security association has reached its soft lifetime and wants new keys")                                              \
     X(sa_hard_end, "a security association has reached its hard lifetime: no packet passes it any more")                                   \
+    X(sa_traffic, "an inbound security association has received its first packet, or the first one after its idle time")                   \
+    X(sa_idle, "an inbound security association has received nothing for its idle time")                                                   \
+    X(address_changed, "the peer of a security association sends from another address or UDP port")                                        \
+    X(path_mtu, "the path MTU of a security association has changed")                                                                      \
     X(port_up, "the link of a port is up")                                                                                                 \
     X(port_down, "the link of a port is down, or its interface is gone")                                                                   \
     X(committed, "a generation of the configuration is in force")
@@ -57,14 +62,16 @@ struct Event {
     Direction direction = Direction::outbound; // of the SA
     bool has_flow = false;
     bool by_kernel = false;       // dropped: by the BPF program, and not counted under the reason
-    Flow flow;                    // dropped: of the outermost header that was read last: the inner one once it was opened
+    Flow flow;                    // dropped: of the outermost header that was read last: the inner one once it was opened;
+                                  // acquire: of the packet that asks; address_changed: of the outer packet and its UDP header
     std::uint32_t flow_label = 0; // with an IPv6 flow
     std::uint32_t spi = 0;        // 0: none
     std::uint32_t sa = 0;         // number of the SA in the store, 0: none or not known
-    std::uint64_t sequence = 0;   // number of the packet, as far as it is known; sa_near_end: of the SA
+    std::uint64_t sequence = 0;   // number of the packet, as far as it is known; sa_near_end, sa_traffic, sa_idle: of the SA
     std::uint64_t generation = 0; // committed
-    std::uint32_t count = 1;      // sa_installed, sa_removed: of how many it speaks; more than one: spi and sa are 0
+    std::uint32_t count = 1;      // sa_installed, sa_removed, path_mtu: of how many it speaks where sa is 0
     std::uint32_t left_out = 0;   // dropped: packets with this reason that this thread told nothing of since it last did
+    std::uint16_t old_mtu = 0, mtu = 0, largest_inner = 0; // path_mtu: octets of the outer packet before and now; what fits inside
 };
 
 static_assert(std::is_trivially_copyable_v<Event>);

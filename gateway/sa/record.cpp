@@ -84,6 +84,10 @@ Result<void> load_outer(const SaRecord& record, SaSpec& sa) {
     if (!family) return wrong("outer_family", "a family is 4 or 6");
     if (!load_address(record.outer_local, *family, sa.outer_local)) return wrong("outer_local", "an IPv4 address has four octets");
     if (!load_address(record.outer_remote, *family, sa.outer_remote)) return wrong("outer_remote", "an IPv4 address has four octets");
+    for (const auto& [octets, address] :
+         {std::pair(&record.original_local, &sa.original_local), std::pair(&record.original_remote, &sa.original_remote)})
+        if (!all_zero(*octets) && !load_address(*octets, *family, *address)) return wrong("original", "an IPv4 address has four octets");
+    if (!take(record.mode, SaMode::beet, sa.mode)) return wrong("mode", "there is no such mode");
     sa.outer_vpn = record.outer_vpn;
     sa.red_vpn = record.red_vpn;
     sa.mtu = record.mtu;
@@ -91,6 +95,8 @@ Result<void> load_outer(const SaRecord& record, SaSpec& sa) {
     if (record.keepalive > longest_keepalive || (record.keepalive != 0 && record.udp_port == 0))
         return wrong("keepalive", "at most 3600 seconds, and only with a UDP port");
     sa.keepalive = record.keepalive;
+    if (record.follow > 1 || (record.follow != 0 && record.udp_port == 0)) return wrong("follow", "it is 0 or 1, and only with a UDP port");
+    sa.follow = record.follow == 1;
     if (!is_tfc_padding(record.tfc_padding)) return wrong("tfc_padding", "it is a multiple of 16 up to 4064, or 65535");
     sa.tfc_padding = record.tfc_padding;
     if (!take(record.dscp, DscpRule::set, sa.dscp)) return wrong("dscp", "there is no such rule for the DSCP");
@@ -107,6 +113,7 @@ Result<void> load_outer(const SaRecord& record, SaSpec& sa) {
 Result<void> load_key(const SaRecord& record, SaSpec& sa) {
     if (record.algorithm >= algorithms.size()) return wrong("algorithm", "there is no such algorithm");
     sa.algorithm = static_cast<Algorithm>(record.algorithm);
+    if (!take(record.protocol, SaProtocol::ah, sa.protocol)) return wrong("protocol", "there is no such protocol");
     if (record.key_size != info(sa.algorithm).material())
         return wrong("key_size", std::string(info(sa.algorithm).name) + " takes " + std::to_string(info(sa.algorithm).material()) +
                                      " octets of key material");
@@ -141,6 +148,7 @@ Result<void> load_lifetimes(const SaRecord& record, SaSpec& sa) {
     if (record.jitter > 100) return wrong("jitter", "it is a percentage");
     sa.jitter = record.jitter;
     sa.begun = record.begun;
+    sa.idle = record.idle;
     return {};
 }
 
@@ -203,7 +211,9 @@ Result<void> store(const SaSpec& sa, std::uint32_t first_selector, SaRecord& rec
               .key_size = sa.key.size,
               .clamp_mss = sa.clamp_mss,
               .fragment = static_cast<std::uint8_t>(sa.fragment),
-              .zero = {},
+              .protocol = static_cast<std::uint8_t>(sa.protocol),
+              .mode = static_cast<std::uint8_t>(sa.mode),
+              .zero = 0,
               .key = {},
               .udp_port = sa.udp_port,
               .keepalive = sa.keepalive,
@@ -212,7 +222,12 @@ Result<void> store(const SaSpec& sa, std::uint32_t first_selector, SaRecord& rec
               .more_zero = 0,
               .soft = {sa.soft.packets, sa.soft.octets, sa.soft.seconds},
               .hard = {sa.hard.packets, sa.hard.octets, sa.hard.seconds},
-              .begun = sa.begun};
+              .begun = sa.begun,
+              .idle = sa.idle,
+              .follow = static_cast<std::uint8_t>(sa.follow ? 1 : 0),
+              .last_zero = {},
+              .original_local = sa.original_local.octets,
+              .original_remote = sa.original_remote.octets};
     std::memcpy(record.key.data(), sa.key.octets.data(), std::min<std::size_t>(sa.key.size, record.key.size()));
     if (!store_name(sa.name, record.name)) return wrong_name();
     if (sa.outer_local.family != sa.outer_remote.family) return wrong("outer_remote", "the outer addresses are of different families");
@@ -243,10 +258,11 @@ Result<SaSpec> load(const SaRecord& record, std::span<const Selector> selectors)
         if (auto good = part(record, sa); !good) return std::unexpected(std::move(good.error()));
     if (record.manual > 1) return wrong("manual", "it is 0 or 1");
     sa.manual = record.manual == 1;
-    if (!all_zero(record.zero) || record.more_zero != 0) return not_zero();
+    if (record.zero != 0 || record.more_zero != 0 || !all_zero(record.last_zero)) return not_zero();
     auto list = load_selectors(record.first_selector, record.selectors, selectors);
     if (!list) return std::unexpected(std::move(list.error()));
     sa.selectors = std::move(*list);
+    if (const std::string_view why = fault(sa); !why.empty()) return wrong("mode", std::string(why));
     return sa;
 }
 

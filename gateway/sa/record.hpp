@@ -21,9 +21,10 @@
 
 namespace sallyport::record {
 
-inline constexpr std::uint32_t version = 3;
-/// The one before, which the gateway still reads where a process left it: see sa_record_before.
-inline constexpr std::uint32_t version_before = 2;
+inline constexpr std::uint32_t version = 4;
+/// The one before, which the gateway still reads where a process left it: packed (gateway/store/sa_records.cpp), an SaRecord of it is one
+/// whose last words are 0.
+inline constexpr std::uint32_t version_before = 3;
 inline constexpr std::uint64_t magic = 0x7364726f63657253; // "Srecords" in the memory of a little-endian machine
 inline constexpr std::size_t name_size = 64;               // octets, the last one zero
 
@@ -57,7 +58,8 @@ struct SaRecord {
     std::uint8_t key_size;
     std::uint16_t clamp_mss;
     std::uint8_t fragment;
-    std::array<std::uint8_t, 3> zero;
+    std::uint8_t protocol, mode;
+    std::uint8_t zero;
     std::array<std::uint8_t, maximum_key_material> key;
     std::uint16_t udp_port, keepalive;
     std::uint16_t tfc_padding;
@@ -65,6 +67,10 @@ struct SaRecord {
     std::uint8_t more_zero;
     std::array<std::uint64_t, 3> soft, hard; // packets, octets, seconds
     std::uint64_t begun;                     // a call leaves it 0
+    std::uint16_t idle;                      // seconds
+    std::uint8_t follow;                     // 0 or 1
+    std::array<std::uint8_t, 5> last_zero;
+    Octets original_local, original_remote;  // zeros: none
 };
 
 struct PolicyRecord {
@@ -99,15 +105,11 @@ struct CallHeader {
     std::array<std::uint64_t, 3> zero;
 };
 
-static_assert(sizeof(SelectorRecord) == 80 && sizeof(SaRecord) == 312 && sizeof(PolicyRecord) == 144 && sizeof(RemovalRecord) == 80 &&
+static_assert(sizeof(SelectorRecord) == 80 && sizeof(SaRecord) == 352 && sizeof(PolicyRecord) == 144 && sizeof(RemovalRecord) == 80 &&
               sizeof(CallHeader) == 64);
 static_assert(std::has_unique_object_representations_v<SelectorRecord> && std::has_unique_object_representations_v<SaRecord> &&
               std::has_unique_object_representations_v<PolicyRecord> && std::has_unique_object_representations_v<RemovalRecord> &&
               std::has_unique_object_representations_v<CallHeader>); // no octet between the members
-
-/// Octets of an SaRecord of version_before. Its key had 64 octets and was the last of it; all before lay where it lies, and what came
-/// after it is 0 where nothing is said.
-inline constexpr std::size_t sa_record_before = offsetof(SaRecord, key) + 64;
 
 // At most so many in one call.
 inline constexpr std::uint32_t most_sas = 16384;      // installs, updates and removals together

@@ -42,6 +42,8 @@ SaSpec make_sa(Direction direction = Direction::inbound) {
     sa.hard = {1000, 100000, 100};
     sa.jitter = 20;
     sa.begun = 12345;
+    sa.idle = 77;
+    sa.follow = direction == Direction::inbound;
     sa.dummies_per_second = direction == Direction::outbound ? 9 : 0;
     sa.owner = 2;
     sa.manual = false;
@@ -101,6 +103,10 @@ TEST(RecordTest, WhatIsWrittenIsRead) {
         std::tie(was.algorithm, was.key.size, was.key.octets, was.sequence, was.window, was.dscp, was.dscp_value, was.df, was.hop_limit));
     EXPECT_EQ(std::tie(is.mtu, is.fragment, is.clamp_mss, is.dummies_per_second, is.owner, is.manual, is.selectors),
               std::tie(was.mtu, was.fragment, was.clamp_mss, was.dummies_per_second, was.owner, was.manual, was.selectors));
+    for (std::size_t i = 0; i < 2; ++i) {
+        EXPECT_EQ(read->install[i].idle, 77);
+        EXPECT_EQ(read->install[i].follow, i == 0);
+    }
     EXPECT_EQ(read->update[0].name, "other");
     EXPECT_EQ(read->remove, changes.remove);
     ASSERT_EQ(read->policies.size(), 2U);
@@ -111,6 +117,35 @@ TEST(RecordTest, WhatIsWrittenIsRead) {
     }
     EXPECT_EQ(read->remove_policies, changes.remove_policies);
     EXPECT_EQ(encoded(*read), octets);
+}
+
+TEST(RecordTest, ModesAndProtocolsAreWrittenAndJudged) {
+    SaSpec sa = make_sa();
+    sa.outer_local = *parse_address("192.0.2.1");
+    sa.outer_remote = *parse_address("192.0.2.2");
+    sa.selectors = {{*parse_range("192.0.2.1"), *parse_range("192.0.2.2")}};
+    sa.mode = SaMode::transport;
+    sa.tfc_padding = 0;
+    sa.original_local = *parse_address("203.0.113.7");
+    sa.original_remote = *parse_address("10.9.9.9");
+    SaSpec ah = sa;
+    ah.protocol = SaProtocol::ah;
+    ah.algorithm = Algorithm::null_aes_cmac_96;
+    ah.key.size = 16;
+    std::fill(ah.key.octets.begin() + 16, ah.key.octets.end(), std::uint8_t{0});
+    ah.udp_port = ah.keepalive = 0;
+    ah.follow = false;
+    ah.original_local = ah.original_remote = {};
+    const auto octets = encoded({.install = {sa, ah}});
+    const auto read = decode(octets);
+    ASSERT_TRUE(read) << to_string(read.error());
+    EXPECT_EQ(read->install[0].mode, SaMode::transport);
+    EXPECT_EQ(read->install[0].original_local, sa.original_local);
+    EXPECT_EQ(read->install[0].original_remote, sa.original_remote);
+    EXPECT_EQ(read->install[1].protocol, SaProtocol::ah);
+    EXPECT_EQ(encoded(*read), octets);
+    sa.selectors.push_back({*parse_range("192.0.2.1"), *parse_range("192.0.2.3")});
+    EXPECT_EQ(place_of(encoded({.install = {sa}})), "install[0] mode");
 }
 
 TEST(RecordTest, EverySizeButTheRightOneIsRefused) {
@@ -167,6 +202,12 @@ TEST(RecordTest, EveryFieldOfAnSaIsCheckedAndNamed) {
     EXPECT_EQ(octet(offsetof(SaRecord, key_size), 37), "install[1] key_size");
     EXPECT_EQ(octet(offsetof(SaRecord, key) + 36, 1), "install[1] zero");
     EXPECT_EQ(octet(offsetof(SaRecord, zero), 1), "install[1] zero");
+    EXPECT_EQ(octet(offsetof(SaRecord, follow), 2), "install[1] follow");
+    EXPECT_EQ(octet(offsetof(SaRecord, follow), 1), "taken");
+    EXPECT_EQ(octet(offsetof(SaRecord, last_zero) + 4, 1), "install[1] zero");
+    Changes bare = make_changes();
+    bare.install[0].udp_port = bare.install[0].keepalive = 0;
+    EXPECT_EQ(place_of(encoded(bare)), "install[0] follow") << "only behind a NAT";
     EXPECT_EQ(place_of(broken(update + offsetof(SaRecord, spi), 0U)), "update[0] spi");
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/sa/sa.hpp"
 
+#include <algorithm>
+#include <bit>
 #include <cstring>
 
 namespace sallyport {
@@ -25,7 +27,78 @@ void wipe_vectors() {
 #endif
 }
 
+bool is_one(const AddressRange& range, const Address& address) { return range.first == address && range.last == address; }
+
+/// Selectors whose addresses are all the same two.
+bool between(const std::vector<Selector>& selectors, const Address& local, const Address& remote) {
+    return std::ranges::all_of(selectors, [&](const Selector& one) { return is_one(one.local, local) && is_one(one.remote, remote); });
+}
+
+bool has_original(const SaSpec& sa) { return sa.original_local != Address{} || sa.original_remote != Address{}; }
+
+std::string_view fault_of_ends(const SaSpec& sa) {
+    if (sa.mode == SaMode::tunnel || sa.selectors.empty()) return {};
+    const Selector& first = sa.selectors.front();
+    if (sa.mode == SaMode::transport && !between(sa.selectors, sa.outer_local, sa.outer_remote))
+        return "Transport mode carries what goes between the two outer addresses, nothing else.";
+    if (!between(sa.selectors, first.local.first, first.remote.first))
+        return "BEET mode carries what goes between one local and one remote address.";
+    return {};
+}
+
+std::string_view fault_of_original(const SaSpec& sa) {
+    if (!has_original(sa)) return {};
+    if (sa.mode != SaMode::transport || sa.direction != Direction::inbound || sa.udp_port == 0)
+        return "Original addresses belong to an inbound SA in transport mode with UDP encapsulation.";
+    if (sa.original_local.family != sa.outer_local.family || sa.original_remote.family != sa.outer_local.family)
+        return "The original addresses are of another family than the outer ones.";
+    return {};
+}
+
+std::string_view fault_of_ah(const SaSpec& sa) {
+    if (sa.protocol != SaProtocol::ah) return {};
+    if (!info(sa.algorithm).integrity_only()) return "AH encrypts nothing: its algorithm is one without a cipher.";
+    if (sa.udp_port != 0) return "AH does not go in UDP: a NAT would break its ICV.";
+    if (sa.mode == SaMode::beet) return "BEET mode is one of ESP.";
+    if (sa.tfc_padding != 0) return "TFC padding is one of ESP.";
+    if (sa.dummies_per_second != 0) return "Dummy packets are those of ESP.";
+    return {};
+}
+
 } // namespace
+
+std::string_view name_of(SaMode mode) {
+    switch (mode) {
+    case SaMode::tunnel: return "tunnel";
+    case SaMode::transport: return "transport";
+    case SaMode::beet: break;
+    }
+    return "beet";
+}
+
+std::string_view name_of(SaProtocol protocol) { return protocol == SaProtocol::esp ? "esp" : "ah"; }
+
+std::string_view fault(const SaSpec& sa) {
+    if (sa.outer_local.family != sa.outer_remote.family) return "The outer addresses of an SA are of two families.";
+    if (sa.direction == Direction::inbound && (!std::has_single_bit(sa.window) || sa.window < 32 || sa.window > 65536))
+        return "The replay window is not a power of two from 32 to 65536.";
+    if (!is_tfc_padding(sa.tfc_padding)) return "The TFC padding of an SA is no multiple of 16 up to 4064, nor 65535.";
+    return fault_of_kind(sa);
+}
+
+std::string_view fault_of_kind(const SaSpec& sa) {
+    if (sa.tfc_padding != 0 && sa.mode != SaMode::tunnel)
+        return "TFC padding needs tunnel mode: only there the packet says how long it is.";
+    for (const auto part : {fault_of_ends, fault_of_original, fault_of_ah})
+        if (const std::string_view why = part(sa); !why.empty()) return why;
+    return {};
+}
+
+bool may_send_by(const PolicySpec& policy, const SaSpec& sa) {
+    if (sa.mode == SaMode::tunnel || sa.selectors.empty()) return true;
+    const Selector& ends = sa.selectors.front();
+    return between(policy.selectors, ends.local.first, ends.remote.first);
+}
 
 [[gnu::noinline]] void wipe_stack() {
     std::uint8_t octets[std::size_t{256} << 10];

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace sallyport {
@@ -30,6 +31,8 @@ public:
 /// handled keys.
 void wipe_stack();
 
+enum class SaProtocol : std::uint8_t { esp, ah };                 // RFC 4303, RFC 4302
+enum class SaMode : std::uint8_t { tunnel, transport, beet };     // RFC 4301 4.1; RFC 7402 appendix B
 enum class SequenceKind : std::uint8_t { short_32, extended_64 }; // RFC 4303 2.2, 2.2.1
 enum class DscpRule : std::uint8_t { copy, set };                 // RFC 4301 5.1.2.1; ECN always follows RFC 6040
 enum class DfRule : std::uint8_t { copy, set, clear };            // RFC 4301 8.1, IPv4 outside
@@ -67,17 +70,22 @@ struct SaSpec {
     Address outer_remote;         // the peer's, of the same family
     VpnNumber outer_vpn = wan_vpn;
     VpnNumber red_vpn = wan_vpn;
+    SaProtocol protocol = SaProtocol::esp;
+    SaMode mode = SaMode::tunnel;
     Algorithm algorithm = Algorithm::aes_256_cbc_hmac_sha2_256_128;
     KeyMaterial key;
     SequenceKind sequence = SequenceKind::extended_64;
     std::uint32_t window = 1024;     // packets, inbound, a power of two from 32 to 65536
-    std::vector<Selector> selectors; // inbound: what an opened packet must match; outbound: for display
+    std::vector<Selector> selectors; // what an opened packet must match, and for display. Transport mode: of the two outer addresses
+                                     // alone; BEET: of one local and one remote address, the inner ones
     DscpRule dscp = DscpRule::copy;
     std::uint8_t dscp_value = 0; // with DscpRule::set, 0 to 63
     DfRule df = DfRule::copy;
     FragmentRule fragment = FragmentRule::before;
     std::uint8_t hop_limit = 64;                 // of the outer header
     std::uint16_t udp_port = 0;                  // the peer's, of ESP in UDP (RFC 3948); ours is 4500. 0: what we send is not in UDP
+    Address original_local;                      // transport mode behind a NAT, inbound: what the peer takes our address and its own to be,
+    Address original_remote;                     // by which it makes checksums (RFC 7296 2.23.1); none: the outer ones
     std::uint16_t keepalive = 0;                 // seconds of silence before a NAT keepalive goes out (RFC 3948 4), outbound; 0: never
     std::uint16_t tfc_padding = 0;               // inner packets are filled up to a multiple of so many octets (RFC 4303 2.7); see tfc_full
     std::uint16_t mtu = 0;                       // octets of the largest outer packet, 0: of the route
@@ -87,10 +95,21 @@ struct SaSpec {
     Lifetime hard;                               // no packet passes beyond one of these; the SA stays until it is removed
     std::uint8_t jitter = 0;                     // percent: the soft one is shortened by up to so much, at random
     std::uint64_t begun = 0;                     // since when its seconds count, those of CLOCK_BOOTTIME; 0: since it is installed
+    std::uint16_t idle = 0;                      // seconds without a packet of which an event tells, inbound; 0: of none
+    bool follow = false;                         // inbound, with udp_port: taken from other sources too (RFC 7296 2.23); an event tells
     std::int16_t owner = -1;                     // worker, -1: chosen by the gateway
     bool manual = true;                          // goes on from durable marks
     std::string place;                           // who asked for it: "file:line" of the configuration; for display
 };
+
+/// "tunnel", "transport", "beet"; "esp", "ah".
+[[nodiscard]] std::string_view name_of(SaMode mode);
+[[nodiscard]] std::string_view name_of(SaProtocol protocol);
+
+/// What contradicts itself in it, a sentence; empty: nothing.
+[[nodiscard]] std::string_view fault(const SaSpec& sa);
+/// The same, but only where it is a matter of protocol and mode.
+[[nodiscard]] std::string_view fault_of_kind(const SaSpec& sa);
 
 enum class PolicyAction : std::uint8_t { protect, bypass, discard }; // RFC 4301 4.4.1
 
@@ -111,5 +130,8 @@ struct PolicySpec {
     PolicyReach reach = PolicyReach::both;
     std::string place; // as SaSpec::place
 };
+
+/// A mode that does not carry the inner addresses gives them to every packet: may this policy send by such an SA (RFC 7402 B.5)?
+[[nodiscard]] bool may_send_by(const PolicySpec& policy, const SaSpec& sa);
 
 } // namespace sallyport

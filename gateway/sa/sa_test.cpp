@@ -29,11 +29,68 @@ TEST(Algorithm, RowsLieAtTheirNumberAndFitTheMaterial) {
         EXPECT_EQ(static_cast<std::size_t>(algorithms[i].algorithm), i);
         EXPECT_LE(algorithms[i].material(), maximum_key_material);
         EXPECT_EQ(algorithms[i].unique_nonce(), algorithms[i].integrity_id == 0);
+        EXPECT_EQ(algorithms[i].integrity_only(), algorithms[i].name.starts_with("null"));
         EXPECT_EQ(parse_algorithm(algorithms[i].name), algorithms[i].algorithm);
         names.insert(algorithms[i].name);
     }
     EXPECT_EQ(names.size(), algorithms.size());
     EXPECT_FALSE(parse_algorithm("aes-128-ecb"));
+}
+
+SaSpec good_sa(SaMode mode) {
+    SaSpec sa;
+    sa.mode = mode;
+    sa.outer_local = *parse_address("192.0.2.1");
+    sa.outer_remote = *parse_address("192.0.2.2");
+    sa.selectors = {mode == SaMode::transport ? Selector{*parse_range("192.0.2.1"), *parse_range("192.0.2.2"), 17}
+                                              : Selector{*parse_range("2001:db8::1"), *parse_range("2001:db8::2"), 17}};
+    return sa;
+}
+
+TEST(Fault, IsFoundInWhatContradictsItself) {
+    for (const SaMode mode : {SaMode::tunnel, SaMode::transport, SaMode::beet}) {
+        EXPECT_EQ(fault(good_sa(mode)), "");
+        const auto with = [&](auto change) {
+            SaSpec sa = good_sa(mode);
+            change(sa);
+            return !fault(sa).empty();
+        };
+        const bool tunnel = mode == SaMode::tunnel, transport = mode == SaMode::transport;
+        EXPECT_TRUE(with([](SaSpec& sa) { sa.outer_remote = *parse_address("2001:db8::2"); }));
+        EXPECT_TRUE(with([](SaSpec& sa) { sa.tfc_padding = 17; }));
+        EXPECT_TRUE(with([](SaSpec& sa) { sa.direction = Direction::inbound, sa.window = 48; }));
+        EXPECT_EQ(with([](SaSpec& sa) { sa.tfc_padding = 64; }), !tunnel);
+        EXPECT_EQ(with([](SaSpec& sa) { sa.selectors.push_back(sa.selectors[0]), sa.selectors[1].protocol = 6; }), false);
+        EXPECT_EQ(with([](SaSpec& sa) { sa.selectors[0].remote = *parse_range("2001:db8::/64"); }), !tunnel);
+        EXPECT_EQ(with([](SaSpec& sa) { sa.selectors.push_back({*parse_range("10.0.0.1"), *parse_range("10.0.0.2")}); }), !tunnel);
+        EXPECT_EQ(with([](SaSpec& sa) { sa.selectors = {{*parse_range("10.0.0.1"), *parse_range("10.0.0.2")}}; }), transport);
+        // The addresses that a peer behind a NAT knows.
+        const auto behind_nat = [](SaSpec& sa) {
+            sa.direction = Direction::inbound;
+            sa.udp_port = 4500;
+            sa.original_remote = *parse_address("10.9.9.9");
+        };
+        EXPECT_EQ(with(behind_nat), !transport);
+        EXPECT_TRUE(with([&](SaSpec& sa) { behind_nat(sa), sa.direction = Direction::outbound; }));
+        EXPECT_TRUE(with([&](SaSpec& sa) { behind_nat(sa), sa.udp_port = 0; }));
+        EXPECT_TRUE(with([&](SaSpec& sa) { behind_nat(sa), sa.original_remote = *parse_address("2001:db8::9"); }));
+        const auto with_ah = [](SaSpec& sa) { sa.protocol = SaProtocol::ah, sa.algorithm = Algorithm::null_hmac_sha2_256_128; };
+        EXPECT_EQ(with(with_ah), mode == SaMode::beet);
+        EXPECT_TRUE(with([&](SaSpec& sa) { with_ah(sa), sa.algorithm = Algorithm::aes_128_gcm_16; }));
+        EXPECT_TRUE(with([&](SaSpec& sa) { with_ah(sa), sa.udp_port = 4500; }));
+        EXPECT_TRUE(with([&](SaSpec& sa) { with_ah(sa), sa.tfc_padding = 64; }));
+        EXPECT_TRUE(with([&](SaSpec& sa) { with_ah(sa), sa.dummies_per_second = 1; }));
+    }
+}
+
+TEST(Policy, SendsByATransportSaOnlyWhatIsBetweenItsEnds) {
+    PolicySpec policy;
+    policy.selectors = {{*parse_range("192.0.2.1"), *parse_range("192.0.2.2"), 6, {80, 80}}};
+    EXPECT_TRUE(may_send_by(policy, good_sa(SaMode::transport)));
+    EXPECT_FALSE(may_send_by(policy, good_sa(SaMode::beet)));
+    EXPECT_TRUE(may_send_by(policy, good_sa(SaMode::tunnel)));
+    policy.selectors.push_back({*parse_range("192.0.2.0/30"), *parse_range("192.0.2.2")});
+    EXPECT_FALSE(may_send_by(policy, good_sa(SaMode::transport)));
 }
 
 TEST(ChildState, ReceivesBeforeItSendsAndAfterItSent) {

@@ -83,7 +83,7 @@ void prepare(Unit* memory, Direction direction, std::uint32_t window, std::uint6
 
 /// Outbound: takes up to `wanted` numbers for a batch. The counter in memory has moved before this returns, so that a number is never given
 /// twice, whenever the process dies.
-[[nodiscard]] inline Numbers take(const Space& space, unsigned wanted) {
+[[nodiscard, gnu::always_inline]] inline Numbers take(const Space& space, unsigned wanted) {
     std::uint64_t& counter = space.memory->words[number_word];
     const std::uint64_t given = detail::load(counter);
     const std::uint64_t durable = space.mark == nullptr ? space.last : detail::load(*space.mark);
@@ -107,7 +107,7 @@ inline void prefetch(const Space& space, std::uint32_t low) {
 
 /// Inbound, before the ICV: infers the whole number of what the packet carries (RFC 4303 A2.2) and checks it against the window.
 /// none, sequence_zero, replayed or too_old; `number` is set in any case that gives none. Changes nothing.
-[[nodiscard]] inline DropReason check(const Space& space, std::uint32_t low, std::uint64_t& number) {
+[[nodiscard, gnu::always_inline]] inline DropReason check(const Space& space, std::uint32_t low, std::uint64_t& number) {
     const std::uint64_t highest = detail::load(space.memory->words[number_word]);
     if (space.extended) {
         // The one number in [highest - window + 1, highest - window + 2^32] with this low half: cases A and B of A2.2 without a branch.
@@ -128,7 +128,7 @@ inline void prefetch(const Space& space, std::uint32_t low) {
 
 /// Inbound, after the ICV: checks again (two of one batch may carry one number), enters the number and moves the window. none, replayed,
 /// too_old, or mark_not_durable where the number lies above the durable mark; then the number is noted, and the mark will follow it.
-[[nodiscard]] inline DropReason accept(const Space& space, std::uint64_t number) {
+[[nodiscard, gnu::always_inline]] inline DropReason accept(const Space& space, std::uint64_t number) {
     std::uint64_t& counter = space.memory->words[number_word];
     const std::uint64_t highest = detail::load(counter);
     std::uint64_t& word = detail::word_of(space, number);

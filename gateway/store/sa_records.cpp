@@ -19,9 +19,8 @@ using record::SelectorRecord;
 namespace {
 
 // What a record is, and in the lower half the version of what it is made of.
-constexpr std::uint32_t sa_tag = 0x5341'0000;        // "SA": SaRecord, then its selectors, as the version before had it
-constexpr std::uint32_t packed_sa_tag = 0x5350'0000; // "SP": the same, packed
-constexpr std::uint32_t policy_tag = 0x504f'0000;    // "PO"
+constexpr std::uint32_t sa_tag = 0x5350'0000;     // "SP": SaRecord, then its selectors, packed
+constexpr std::uint32_t policy_tag = 0x504f'0000; // "PO"
 constexpr std::uint32_t version_bits = 0xffff;
 static_assert(record::version <= version_bits);
 
@@ -57,6 +56,9 @@ template <class Record>
 constexpr std::size_t words_of = sizeof(Record) / word_size;
 template <class Record>
 constexpr std::size_t mask_size = (words_of<Record> + 7) / 8;
+template <>
+constexpr std::size_t mask_size<SaRecord> = 8; // it has fewer words in the version before: there the last ones are zero
+static_assert(words_of<SaRecord> <= 64);
 template <class Record>
 constexpr std::size_t most_packed = mask_size<Record> + words_of<Record> * (1 + word_size);
 
@@ -111,8 +113,8 @@ bool unpack(std::span<const std::uint8_t>& from, Record& record, Without without
     if (from.size() < mask_size<Record>) return false;
     const std::uint8_t* mask = from.data();
     from = from.subspan(mask_size<Record>);
-    if constexpr (words_of<Record> % 8 != 0)
-        if (mask[mask_size<Record> - 1] >> (words_of<Record> % 8) != 0) return false;
+    for (std::size_t i = words_of<Record>; i < mask_size<Record> * 8; ++i)
+        if ((mask[i / 8] >> (i % 8) & 1U) != 0) return false;
     for (std::size_t i = 0; i < words_of<Record>; ++i) {
         if ((mask[i / 8] >> (i % 8) & 1U) == 0) continue;
         const std::uint8_t bits = from.empty() ? 0 : from.front();
@@ -183,15 +185,6 @@ Result<SaSpec> load_packed(std::span<const std::uint8_t> octets) {
     return record::load(passing.record, selectors);
 }
 
-/// One of the version before, which did not pack.
-Result<SaSpec> load_before(std::span<const std::uint8_t> octets) {
-    const auto selectors = selectors_of(octets, record::sa_record_before);
-    if (!selectors) return std::unexpected(selectors.error());
-    Passing passing;
-    std::memcpy(&passing.record, octets.data(), record::sa_record_before);
-    return record::load(passing.record, *selectors);
-}
-
 Result<LeftPolicy> load_policy(std::span<const std::uint8_t> octets, SecretTable::Record record) {
     const auto selectors = selectors_of(octets, sizeof(OrderedPolicy));
     if (!selectors) return std::unexpected(selectors.error());
@@ -215,17 +208,16 @@ Result<void> load(const SecretTable& table, SecretTable::Record record, AllLeft&
     const std::span<const std::uint8_t> octets = table.octets(record);
     const std::uint32_t version = table.tag(record) & version_bits;
     const std::uint32_t kind = table.tag(record) - version;
-    const bool before = version == record::version_before;
-    const bool known = (before && kind == sa_tag) ||
-                       ((before || version == record::version) && (kind == packed_sa_tag || kind == policy_tag));
-    if (!known) return std::unexpected(refusal("the SA table has records of a version that this release does not know"));
+    const bool known = version == record::version || version == record::version_before;
+    if (!known || (kind != sa_tag && kind != policy_tag))
+        return std::unexpected(refusal("the SA table has records of a version that this release does not know"));
     if (kind == policy_tag) {
         auto policy = load_policy(octets, record);
         if (!policy) return std::unexpected(refusal("a policy of the SA table cannot be: " + to_string(policy.error())));
         all.policies.push_back(std::move(*policy));
         return {};
     }
-    auto spec = kind == packed_sa_tag ? load_packed(octets) : load_before(octets);
+    auto spec = load_packed(octets);
     if (!spec) return std::unexpected(refusal("an SA of the SA table cannot be: " + to_string(spec.error())));
     all.sas.push_back({std::move(*spec), record});
     return {};
@@ -238,7 +230,7 @@ bool current(const SecretTable& table, SecretTable::Record record) { return (tab
 Result<SecretTable::Record> stage(SecretTable& table, const SaSpec& spec) {
     Passing passing;
     if (auto taken = passing.take(spec); !taken) return std::unexpected(std::move(taken.error()));
-    auto staged = table.stage(passing.packed_size(), packed_sa_tag | record::version);
+    auto staged = table.stage(passing.packed_size(), sa_tag | record::version);
     if (!staged) return std::unexpected(std::move(staged.error()));
     passing.pack(staged->octets.data());
     return staged->record;

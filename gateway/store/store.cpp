@@ -424,7 +424,7 @@ Result<Prepared::Made> Store::make(Change& change) {
     Sa sa;
     sa.worker = choose_worker(*change.spec, change.before);
     sa.number = change.before != nullptr ? change.before->number : ++last_number_;
-    sa.row = transform::row_of(change.spec->algorithm);
+    sa.row = transform::row_of(change.spec->algorithm, change.spec->mode, change.spec->protocol);
     sa.negotiated = change.spec->child != 0;
     sa.owns_series = !change.goes_on();
     auto series = sa.owns_series ? make_series(*change.spec, change.fingerprint, change.adopted()) : series_of(*change.before);

@@ -417,15 +417,12 @@ TEST(Store, ATableOfTheVersionBeforeIsAdoptedAndWrittenAnew) {
     const auto claim = given.units->claim(state::fingerprint_of(sa), Direction::outbound, sa.window).value();
     sequence::prepare(claim.memory, Direction::outbound, sa.window, 41);
     given.units->put_back(claim.memory, state::fingerprint_of(sa));
-    // As a gateway of that version wrote it: an SA with one selector, behind a key of at most 64 octets.
-    record::SaRecord record;
-    ASSERT_TRUE(record::store(sa, 0, record));
-    ASSERT_EQ(record::sa_record_before, 216U);
-    record::SelectorRecord selector;
-    record::store(sa.selectors[0], selector);
-    const auto staged = given.table->stage(record::sa_record_before + sizeof selector, 0x5341'0000 | record::version_before).value();
-    std::memcpy(staged.octets.data(), &record, record::sa_record_before);
-    std::memcpy(staged.octets.data() + record::sa_record_before, &selector, sizeof selector);
+    // As a gateway of that version wrote it: the same words under another version.
+    const SecretTable::Record now = stage(*given.table, sa).value();
+    const auto written = given.table->octets(now);
+    const std::vector<std::uint8_t> octets(written.begin(), written.end());
+    given.table->roll_back();
+    std::ranges::copy(octets, given.table->stage(octets.size(), 0x5350'0000 | record::version_before).value().octets.begin());
     given.table->commit();
 
     const auto all = load_all(*given.table);

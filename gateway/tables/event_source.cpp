@@ -33,6 +33,27 @@ void describe_esp(const Frame& frame, Event& event) {
 
 } // namespace
 
+void EventSource::moved(const transform::InboundSa& sa, const Flow& outer, std::uint64_t sequence, std::uint64_t ticks) {
+    if (ring_ == nullptr) return;
+    const std::uint64_t second = ticks / window + 1;
+    // Which SAs share a place differs from second to second, so that none keeps another away for good.
+    std::uint64_t& last = moved_[(sa.number + second * 0x9e3779b97f4a7c15U) * 0x9e3779b97f4a7c15U >> 58];
+    if (last >= second) return;
+    Event event;
+    event.kind = EventKind::address_changed;
+    event.worker = worker_;
+    event.vpn = sa.red_vpn;
+    event.direction = Direction::inbound;
+    event.has_flow = true;
+    event.flow = outer;
+    event.spi = sa.spi;
+    event.sa = sa.number;
+    event.sequence = sequence;
+    if (ring_->push({&event, 1}) == 0) return; // the next packet tries again
+    last = second;
+    told_ = true;
+}
+
 void EventSource::miss(Gate& gate) {
     ++gate.missed;
     left_out_.store(left_out_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);

@@ -4,6 +4,7 @@
 
 #include "gateway/port/frame.hpp"
 #include "gateway/port/ring.hpp"
+#include "gateway/sa/selector.hpp"
 
 #include <array>
 #include <atomic>
@@ -16,6 +17,7 @@ namespace sallyport::tables {
 class EventSource {
 public:
     static constexpr std::uint32_t burst = 8;
+    static constexpr unsigned most_moved = 64;
 
     /// `ring` null: nobody listens. `worker` as in Event::worker.
     EventSource(EventRing* ring, std::uint8_t worker) : ring_(ring), worker_(worker) {}
@@ -23,6 +25,11 @@ public:
     /// A frame on its way to be dropped for a reason that is audited. `sa_known`: its SA pointer, that of `inbound`, is null or may be
     /// followed. `ticks` goes up by some 10^9 a second and may go back a little, as Frame::arrival does.
     void dropped(const Frame& frame, bool inbound, bool sa_known, std::uint64_t ticks);
+    /// The peer of an inbound SA sends from another address or UDP port than the SA says: `outer` is of its packet, which is authentic and
+    /// has the highest number so far. Of one SA about one a second, and at most `most_moved` of all.
+    void moved(const transform::InboundSa& sa, const Flow& outer, std::uint64_t sequence, std::uint64_t ticks);
+    /// Something else lies ready for the reader: he is woken with the next flush().
+    void ring() { told_ = true; }
     /// Wakes the reader where something was told since: once a round.
     void flush() {
         if (told_) [[unlikely]]
@@ -44,7 +51,8 @@ private:
     std::uint8_t worker_;
     bool told_ = false;
     std::atomic<std::uint64_t> left_out_{0};
-    std::array<Gate, drop_reason_count> gates_{}; // by DropReason
+    std::array<Gate, drop_reason_count> gates_{};   // by DropReason
+    std::array<std::uint64_t, most_moved> moved_{}; // the second in which the last one was told whose SA falls there
 };
 
 } // namespace sallyport::tables

@@ -105,6 +105,47 @@ TEST_F(EventSourceTest, TicksThatGoBackOpenNoGate) {
     EXPECT_EQ(events().size(), EventSource::burst);
 }
 
+TEST_F(EventSourceTest, OfOnePeerThatMovesAboutOnceASecond) {
+    transform::InboundSa sa;
+    sa.number = 5;
+    sa.spi = 0x2222;
+    sa.red_vpn = 7;
+    const Flow outer{*parse_address("198.51.100.9"), *parse_address("192.0.2.1"), 61000, 4500, wire::protocol_udp, true};
+    for (unsigned i = 0; i < 100; ++i) source.moved(sa, outer, 40 + i, second + i);
+    const auto all = events();
+    ASSERT_EQ(all.size(), 1U);
+    EXPECT_EQ(all[0].kind, EventKind::address_changed);
+    EXPECT_EQ(all[0].sa, 5U);
+    EXPECT_EQ(all[0].spi, 0x2222U);
+    EXPECT_EQ(all[0].vpn, 7);
+    EXPECT_EQ(all[0].sequence, 40U);
+    EXPECT_EQ(to_string(all[0].flow.source), "198.51.100.9");
+    EXPECT_EQ(all[0].flow.source_port, 61000);
+    source.moved(sa, outer, 200, 2 * second);
+    EXPECT_EQ(events().size(), 1U);
+    source.moved(sa, outer, 201, second);
+    EXPECT_TRUE(events().empty()) << "ticks that go back open no gate";
+}
+
+TEST_F(EventSourceTest, ManyPeersThatMoveAreTakenInTurns) {
+    const Flow outer{*parse_address("198.51.100.9"), *parse_address("192.0.2.1"), 61000, 4500, wire::protocol_udp, true};
+    std::vector<bool> told(1000);
+    for (std::uint64_t now = 1; now <= 300; ++now) {
+        std::size_t in_a_second = 0;
+        for (std::uint32_t i = 0; i < told.size(); ++i) {
+            transform::InboundSa sa;
+            sa.number = static_cast<std::uint32_t>((i + now * 137) % told.size()); // another one is the first
+            source.moved(sa, outer, 1, now * second);
+            for (const Event& event : events()) {
+                told[event.sa] = true;
+                ++in_a_second;
+            }
+        }
+        EXPECT_LE(in_a_second, EventSource::most_moved);
+    }
+    EXPECT_GT(std::ranges::count(told, true), 990);
+}
+
 TEST_F(EventSourceTest, AFullRingLosesAndCounts) {
     const Octets packet = ipv4("192.0.2.2", "192.0.2.1", wire::protocol_esp, Octets(20));
     for (unsigned i = 0; i < 40; ++i) source.dropped(frame(packet, DropReason::bad_icv), true, true, (i + 1) * second);

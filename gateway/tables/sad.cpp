@@ -2,6 +2,7 @@
 #include "gateway/tables/sad.hpp"
 
 #include "gateway/wire/esp.hpp"
+#include "gateway/wire/ip.hpp"
 
 #include <array>
 
@@ -10,11 +11,15 @@ namespace sallyport::tables {
 namespace {
 
 /// Never 0: the family is part of it.
-std::uint64_t key_of(VpnNumber outer_vpn, std::uint8_t family, std::uint32_t spi) {
-    return std::uint64_t{family} << 48 | std::uint64_t{outer_vpn} << 32 | spi;
+std::uint64_t key_of(VpnNumber outer_vpn, std::uint8_t family, std::uint32_t spi, bool ah) {
+    return std::uint64_t{ah} << 56 | std::uint64_t{family} << 48 | std::uint64_t{outer_vpn} << 32 | spi;
 }
 
-std::uint64_t key_of(const transform::InboundSa& sa) { return key_of(sa.outer_vpn, static_cast<std::uint8_t>(sa.outer_family), sa.spi); }
+std::uint64_t key_of(const Frame& frame) { return key_of(frame.vpn, frame.family, frame.spi, frame.protocol == wire::protocol_ah); }
+
+std::uint64_t key_of(const transform::InboundSa& sa) {
+    return key_of(sa.outer_vpn, static_cast<std::uint8_t>(sa.outer_family), sa.spi, transform::is_ah(sa));
+}
 
 /// Multiplication by 2^64 / golden ratio (Knuth, volume 3, 6.4): neighbouring SPIs spread over the table.
 std::uint64_t place_of(std::uint64_t key) { return (key * 0x9e3779b97f4a7c15U) >> 20; }
@@ -82,9 +87,12 @@ void Sad::grow(std::size_t more) {
     delete old;
 }
 
-const transform::InboundSa* Sad::find(VpnNumber outer_vpn, std::uint8_t family, std::uint32_t spi) const {
+const transform::InboundSa* Sad::find(VpnNumber outer_vpn, std::uint8_t family, std::uint32_t spi, bool ah) const {
+    return find(key_of(outer_vpn, family, spi, ah));
+}
+
+const transform::InboundSa* Sad::find(std::uint64_t key) const {
     const Table& table = *table_.load(std::memory_order_acquire);
-    const std::uint64_t key = key_of(outer_vpn, family, spi);
     for (std::uint64_t at = place_of(key);; ++at) {
         const Slot& slot = table.slots[at & table.mask];
         const std::uint64_t found = slot.key.load(std::memory_order_acquire);
@@ -96,14 +104,13 @@ const transform::InboundSa* Sad::find(VpnNumber outer_vpn, std::uint8_t family, 
 void Sad::find(std::span<Frame* const> frames) const {
     const Table& table = *table_.load(std::memory_order_acquire);
     if (frames.size() > 1)
-        for (const Frame* frame : frames)
-            __builtin_prefetch(&table.slots[place_of(key_of(frame->vpn, frame->family, frame->spi)) & table.mask]);
+        for (const Frame* frame : frames) __builtin_prefetch(&table.slots[place_of(key_of(*frame)) & table.mask]);
     std::uint64_t last_key = 0;
     const transform::InboundSa* last = nullptr;
     for (Frame* frame : frames) {
-        const std::uint64_t key = key_of(frame->vpn, frame->family, frame->spi);
+        const std::uint64_t key = key_of(*frame);
         if (key != last_key) {
-            last = find(frame->vpn, frame->family, frame->spi);
+            last = find(key);
             last_key = key;
             if (last != nullptr) {
                 __builtin_prefetch(last);

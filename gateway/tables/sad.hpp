@@ -26,7 +26,8 @@ public:
     Sad(const Sad&) = delete;
     Sad& operator=(const Sad&) = delete;
 
-    /// Keyed by (outer_vpn, outer_family, spi). False: one with this key is there. When the table has to grow it waits for the readers.
+    /// Keyed by (outer_vpn, outer_family, ESP or AH, spi). False: one with this key is there. When the table has to grow it waits for the
+    /// readers.
     [[nodiscard]] bool add(const transform::InboundSa& sa);
     /// False: not there. The SA's memory may be freed after Audience::settle().
     bool remove(const transform::InboundSa& sa);
@@ -36,9 +37,9 @@ public:
     [[nodiscard]] ReservedSpis& reserved() { return reserved_; }
 
     /// One SA, null: none.
-    [[nodiscard]] const transform::InboundSa* find(VpnNumber outer_vpn, std::uint8_t family, std::uint32_t spi) const;
-    /// Up to 64 parsed ESP frames: sets `inbound`, or reason unknown_spi. The SAs, their counters' memory included, are being fetched into
-    /// the cache when it returns.
+    [[nodiscard]] const transform::InboundSa* find(VpnNumber outer_vpn, std::uint8_t family, std::uint32_t spi, bool ah = false) const;
+    /// Up to 64 parsed frames with ESP or AH: sets `inbound`, or reason unknown_spi. The SAs, their counters' memory included, are being
+    /// fetched into the cache when it returns.
     void find(std::span<Frame* const> frames) const;
     /// Why there is no SA of this SPI: reserved_spi or unknown_spi.
     [[nodiscard]] DropReason why_missing(std::uint32_t spi) const;
@@ -54,6 +55,7 @@ private:
         std::uint64_t mask;
         std::size_t taken = 0; // slots with a key
     };
+    [[nodiscard]] const transform::InboundSa* find(std::uint64_t key) const;
     [[nodiscard]] static Slot& slot_of(Table& table, std::uint64_t key);
     void grow(std::size_t more);
 

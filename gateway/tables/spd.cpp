@@ -199,6 +199,8 @@ void settle(Frame& frame, const Rule<Number>* rule) {
     if (rule->sa != nullptr) {
         __builtin_prefetch(rule->sa);
         __builtin_prefetch(reinterpret_cast<const char*>(rule->sa) + 64);
+    } else if (rule->reason == DropReason::no_sa) {
+        frame.spi = rule->number;
     }
 }
 
@@ -240,9 +242,11 @@ Result<std::unique_ptr<const Spd>> Spd::build(std::span<const Policy> policies, 
     };
     std::vector<Sides> drafts;
     SpdIndex::Both all_inbound;
+    std::vector<std::uint32_t> without_sa;
     std::size_t rules = 0;
     for (std::uint32_t order = 0; order < policies.size(); ++order) {
         const Policy& policy = policies[order];
+        if (policy.action == PolicyAction::protect && policy.sa == nullptr) without_sa.push_back(policy.number);
         if (policy.vpn >= drafts.size()) drafts.resize(std::size_t{policy.vpn} + 1);
         if (reaches(policy.reach, Direction::outbound))
             rules += SpdIndex::add(drafts[policy.vpn].outbound, policy, Direction::outbound, order);
@@ -264,6 +268,7 @@ Result<std::unique_ptr<const Spd>> Spd::build(std::span<const Policy> policies, 
         of_vpn.inbound = index(sides.inbound);
     }
     spd->all_inbound_ = index(all_inbound);
+    spd->acquires_ = Acquires(std::move(without_sa));
     spd->note_openings(policies, openings);
     return spd;
 }
@@ -298,6 +303,7 @@ void Spd::decide_outbound(std::span<Frame* const> frames) const {
             const PolicyVerdict result = verdict(index, frame, DropReason::no_policy);
             frames[first]->outbound = result.sa;
             frames[first]->reason = result.reason;
+            if (result.reason == DropReason::no_sa) frames[first]->spi = result.number;
             continue;
         }
         while (next < frames.size() && frames[next]->vpn == frame.vpn && frames[next]->family == frame.family &&

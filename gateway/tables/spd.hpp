@@ -5,6 +5,7 @@
 #include "gateway/port/frame.hpp"
 #include "gateway/sa/error.hpp"
 #include "gateway/sa/sa.hpp"
+#include "gateway/tables/acquires.hpp"
 #include "gateway/transform/transform.hpp"
 
 #include <cstdint>
@@ -55,8 +56,8 @@ public:
     /// Policies of all VPNs, the first that matches first. Error: more than 2^24 rules.
     [[nodiscard]] static Result<std::unique_ptr<const Spd>> build(std::span<const Policy> policies, std::span<const Opening> openings = {});
 
-    /// Up to 64 parsed red frames with `vpn` set. Sets `outbound` (protect), or outbound null with reason none (bypass), or the reason. The
-    /// SAs are being fetched into the cache when it returns.
+    /// Up to 64 parsed red frames with `vpn` set. Sets `outbound` (protect), or outbound null with reason none (bypass), or the reason,
+    /// with no_sa the policy's number in `spi`. The SAs are being fetched into the cache when it returns.
     void decide_outbound(std::span<Frame* const> frames) const;
 
     /// A parsed clear frame from the black side (RFC 4301 5.2 step 3b) with `vpn` set, the outer VPN: reason none: bypass, into `vpn` of
@@ -73,6 +74,9 @@ public:
     /// That search, for a parsed frame that `inbound` has opened and whose selectors it matches: none, policy_mismatch or fragment_inner.
     [[nodiscard]] DropReason check_opened(const Frame& frame) const;
 
+    /// Who protects by an SA that is not there.
+    [[nodiscard]] const Acquires& acquires() const { return acquires_; }
+
     /// One packet, for display and tests. A fragment that meets a policy which names ports, before one that decides without them:
     /// fragment_inner.
     [[nodiscard]] PolicyVerdict decide_outbound(const Frame& frame) const;
@@ -88,6 +92,7 @@ private:
     std::unique_ptr<SpdIndex> all_inbound_; // all VPNs together
     std::vector<std::uint64_t> ordered_;    // bits by number of the SA; empty: none
     std::vector<std::uint32_t> connection_; // by number of the SA, 64 for each of those; 0: not known
+    Acquires acquires_;
 };
 
 } // namespace sallyport::tables

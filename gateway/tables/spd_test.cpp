@@ -113,10 +113,26 @@ TEST(Spd, FirstThatMatchesDecides) {
     EXPECT_EQ(in_range.outbound, &sa1);
     EXPECT_EQ(past_range.reason, DropReason::no_policy);
     EXPECT_EQ(without_sa.reason, DropReason::no_sa);
+    EXPECT_EQ(without_sa.spi, 3U) << "its policy";
     EXPECT_EQ(none.reason, DropReason::no_policy);
     EXPECT_EQ(other_vpn.reason, DropReason::no_policy);
     EXPECT_EQ(six.reason, DropReason::no_policy);
     EXPECT_EQ(spd->decide_outbound(sealed).number, 2U);
+}
+
+TEST(Spd, WhoHasNoSaMayAsk) {
+    Book book;
+    book.add(PolicyAction::protect, {selector("10.1.0.0/16", "10.2.0.0/16")}, &sa1);
+    book.add(PolicyAction::discard, {selector("10.1.0.0/16", "10.3.0.0/16")});
+    book.add(PolicyAction::protect, {selector("10.1.0.0/16", "10.4.0.0/16")}, nullptr);
+    const auto spd = book.build();
+    Packets packets;
+    const Frame& frame = packets.add(udp_packet("10.1.0.1", "10.4.0.1"));
+    EXPECT_FALSE(spd->acquires().ask(0, frame));
+    EXPECT_FALSE(spd->acquires().ask(1, frame));
+    EXPECT_TRUE(spd->acquires().ask(2, frame));
+    EXPECT_EQ(spd->acquires().take().at(0).policy, 2U);
+    EXPECT_FALSE(Spd().acquires().ask(2, frame));
 }
 
 TEST(Spd, EqualAddressesInTwoVpns) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // From what is asked for to the hot part of an SA.
+#include "gateway/mode/transport.hpp"
 #include "gateway/mode/tunnel.hpp"
-#include "gateway/transform/esp.hpp"
+#include "gateway/transform/registry.hpp"
 #include "gateway/transform/transform.hpp"
 
 #include <algorithm>
@@ -29,18 +30,12 @@ sequence::Space space_of(const SaSpec& spec, const Place& place) {
 }
 
 Result<void> check(const SaSpec& spec, Direction direction, const Place& place) {
-    if (spec.direction != direction || algorithm_of(place.row) != spec.algorithm)
+    if (const std::string_view why = fault(spec); !why.empty())
+        return std::unexpected(Error{ErrorCode::invalid, std::string(why), spec.name, {}});
+    const Kind kind = kind_of(place.row);
+    if (spec.direction != direction || kind.algorithm != spec.algorithm || kind.mode != spec.mode || kind.protocol != spec.protocol)
         return std::unexpected(
-            Error{ErrorCode::invalid, "The SA is of another direction or algorithm than it is built for.", spec.name, {}});
-    if (spec.outer_local.family != spec.outer_remote.family)
-        return std::unexpected(Error{ErrorCode::invalid, "The outer addresses of an SA are of two families.", spec.name,
-                                     "give two IPv4 or two IPv6 addresses"});
-    if (direction == Direction::inbound && (spec.window < 32 || spec.window > 65536 || (spec.window & (spec.window - 1)) != 0))
-        return std::unexpected(Error{ErrorCode::invalid, "The replay window is not a power of two from 32 to 65536.", spec.name,
-                                     "choose another replay-window"});
-    if (!is_tfc_padding(spec.tfc_padding))
-        return std::unexpected(Error{ErrorCode::invalid, "The TFC padding of an SA is no multiple of 16 up to 4064, nor 65535.", spec.name,
-                                     "choose another tfc-padding"});
+            Error{ErrorCode::invalid, "The SA is of another direction, kind or algorithm than it is built for.", spec.name, {}});
     const std::span material(spec.key.octets.data(), std::min<std::size_t>(spec.key.size, spec.key.octets.size()));
     if (!suite_of(place.row).expand(direction, material, place.key))
         return std::unexpected(Error{ErrorCode::invalid, "The key of an SA has the wrong size, or the cryptographic library refused it.",
@@ -72,6 +67,7 @@ Fit make_fit(const InboundSa& sa, unsigned outer_mtu, std::uint16_t clamp) {
     back.transform = sa.transform;
     back.outer_length = static_cast<std::uint8_t>(sa.outer_family == Family::ipv4 ? wire::ipv4_size : wire::ipv6_size);
     back.udp = sa.udp;
+    if (sa.selector_count != 0 && sa.selectors[0].local.first.family == Family::ipv6) back.rules = mode::beet_inner_ipv6;
     return make_fit(back, outer_mtu, clamp);
 }
 
@@ -114,6 +110,10 @@ Result<InboundSa> build_inbound(const SaSpec& spec, const Place& place, std::spa
     sa.outer_local = spec.outer_local.octets;
     sa.udp = static_cast<std::uint8_t>(spec.udp_port != 0 ? wire::udp_size : 0);
     sa.fit = make_fit(sa, spec.mtu != 0 ? spec.mtu : unbounded, spec.clamp_mss);
+    if (spec.original_remote != Address{} || spec.original_local != Address{}) // of the two the one that is not given stands as it is
+        sa.checksum_shift = mode::checksum_shift(spec.original_local != Address{} ? spec.original_local : spec.outer_local,
+                                                 spec.original_remote != Address{} ? spec.original_remote : spec.outer_remote,
+                                                 spec.outer_local, spec.outer_remote);
     return sa;
 }
 

@@ -105,7 +105,11 @@ Octets reference(const SaSpec& spec, std::uint64_t number, const Octets& iv, con
     Octets covered = esp;
     if (extended) append(covered, big_endian(number >> 32, 4));
     Octets mac(EVP_MAX_MD_SIZE);
-    HMAC(hash_of(row), material + row.key, row.integrity_key, covered.data(), covered.size(), mac.data(), nullptr);
+    if (row.integrity_id == 8)
+        EVP_Q_mac(nullptr, "CMAC", nullptr, "AES-128-CBC", nullptr, material, row.integrity_key, covered.data(), covered.size(), mac.data(),
+                  mac.size(), nullptr);
+    else
+        HMAC(hash_of(row), material + row.key, row.integrity_key, covered.data(), covered.size(), mac.data(), nullptr);
     append(esp, std::span(mac).first(row.icv));
     return esp;
 }
@@ -560,6 +564,12 @@ INSTANTIATE_TEST_SUITE_P(Transform, Esp, ::testing::ValuesIn(every_case()), [](c
     return name + (std::get<2>(param.param) == SequenceKind::extended_64 ? "_esn" : "_short");
 });
 
+TEST(Registry, TellsItsKindsApart) {
+    for (unsigned row = 0; row < row_count; ++row) EXPECT_EQ(row_of(kind_of(static_cast<std::uint8_t>(row))), row);
+    EXPECT_EQ(ah_algorithms.size(), 7U);
+    EXPECT_LT(row_of(Kind{.protocol = SaProtocol::ah, .mode = SaMode::beet, .algorithm = Algorithm::aes_128_gcm_16}), row_count);
+}
+
 TEST(Registry, HasARowForEachAlgorithmOfEachEngine) {
     for (const crypto::Engine engine : crypto::engines)
         for (const AlgorithmInfo& algorithm : algorithms) {
@@ -568,7 +578,7 @@ TEST(Registry, HasARowForEachAlgorithmOfEachEngine) {
             EXPECT_EQ(algorithm_of(row), algorithm.algorithm);
             EXPECT_EQ(engine_of(row), engine);
             EXPECT_EQ(transform(row).block, algorithm.block);
-            EXPECT_EQ(transform(row).overhead_fixed, 8 + algorithm.iv + 2 + algorithm.icv);
+            EXPECT_EQ(transform(row).around_ipv4, 8 + algorithm.iv + algorithm.icv);
             EXPECT_EQ(key_size(row) % 64, 0U);
         }
     use(crypto::Engine::openssl);

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Opening of hostile ESP packets. Octet 0: algorithm; octet 1: engine, ESN, raw or sealed, outer ECN; then an ESP packet as it came from
-// the wire, or a plain text that the harness seals properly with the SA's key, so that only what is inside is wrong.
+// Opening of hostile packets with ESP or AH. Octet 0: row of the registry; octet 1: ESN, raw or sealed, inner and outer family, options
+// before the header of IPsec, outer ECN; then what lies behind the outer IP header as it came from the wire, or, for ESP, a plain text that
+// the harness seals properly with the SA's key, so that only what is inside is wrong.
 #include "gateway/transform/testing.hpp"
+#include "gateway/wire/ah.hpp"
+#include "gateway/wire/parse.hpp"
 
 #include <cstdio>
 
@@ -10,6 +13,7 @@ namespace {
 using namespace sallyport;
 using transform::testing::OwnedFrame;
 using transform::testing::Pair;
+using Octets = std::vector<std::uint8_t>;
 
 constexpr std::uint64_t highest = 0x5'0000'0008ULL;
 
@@ -20,9 +24,9 @@ void require(bool holds, const char* what) {
 }
 
 /// What an opened frame promises to the stages behind.
-void check_opened(const OwnedFrame& owned, unsigned first, unsigned end) {
+void check_opened(const OwnedFrame& owned, unsigned end) {
     const Frame& frame = owned.frame;
-    require(frame.network >= first && frame.end <= end, "the inner packet lies outside of what was opened");
+    require(frame.network >= head_room && frame.end <= end, "the inner packet lies outside of what was opened");
     require(frame.family == 4 || frame.family == 6, "no family");
     const std::uint8_t* header = frame.at(frame.network);
     require(header[0] >> 4 == frame.family, "the version is not the family");
@@ -33,35 +37,68 @@ void check_opened(const OwnedFrame& owned, unsigned first, unsigned end) {
             "not cut to its own length");
 }
 
+/// The outer packet around what came.
+Octets outer_packet(const SaSpec& spec, bool options, const Octets& content) {
+    const std::uint8_t protocol = spec.protocol == SaProtocol::ah ? wire::protocol_ah : wire::protocol_esp;
+    const bool ipv4 = spec.outer_local.family == Family::ipv4;
+    Octets packet(ipv4 ? wire::ipv4_size : wire::ipv6_size, 0);
+    if (options)
+        packet.insert(packet.end(), {ipv4 ? std::uint8_t{148} : protocol, ipv4 ? std::uint8_t{4} : std::uint8_t{0}, 0, 0, 1, 1, 1, 1});
+    const auto size = static_cast<unsigned>(packet.size());
+    packet.insert(packet.end(), content.begin(), content.end());
+    std::uint8_t* header = packet.data();
+    if (ipv4) {
+        header[0] = static_cast<std::uint8_t>(0x40 | size / 4);
+        wire::store16(header + wire::ipv4_total_length, static_cast<std::uint16_t>(packet.size()));
+        header[wire::ipv4_ttl] = 64;
+        header[wire::ipv4_protocol] = protocol;
+        std::copy_n(spec.outer_remote.octets.begin(), 4, header + wire::ipv4_source);
+        std::copy_n(spec.outer_local.octets.begin(), 4, header + wire::ipv4_destination);
+        wire::write_ipv4_checksum(header, size);
+        return packet;
+    }
+    header[0] = 0x60;
+    wire::store16(header + wire::ipv6_payload_length, static_cast<std::uint16_t>(packet.size() - wire::ipv6_size));
+    header[wire::ipv6_next_header] = options ? wire::protocol_hop_by_hop : protocol;
+    header[wire::ipv6_hop_limit] = 64;
+    std::ranges::copy(spec.outer_remote.octets, header + wire::ipv6_source);
+    std::ranges::copy(spec.outer_local.octets, header + wire::ipv6_destination);
+    return packet;
+}
+
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     if (size < 2 || size > 1600) return 0;
-    SaSpec spec = transform::testing::plain_spec(static_cast<Algorithm>(data[0] % algorithms.size()));
-    const crypto::Engine engine = (data[1] & 1) != 0 ? crypto::best_engine() : crypto::Engine::openssl;
+    const auto row = static_cast<std::uint8_t>(data[0] % transform::row_count);
+    SaSpec spec = transform::testing::spec_of_row(row, (data[1] & 16) != 0, (data[1] & 8) != 0);
     spec.sequence = (data[1] & 2) != 0 ? SequenceKind::extended_64 : SequenceKind::short_32;
-    const bool sealed = (data[1] & 4) != 0;
+    const bool ah = spec.protocol == SaProtocol::ah;
+    const bool sealed = (data[1] & 4) != 0 && !ah;
     const std::uint64_t top = spec.sequence == SequenceKind::extended_64 ? highest : highest & 0xffffffffU;
-    Pair pair(spec, engine, top, top);
+    Pair pair(spec, transform::engine_of(row), top, top);
 
-    std::vector<std::uint8_t> content(data + 2, data + size);
+    Octets content(data + 2, data + size);
     if (sealed) {
         const unsigned block = info(spec.algorithm).block;
         while (content.size() < block || content.size() % block != 0) content.insert(content.begin(), std::uint8_t{0});
         content = pair.seal_raw(content, top + 1);
     }
+    const Octets packet = outer_packet(spec, (data[1] & 32) != 0, content);
     OwnedFrame owned;
-    owned.put_esp(content);
+    owned.put_packet(packet, packet[0] >> 4);
+    wire::parse_opened(owned.frame);
+    if (owned.frame.reason != DropReason::none) return 0; // it never comes so far
     owned.frame.traffic_class = data[1] >> 6;
-    const unsigned first = owned.frame.transport, end = owned.frame.end;
+    const unsigned end = owned.frame.end;
     const DropReason reason = pair.open(owned);
     require(reason == owned.frame.reason, "another reason");
     if (sealed)
         require(reason != DropReason::bad_icv && reason != DropReason::malformed_esp, "a properly sealed packet was not authentic");
     else
         require(reason != DropReason::dummy && reason != DropReason::bad_padding, "a forged packet was taken as authentic");
-    if (reason == DropReason::none) check_opened(owned, first, end);
+    if (reason == DropReason::none) check_opened(owned, end);
     require(pair.opened.packets == (reason == DropReason::none ? 1U : 0U), "the packet was not counted");
-    for (unsigned i = 0; i < tail_room; ++i) require(owned.frame.chunk[end + i] == 0xee, "written behind the frame");
+    for (unsigned i = ah ? 4 : 0; i < tail_room; ++i) require(owned.frame.chunk[end + i] == 0xee, "written behind the frame");
     return 0;
 }

@@ -3,12 +3,13 @@
 #pragma once
 
 #include "gateway/mode/tunnel.hpp"
-#include "gateway/transform/esp.hpp"
+#include "gateway/transform/registry.hpp"
 
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace sallyport::transform::testing {
@@ -61,7 +62,7 @@ struct OwnedFrame {
 class Pair {
 public:
     explicit Pair(SaSpec spec, crypto::Engine engine = crypto::best_engine(), std::uint64_t sent = 0, std::uint64_t highest = 0)
-        : row_(row_of(engine, spec.algorithm)) {
+        : row_(row_of(Kind{.protocol = spec.protocol, .mode = spec.mode, .engine = engine, .algorithm = spec.algorithm})) {
         spec.key.size = static_cast<std::uint8_t>(info(spec.algorithm).material());
         const unsigned units = sequence::units_of(Direction::inbound, spec.window);
         seal_key_ = allocate<std::uint8_t>(key_size(row_));
@@ -71,10 +72,15 @@ public:
         sequence::prepare(seal_unit_.get(), Direction::outbound, 0, sent);
         sequence::prepare(open_units_.get(), Direction::inbound, spec.window, highest);
         spec.direction = Direction::outbound;
+        const Address original_local = std::exchange(spec.original_local, {}), original_remote = std::exchange(spec.original_remote, {});
         outbound = must(build_outbound(spec, {.row = row_, .key = seal_key_.get(), .units = seal_unit_.get(), .counters = &sealed}));
         spec.direction = Direction::inbound;
+        if (spec.mode != SaMode::tunnel) turn_round(spec);
+        if (!spec.selectors.empty()) selectors_ = spec.selectors;
+        spec.original_local = original_local;
+        spec.original_remote = original_remote;
         inbound = must(
-            build_inbound(spec, {.row = row_, .key = open_key_.get(), .units = open_units_.get(), .counters = &opened}, {&selector_, 1}));
+            build_inbound(spec, {.row = row_, .key = open_key_.get(), .units = open_units_.get(), .counters = &opened}, selectors_));
     }
     ~Pair() {
         wipe_key(row_, seal_key_.get());
@@ -133,6 +139,11 @@ public:
     SaCounters sealed, opened;
 
 private:
+    /// As the receiver sees it.
+    static void turn_round(SaSpec& spec) {
+        std::swap(spec.outer_local, spec.outer_remote);
+        for (Selector& selector : spec.selectors) std::swap(selector.local, selector.remote);
+    }
     template <class T>
     static T must(Result<T> result) {
         if (!result) std::abort();
@@ -146,7 +157,7 @@ private:
     }
 
     std::uint8_t row_;
-    Selector selector_;
+    std::vector<Selector> selectors_{Selector{}};
     Aligned<std::uint8_t> seal_key_, open_key_;
     Aligned<sequence::Unit> seal_unit_, open_units_;
 };
@@ -161,6 +172,23 @@ private:
     spec.outer_remote = *parse_address("192.0.2.2");
     spec.key.size = static_cast<std::uint8_t>(info(algorithm).material());
     for (unsigned i = 0; i < spec.key.size; ++i) spec.key.octets[i] = static_cast<std::uint8_t>(i);
+    return spec;
+}
+
+/// An SA of a row of the registry as its mode wants it, between two addresses.
+[[nodiscard]] inline SaSpec spec_of_row(std::uint8_t row, bool outer_ipv6, bool inner_ipv6) {
+    const Kind kind = kind_of(row);
+    SaSpec spec = plain_spec(kind.algorithm);
+    spec.protocol = kind.protocol;
+    spec.mode = kind.mode;
+    if (outer_ipv6) {
+        spec.outer_local = *parse_address("2001:db8::1");
+        spec.outer_remote = *parse_address("2001:db8::2");
+    }
+    const auto range = [](const Address& address) { return AddressRange{address, address}; };
+    const auto inner = [&](const char* ipv4, const char* ipv6) { return range(*parse_address(inner_ipv6 ? ipv6 : ipv4)); };
+    if (kind.mode == SaMode::transport) spec.selectors = {{range(spec.outer_local), range(spec.outer_remote)}};
+    if (kind.mode == SaMode::beet) spec.selectors = {{inner("10.1.0.1", "2001:db8:1::1"), inner("10.2.0.1", "2001:db8:2::1")}};
     return spec;
 }
 

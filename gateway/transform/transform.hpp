@@ -80,6 +80,7 @@ struct alignas(64) InboundSa {
     std::array<std::uint8_t, 16> outer_local{};  // and with its destination
     mutable Fit fit;                             // of the way back: the segments that come out of this SA are answered there
     std::uint8_t udp = 0;                        // as OutboundSa::udp, of the way back; what comes may be in UDP or not (RFC 7296 2.23)
+    std::uint16_t checksum_shift = 0;            // transport mode behind a NAT (gateway/mode/transport.hpp)
 };
 static_assert(sizeof(InboundSa) == 128);
 
@@ -93,26 +94,31 @@ inline void set_fit(const Sa& sa, const Fit& fit) {
     std::atomic_ref(sa.fit).store(fit, std::memory_order_relaxed);
 }
 
-/// One row of the registry: one algorithm of ESP with one engine of cryptography. All frames of a call have SAs of this row.
+/// One row of the registry: ESP or AH in one mode with one algorithm by one engine of cryptography. All frames of a call have SAs of this
+/// row.
 /// A frame that fails gets its `reason`, with too_big the octets that would fit in `spi`, of the outer packet where it has been sealed all
 /// the same (frame_cut); the others end as whole IP packets: sealed from `network` (outer header) to `end`, opened with `network` at the
 /// inner IP header, family and the red VPN set. Neither touches the Ethernet header: it is put on by routing. Sealing wants `network`,
 /// `end` (cut to the IP length) and `family` of the inner packet, or a dummy (mode::make_dummy); it takes one from the inner hop limit
-/// unless the frame is our own. Opening wants `transport` at the ESP header, `end` and the outer `traffic_class`.
+/// unless the frame is our own. Opening wants `network` at the outer IP header, `transport` at that
+/// of ESP or AH, `end` and the outer `traffic_class`.
 struct Transform {
     void (*seal)(std::span<Frame* const> frames); // up to 64; numbers are taken here, in the order of the frames of each SA
     void (*open)(std::span<Frame* const> frames); // up to 64; numbers are checked before and entered after the ICV
-    std::uint8_t overhead_fixed;                  // octets at most added to the inner packet besides outer IP header and padding
-    std::uint8_t block;                           // padding to this
+    // Octets between the IP (or UDP) header and the end of an outer packet that are not payload, padding or trailer; payload and trailer
+    // are padded to a multiple of `block`.
+    std::uint8_t around_ipv4, around_ipv6, block, trailer;
 };
 
 /// Chooses the engine for SAs built from now on; without it the best one that this processor has. Only before workers run.
 void use(crypto::Engine engine);
 [[nodiscard]] crypto::Engine engine_in_use();
 
-/// The row for an algorithm with the engine in use; its index is OutboundSa::transform.
-[[nodiscard]] std::uint8_t row_of(Algorithm algorithm);
+/// The row for an SA without fault() with the engine in use; it is OutboundSa::transform.
+[[nodiscard]] std::uint8_t row_of(Algorithm algorithm, SaMode mode = SaMode::tunnel, SaProtocol protocol = SaProtocol::esp);
 [[nodiscard]] const Transform& transform(std::uint8_t row);
+[[nodiscard]] bool is_ah(const InboundSa& sa); // else ESP
+[[nodiscard]] SaMode mode_of(std::uint8_t row);
 
 /// Octets of the largest inner packet that this SA makes an outer packet of at most `outer_mtu` octets of, its own mtu aside: what lies
 /// between ESP header and ICV is a multiple of the block, and the trailer's two octets are part of it. 0: not even an empty one fits.
@@ -125,10 +131,12 @@ void use(crypto::Engine engine);
 
 /// Octets of a key context of this row, a multiple of 64.
 [[nodiscard]] std::uint32_t key_size(std::uint8_t row);
+/// The row, one for all modes and protocols, whose key contexts are of the same kind.
+[[nodiscard]] std::uint8_t key_row(std::uint8_t row);
 
 /// Where the parts of an SA lie that are not in it; all of it outlives the SA.
 struct Place {
-    std::uint8_t row = 0;            // row_of(spec.algorithm)
+    std::uint8_t row = 0;            // row_of() what the specification says
     void* key = nullptr;             // key_size(row) octets, aligned to 64: the key context is made there
     sequence::Unit* units = nullptr; // units_of(direction, window), prepared
     std::uint64_t* mark = nullptr;   // see sequence::Space; null: without durable marks

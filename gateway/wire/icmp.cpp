@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/wire/icmp.hpp"
 
+#include "gateway/wire/ah.hpp"
 #include "gateway/wire/checksum.hpp"
 #include "gateway/wire/esp.hpp"
 #include "gateway/wire/octets.hpp"
@@ -29,18 +30,20 @@ constexpr bool is_error_type(std::uint8_t family, std::uint8_t type) {
     return family == 4 ? type == 3 || type == 4 || type == 5 || type == 11 || type == 12 : type < 128;
 }
 
-/// SPI and number at `at`, of which `there` octets are there; in UDP too, if it came from our port and the quote shows so much.
-void read_esp(IcmpError& error, const std::uint8_t* at, unsigned there) {
+/// SPI and number of AH or ESP at `at`, of which `there` octets are there; of ESP in UDP too, if it came from our port and the quote shows
+/// so much.
+void read_ipsec(IcmpError& error, const std::uint8_t* at, unsigned there) {
+    const bool ah = error.protocol == protocol_ah;
     const bool in_udp = error.protocol == protocol_udp && there >= udp_size + esp_size && load16(at + source_port_offset) == port_ike_nat &&
                         load32(at + udp_size) != 0;
     if (in_udp) {
         at += udp_size;
         there -= udp_size;
     }
-    error.esp = (error.protocol == protocol_esp || in_udp) && there >= esp_size;
-    if (!error.esp) return;
-    error.spi = load32(at);
-    error.sequence = load32(at + esp_sequence);
+    error.ipsec = (ah && there >= ah_size) || ((error.protocol == protocol_esp || in_udp) && there >= esp_size);
+    if (!error.ipsec) return;
+    error.spi = load32(at + (ah ? ah_spi : 0));
+    error.sequence = load32(at + (ah ? ah_sequence : esp_sequence));
 }
 
 bool read_quote4(IcmpError& error, const std::uint8_t* quote, unsigned there) {
@@ -50,7 +53,7 @@ bool read_quote4(IcmpError& error, const std::uint8_t* quote, unsigned there) {
     error.source = source_of(quote, 4);
     error.destination = destination_of(quote, 4);
     error.protocol = quote[ipv4_protocol];
-    if ((load16(quote + ipv4_fragment) & ipv4_offset_mask) == 0) read_esp(error, quote + header, there - header);
+    if ((load16(quote + ipv4_fragment) & ipv4_offset_mask) == 0) read_ipsec(error, quote + header, there - header);
     return true;
 }
 
@@ -66,7 +69,7 @@ bool read_quote6(IcmpError& error, const std::uint8_t* quote, unsigned there) {
         at += ipv6_fragment_size;
         if ((load16(quote + ipv6_size + 2) & 0xfff8U) != 0) return true; // a later fragment
     }
-    read_esp(error, quote + at, there - at);
+    read_ipsec(error, quote + at, there - at);
     return true;
 }
 

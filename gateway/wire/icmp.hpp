@@ -45,7 +45,7 @@ struct IcmpError {
     std::uint32_t mtu = 0; // with too_big, as it stands there; 0: a router older than RFC 1191
     Address source, destination;
     std::uint8_t protocol = 0; // of the quote, behind at most a fragment header
-    bool esp = false;          // the quote shows the two that follow; false for a later fragment too
+    bool ipsec = false;        // ESP or AH, and the quote shows the two that follow; false for a later fragment too
     std::uint32_t spi = 0;
     std::uint32_t sequence = 0; // the low half
 };

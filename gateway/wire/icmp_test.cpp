@@ -84,7 +84,7 @@ TEST(IcmpError, FragmentationNeeded) {
     EXPECT_EQ(error->source, *parse_address(ours4));
     EXPECT_EQ(error->destination, *parse_address(peer4));
     EXPECT_EQ(error->protocol, protocol_esp);
-    ASSERT_TRUE(error->esp);
+    ASSERT_TRUE(error->ipsec);
     EXPECT_EQ(error->spi, 0x1001U);
     EXPECT_EQ(error->sequence, 77U);
 }
@@ -96,7 +96,7 @@ TEST(IcmpError, PacketTooBig) {
     EXPECT_EQ(error->mtu, 0x12345U) << "32 bits";
     EXPECT_EQ(error->source, *parse_address(ours6));
     EXPECT_EQ(error->destination, *parse_address(peer6));
-    ASSERT_TRUE(error->esp);
+    ASSERT_TRUE(error->ipsec);
     EXPECT_EQ(error->spi, 0x1001U);
     EXPECT_EQ(error->sequence, 77U);
 }
@@ -104,30 +104,30 @@ TEST(IcmpError, PacketTooBig) {
 TEST(IcmpError, QuotesOfEveryKind) {
     const Octets options{7, 7, 4, 0, 0, 0, 0, 0};
     auto error = parsed(icmp4(3, 4, 1400, samples::ipv4(ours4, peer4, protocol_esp, esp(1, 2), 64, 0, options)));
-    ASSERT_TRUE(error && error->esp) << "behind options";
+    ASSERT_TRUE(error && error->ipsec) << "behind options";
     EXPECT_EQ(error->spi, 1U);
     error = parsed(icmp4(3, 4, 1400, samples::ipv4(ours4, peer4, protocol_esp, esp(1, 2), 64, ipv4_more_fragments)));
-    EXPECT_TRUE(error && error->esp) << "a first fragment";
+    EXPECT_TRUE(error && error->ipsec) << "a first fragment";
     error = parsed(icmp4(3, 4, 1400, samples::ipv4(ours4, peer4, protocol_esp, esp(1, 2), 64, 1)));
-    EXPECT_TRUE(error && !error->esp) << "a later one shows no SPI";
+    EXPECT_TRUE(error && !error->ipsec) << "a later one shows no SPI";
     error = parsed(icmp4(3, 4, 1400, samples::ipv4(ours4, peer4, protocol_udp, samples::udp(4500, 4500, esp(1, 2)))));
-    ASSERT_TRUE(error && error->esp) << "ESP in UDP";
+    ASSERT_TRUE(error && error->ipsec) << "ESP in UDP";
     EXPECT_EQ(error->spi, 1U);
     error = parsed(icmp4(3, 4, 1400, samples::ipv4(ours4, peer4, protocol_udp, samples::udp(500, 500, esp(1, 2)))));
-    EXPECT_TRUE(error && !error->esp && error->protocol == protocol_udp);
+    EXPECT_TRUE(error && !error->ipsec && error->protocol == protocol_udp);
     error = parsed(icmp4(3, 1, 0, samples::ipv4(ours4, peer4, protocol_esp, esp(1, 2))));
-    EXPECT_TRUE(error && !error->too_big && error->esp);
+    EXPECT_TRUE(error && !error->too_big && error->ipsec);
 
     Octets fragment(8);
     fragment[0] = protocol_esp;
     fragment[3] = 1; // M
     append(fragment, esp(1, 2));
     error = parsed(icmp6(2, 0, 1400, samples::ipv6(ours6, peer6, protocol_fragment, fragment)));
-    ASSERT_TRUE(error && error->esp);
+    ASSERT_TRUE(error && error->ipsec);
     EXPECT_EQ(error->sequence, 2U);
     fragment[3] = 0x41;
     error = parsed(icmp6(2, 0, 1400, samples::ipv6(ours6, peer6, protocol_fragment, fragment)));
-    EXPECT_TRUE(error && !error->esp);
+    EXPECT_TRUE(error && !error->ipsec);
     error = parsed(icmp6(3, 0, 0, samples::ipv6(ours6, peer6, protocol_esp, esp(1, 2))));
     EXPECT_TRUE(error && !error->too_big);
 }
@@ -139,7 +139,7 @@ TEST(IcmpError, OfEspInUdpItWantsToSeeTheNumber) {
         const auto error = parsed(
             icmp4(3, 4, 1400, samples::ipv4(ours4, peer4, protocol_udp, Octets(in_udp.begin(), in_udp.begin() + shown))));
         ASSERT_TRUE(error.has_value());
-        EXPECT_EQ(error->esp, shown == 16) << "the ports prove nothing (RFC 4301 6.1.1)";
+        EXPECT_EQ(error->ipsec, shown == 16) << "the ports prove nothing (RFC 4301 6.1.1)";
         EXPECT_EQ(error->spi, shown == 16 ? 0x1001U : 0U);
     }
 }
@@ -150,7 +150,7 @@ TEST(IcmpError, CutAtEveryOctet) {
     for (std::size_t length = 0; length <= quote4.size(); ++length) {
         const auto error = parsed(icmp4(3, 4, 1400, Octets(quote4.begin(), quote4.begin() + static_cast<long>(length))));
         EXPECT_EQ(error.has_value(), length >= 20) << length;
-        EXPECT_EQ(error && error->esp, length >= 28) << length;
+        EXPECT_EQ(error && error->ipsec, length >= 28) << length;
     }
     Octets fragment(8);
     fragment[0] = protocol_esp;
@@ -161,7 +161,7 @@ TEST(IcmpError, CutAtEveryOctet) {
         for (std::size_t length = 0; length <= quote6.size(); ++length) {
             const auto error = parsed(icmp6(2, 0, 1400, Octets(quote6.begin(), quote6.begin() + static_cast<long>(length))));
             EXPECT_EQ(error.has_value(), length >= 40) << length;
-            EXPECT_EQ(error && error->esp, length >= (fragmented ? 56U : 48U)) << length;
+            EXPECT_EQ(error && error->ipsec, length >= (fragmented ? 56U : 48U)) << length;
         }
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/wire/parse.hpp"
 
+#include "gateway/wire/ah.hpp"
 #include "gateway/wire/checksum.hpp"
 #include "gateway/wire/esp.hpp"
 #include "gateway/wire/udp.hpp"
@@ -20,12 +21,17 @@ bool martian_ipv6(const std::uint8_t* source) {
     return source[0] == 0xff || (load_raw<std::uint64_t>(source) == 0 && load64(source + 8) <= 1);
 }
 
-/// Ports, ESP's SPI, the least length of what follows the IP header. `rest` octets are there from `transport` on.
+/// Ports, the SPI of ESP or AH, the least length of what follows the IP header. `rest` octets are there from `transport` on.
 DropReason parse_transport(Frame& frame, unsigned rest) {
     const std::uint8_t* at = frame.at(frame.transport);
     if (frame.protocol == protocol_esp) {
         if (rest < esp_size) return DropReason::malformed_esp;
         frame.spi = load32(at);
+        return DropReason::none;
+    }
+    if (frame.protocol == protocol_ah) [[unlikely]] {
+        if (rest < ah_size) return DropReason::malformed_ah;
+        frame.spi = load32(at + ah_spi);
         return DropReason::none;
     }
     if (rest < minimum_transport(frame.protocol)) return DropReason::malformed_transport;

@@ -11,7 +11,8 @@
 namespace sallyport::wire {
 
 /// Takes a frame from begin to end (Ethernet header first). Sets vlan, network, transport, family, protocol, traffic_class, hop_limit,
-/// flags and, with ESP, spi; cuts Ethernet padding off the end by the IP length. Or sets `reason`: then only begin and end still hold.
+/// flags and, with ESP and AH, spi; cuts Ethernet padding off the end by the IP length. Or sets `reason`: then only begin and end still
+/// hold.
 void parse(Frame& frame);
 
 /// The same for what lies from frame.network to frame.end, an IP packet of frame.family without an Ethernet header before it (opened).

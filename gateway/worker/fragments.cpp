@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Frames that go no further as they are, and that the exception stage can help: fragments whose ports are not known, packets that are
-// larger than their way.
+// Frames that go no further as they are, and that the exception stage can help: fragments whose ports are not known or that their SA does
+// not carry, packets that are larger than their way.
 #include "gateway/mode/tunnel.hpp"
 #include "gateway/wire/fragment.hpp"
 #include "gateway/wire/ip.hpp"
@@ -29,6 +29,10 @@ DropReason judge_first(const Frame& frame) {
 /// False: it is to be dropped, with frame.reason.
 bool Worker::mend(Frame& frame) {
     if (frame.reason == DropReason::fragment_inner) return follow_first(frame);
+    if (frame.reason == DropReason::fragment_transport) {
+        send_on(frame, Errand::reassemble_inner, DropReason::fragment_transport);
+        return true;
+    }
     return frame.reason == DropReason::too_big && cut(frame);
 }
 

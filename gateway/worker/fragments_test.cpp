@@ -25,6 +25,7 @@ constexpr std::uint64_t second = 1'000'000'000;
 struct Helped {
     explicit Helped(const Options& options = {}) : gateway(options) {
         stage.serve(Errand::reassemble_outer, reassembly);
+        stage.serve(Errand::reassemble_inner, inner_reassembly);
         stage.serve(Errand::inner_fragment, inner);
         stage.serve(Errand::cut, cutter);
         stage.meet({&gateway.worker().inbox()});
@@ -55,7 +56,7 @@ struct Helped {
     }
 
     Gateway gateway;
-    exception::Reassembly reassembly;
+    exception::Reassembly reassembly, inner_reassembly{{}, DropReason::fragment_transport};
     exception::InnerFragments inner;
     exception::Cutter cutter{1};
     exception::Stage stage{gateway.depot()};
@@ -119,6 +120,40 @@ TEST(Fragments, OuterOnesAreOpenedWhole) {
         EXPECT_TRUE(right.pump(3 * second).empty());
         EXPECT_EQ(right.dropped(DropReason::fragment_outer), 2U);
     }
+}
+
+/// BEET carries whole packets: fragments are put together, sealed whole, cut on both links, and the host gets what was sent.
+TEST(Fragments, AreSealedWholeWhereTheirModeWantsIt) {
+    const auto make = [](bool is_left) {
+        Options options;
+        options.left = is_left;
+        auto made = std::make_unique<Helped>(options);
+        const char *here = is_left ? "10.1.0.5" : "10.2.0.5", *there = is_left ? "10.2.0.5" : "10.1.0.5";
+        const std::vector<Selector> selectors{{*parse_range(here), *parse_range(there)}};
+        made->gateway.add_pair(1000, selectors, wan_vpn, [](SaSpec& spec) { spec.mode = SaMode::beet, spec.mtu = 1500; });
+        made->gateway.policy(PolicyAction::protect, selectors, &made->gateway.outbound(0));
+        return made;
+    };
+    const auto left = make(true), right = make(false);
+    const Octets message = udp(1000, 2000, payload(2000));
+    std::vector<Octets> pieces;
+    for (const Cut& cut : {Cut{1000, 1008, false}, Cut{0, 1000, true}})
+        pieces.push_back(ethernet(inner_packet("10.1.0.5", "10.2.0.5", message, cut)));
+    const std::vector<Octets> sealed = left->send(red, pieces);
+    ASSERT_EQ(sealed.size(), 2U) << "one packet in two pieces";
+    EXPECT_EQ(left->gateway.worker().counters().sealed, 1U);
+    const std::vector<Octets> opened = right->send(black, sealed);
+    ASSERT_EQ(opened.size(), 2U);
+    EXPECT_EQ(right->gateway.worker().counters().opened, 1U);
+    Octets got;
+    for (const Octets& frame : opened) got.insert(got.end(), frame.begin() + 34, frame.end());
+    EXPECT_EQ(got, message);
+
+    pieces.pop_back();
+    EXPECT_TRUE(left->send(red, pieces).empty());
+    EXPECT_TRUE(left->pump(3 * second).empty());
+    EXPECT_EQ(left->dropped(DropReason::fragment_transport), 1U) << "a packet that stays incomplete";
+    EXPECT_EQ(left->gateway.outbound(0).counters->errors, 0U);
 }
 
 TEST(Fragments, ReassembledIkeIsSeenAsIke) {

@@ -29,6 +29,8 @@ const std::uint8_t* destination_of(const Frame& frame) {
     return frame.at(frame.network + (frame.family == 4 ? wire::ipv4_destination : wire::ipv6_destination));
 }
 
+Family family_of(const Frame& frame) { return frame.family == 4 ? Family::ipv4 : Family::ipv6; }
+
 } // namespace
 
 /// The same for all packets of a flow, so that a multipath route does not reorder it: an SA outside, the addresses and ports inside.
@@ -62,11 +64,12 @@ void Worker::route(const Batch& batch) {
 const route::NextHop& Worker::next_hop(Frame& frame) {
     const Role out = (frame.flags & frame_to_red) != 0 ? Role::red : Role::black;
     const std::uint8_t* destination = destination_of(frame);
-    const bool same = way_.family == frame.family && way_.vpn == frame.vpn && way_.out == out &&
-                      (frame.family == 4 ? std::memcmp(way_.destination.data(), destination, 4) == 0 // constant sizes: no call
-                                         : std::memcmp(way_.destination.data(), destination, 16) == 0);
+    const bool alike = way_.family == frame.family && way_.vpn == frame.vpn && way_.out == out;
+    const bool same = alike && (frame.family == 4 ? std::memcmp(way_.destination.data(), destination, 4) == 0 // constant sizes: no call
+                                                  : std::memcmp(way_.destination.data(), destination, 16) == 0);
     if (same && !way_.next.by_flow) [[likely]]
         return way_.next;
+    if (alike && way_.next.shared && fib_->group(frame.vpn, family_of(frame), destination) == way_.group) return way_.next;
     const std::uint32_t hash = flow_hash(frame);
     if (!same || way_.hash != hash) look_up(frame, out, hash);
     return way_.next;
@@ -74,7 +77,7 @@ const route::NextHop& Worker::next_hop(Frame& frame) {
 
 void Worker::look_up(Frame& frame, Role out, std::uint32_t hash) {
     const std::uint8_t* destination = destination_of(frame);
-    const Family family = frame.family == 4 ? Family::ipv4 : Family::ipv6;
+    const Family family = family_of(frame);
     way_.next = fib_->lookup(frame.vpn, out, family, destination, hash);
     const bool nowhere = way_.next.reason == DropReason::no_route || way_.next.reason == DropReason::route_not_ours;
     if (nowhere && out == Role::black && (frame.flags & frame_bypassed) != 0 && frame.vpn != wan_vpn) {
@@ -82,6 +85,7 @@ void Worker::look_up(Frame& frame, Role out, std::uint32_t hash) {
         way_.next = fib_->lookup(wan_vpn, out, family, destination, hash);
     }
     if (rehearsal_ != nullptr) rehearsal_->way(frame, way_.next);
+    way_.group = fib_->group(frame.vpn, family, destination);
     way_.family = frame.family;
     way_.vpn = frame.vpn;
     way_.hash = hash;

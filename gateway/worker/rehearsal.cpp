@@ -99,7 +99,7 @@ void Rehearsal::before_seal(std::span<Frame* const> frames) {
         units_.front() = *outbound_.space.memory;
         outbound_.space.memory = units_.data();
         outbound_.counters = &counters_;
-        const auto key = std::ranges::find(keys_, outbound_.transform, &Key::row);
+        const auto key = std::ranges::find(keys_, transform::key_row(outbound_.transform), &Key::row);
         outbound_.space.key = key != keys_.end() ? key->memory.get() : nullptr;
         if (key == keys_.end()) outbound_.space.last = 0; // of another engine: it gets no number
         frame->outbound = &outbound_;

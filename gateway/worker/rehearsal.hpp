@@ -100,7 +100,7 @@ private:
         std::uint8_t row;
         std::unique_ptr<std::uint8_t[], void (*)(void*)> memory;
     };
-    std::vector<Key> keys_; // of every row in use
+    std::vector<Key> keys_; // of every key_row() in use
 };
 
 /// A port that gives one frame and takes note of what is to be transmitted; the chunks stay with it.

@@ -210,5 +210,15 @@ TEST(Visitors, AreCalledInTheWorkersThread) {
     runner.join();
 }
 
+TEST(Rehearsal, AsksForNoSa) {
+    Gateway gateway;
+    gateway.policy(PolicyAction::protect, gateway.everything());
+    const Octets packet = ethernet(ipv4("10.1.0.5", "10.2.0.5", wire::protocol_udp, udp(1000, 2000, payload(20))));
+    EXPECT_EQ(rehearsed(gateway, red, packet).reason, DropReason::no_sa);
+    EXPECT_TRUE(gateway.spd().acquires().take().empty());
+    (void)gateway.send(red, packet);
+    EXPECT_EQ(gateway.spd().acquires().take().size(), 1U);
+}
+
 } // namespace
 } // namespace sallyport::worker

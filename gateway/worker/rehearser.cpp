@@ -31,7 +31,8 @@ Rehearser::Rehearser(std::uint8_t number, const Surroundings& real, std::vector<
                               .unasked = unasked_,
                               .audience = audience_,
                               .exceptions = &exceptions_,
-                              .tell_prohibited = real.tell_prohibited};
+                              .tell_prohibited = real.tell_prohibited,
+                              .following = real.following};
     worker_ = std::make_unique<Worker>(number, around, std::move(ports), &rehearsal_);
 }
 

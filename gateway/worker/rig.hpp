@@ -93,7 +93,7 @@ public:
     }
 
     [[nodiscard]] Surroundings surroundings() {
-        return {depot_, sad_, spd_, fib_, unasked_, audience_, &exceptions_, options_.spin, &events_};
+        return {depot_, sad_, spd_, fib_, unasked_, audience_, &exceptions_, options_.spin, &events_, false, &following_};
     }
     Worker& worker(unsigned number = 0) { return *workers_[number]; }
     MemoryPort& port(unsigned which, unsigned number = 0) { return ports_[2 * number + which]; }
@@ -102,6 +102,7 @@ public:
     Depot& depot() { return depot_; }
     tables::Audience& audience() { return audience_; }
     tables::Sad& sad() { return sad_; }
+    const tables::Spd& spd() { return spd_.read(); }
     route::NeighbourTable& neighbours() { return *neighbours_; }
 
     /// An SA pair as manual keying would make it; both gateways must add the same ones. Numbers may differ by `edit`.
@@ -150,6 +151,10 @@ public:
     }
     void publish(tables::Unasked next) {
         const auto old = unasked_.swap(std::make_unique<tables::Unasked>(std::move(next)));
+        audience_.settle();
+    }
+    void publish(tables::Following next) {
+        const auto old = following_.swap(std::make_unique<tables::Following>(std::move(next)));
         audience_.settle();
     }
     /// Traffic of these selectors in this VPN goes by one new SA pair.
@@ -222,7 +227,7 @@ private:
     template <class Build>
     auto build(const SaSpec& spec, Build make) {
         transform::Place place;
-        place.row = transform::row_of(spec.algorithm);
+        place.row = transform::row_of(spec.algorithm, spec.mode, spec.protocol);
         const unsigned units = sequence::units_of(spec.direction, spec.window);
         place.units = units_.emplace_back(new sequence::Unit[units]).get();
         place.key = keys_.emplace_back(static_cast<std::uint8_t*>(std::aligned_alloc(64, transform::key_size(place.row))), &std::free)
@@ -290,6 +295,7 @@ private:
     std::shared_ptr<route::NeighbourTable> neighbours_ = std::make_shared<route::NeighbourTable>(8);
     tables::Published<route::Fib> fib_;
     tables::Published<tables::Unasked> unasked_;
+    tables::Published<tables::Following> following_{std::make_unique<tables::Following>()};
     Waker waker_; // of the exception stage that is not there
     FrameRing exceptions_;
     std::array<std::uint64_t, drop_reason_count> told_{};

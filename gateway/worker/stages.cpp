@@ -6,6 +6,7 @@
 #include "gateway/wire/icmp.hpp"
 #include "gateway/wire/parse.hpp"
 #include "gateway/wire/udp.hpp"
+#include "gateway/worker/in_udp.hpp"
 #include "gateway/worker/rehearsal.hpp"
 #include "gateway/worker/selectors.hpp"
 #include "gateway/worker/worker.hpp"
@@ -55,17 +56,11 @@ DropReason not_taken(const Frame& frame) {
     return port == wire::port_ike_nat ? DropReason::malformed_esp : DropReason::unsupported_protocol;
 }
 
-/// ESP, bare or in UDP: both are taken at any time, whatever the SA sends (RFC 7296 2.23).
-bool carries_esp(Frame& frame) {
+/// AH, or ESP, bare or in UDP: both are taken at any time, whatever the SA sends (RFC 7296 2.23).
+bool carries_ipsec(Frame& frame) {
     if ((frame.flags & (frame_fragment | frame_gathered | frame_in_udp)) != 0) [[unlikely]]
         return (frame.flags & frame_in_udp) != 0; // handed over
-    return frame.protocol == wire::protocol_esp || wire::enter_udp(frame);
-}
-
-/// UDP over IPv6 has a checksum (RFC 8200 8.1; RFC 6935 is not offered). A wrong one is left to the ICV.
-bool lacks_checksum(const Frame& frame) {
-    return (frame.flags & frame_in_udp) != 0 && frame.family == 6 &&
-           wire::load_raw<std::uint16_t>(frame.at(frame.transport) - wire::udp_size + wire::udp_checksum) == 0;
+    return frame.protocol == wire::protocol_esp || frame.protocol == wire::protocol_ah || wire::enter_udp(frame);
 }
 
 /// After opening: selectors, then the hop (RFC 4301 5.2 step 4, 5.1.2.1 note 2). `order`: null: no policies overlap.
@@ -82,8 +77,8 @@ DropReason judge_opened(Frame& frame, const tables::Spd* order) {
     return mode::count_hop(frame);
 }
 
-/// What becomes of a packet to the gateway itself that is none of ESP: ICMP that the port's program sent here is an error about what we
-/// sent.
+/// What becomes of a packet to the gateway itself that is none of ESP or AH: ICMP that the port's program sent here is an error about what
+/// we sent.
 Errand errand_of_ours(const Frame& frame) {
     if ((frame.flags & frame_fragment) != 0) return Errand::reassemble_outer;
     return frame.protocol == (frame.family == 4 ? wire::protocol_icmp : wire::protocol_icmpv6) ? Errand::icmp_received : Errand::none;
@@ -115,23 +110,19 @@ void Worker::outbound(Batch& batch) {
 
 void Worker::inbound(Batch& batch) {
     if (batch.count == 0) return;
-    Batch esp, clear;
-    for (Frame* frame : batch.span()) (carries_esp(*frame) ? esp : clear).add(frame);
-    around_.sad.find(esp.span());
+    Batch sealed, clear;
+    for (Frame* frame : batch.span()) (carries_ipsec(*frame) ? sealed : clear).add(frame);
+    around_.sad.find(sealed.span());
     if (rehearsal_ != nullptr) [[unlikely]]
-        rehearsal_->found(esp.span());
-    Batch own;
-    for (Frame* frame : esp.span()) {
+        rehearsal_->found(sealed.span());
+    Batch own, strangers;
+    for (Frame* frame : sealed.span()) {
         const transform::InboundSa* sa = frame->inbound;
         if (sa == nullptr || !outer_addresses_match(*sa, *frame)) [[unlikely]] {
-            if (for_us(*frame, Role::black)) {
-                frame->reason = sa != nullptr ? DropReason::wrong_outer_address : around_.sad.why_missing(frame->spi);
-                drop(*frame);
-            } else {
-                frame->reason = DropReason::none; // ESP of others on its way through us: as any clear packet
-                if ((frame->flags & frame_in_udp) != 0) wire::leave_udp(*frame);
+            if (sa != nullptr && may_have_moved(*frame))
+                strangers.add(frame);
+            else if (is_other_traffic(*frame))
                 clear.add(frame);
-            }
         } else if (sa->worker != number_) [[unlikely]] {
             hand_over(*frame, sa->worker);
         } else if (lacks_checksum(*frame)) [[unlikely]] {
@@ -145,10 +136,27 @@ void Worker::inbound(Batch& batch) {
             own.add(frame);
         }
     }
+    const Origin last = sample(own);
     open(own);
+    if (last.frame != nullptr) [[unlikely]]
+        look_at_origin(last);
     route(own);
+    if (strangers.count != 0) [[unlikely]]
+        open_strangers(strangers);
     if (clear.count != 0) [[unlikely]]
         clear_from_black(clear);
+}
+
+/// ESP or AH that no SA takes: others' on its way through us is as any clear packet. False: it was for us, and is dropped.
+bool Worker::is_other_traffic(Frame& frame) {
+    if (for_us(frame, Role::black)) {
+        frame.reason = frame.inbound != nullptr ? DropReason::wrong_outer_address : around_.sad.why_missing(frame.spi);
+        drop(frame);
+        return false;
+    }
+    frame.reason = DropReason::none;
+    if ((frame.flags & frame_in_udp) != 0) wire::leave_udp(frame);
+    return true;
 }
 
 void Worker::seal(Batch& batch) {
@@ -169,17 +177,21 @@ void Worker::open(Batch& batch) {
     by_row(
         batch.span(), [](const Frame& frame) { return frame.inbound->transform; },
         [](std::uint8_t row, std::span<Frame* const> frames) { transform::transform(row).open(frames); });
-    sift(batch);
-    LiveCounters::add(counters_.now().opened, batch.count);
-    if (rehearsal_ != nullptr) [[unlikely]]
+    if (rehearsal_ != nullptr) [[unlikely]] {
+        sift(batch);
         rehearsal_->opened(batch.span());
-    judge(batch);
+    }
+    LiveCounters::add(counters_.now().opened, judge(batch));
 }
 
-/// What was opened: may its SA carry it?
-void Worker::judge(Batch& batch) {
+/// What was opened: may its SA carry it? What was not goes no further either. Returns how many were.
+unsigned Worker::judge(Batch& batch) {
     const tables::Spd* const order = spd_->any_ordered() ? spd_ : nullptr;
+    unsigned opened = 0;
     for (Frame* frame : batch.span()) {
+        if (frame->reason != DropReason::none) [[unlikely]]
+            continue;
+        ++opened;
         frame->reason = judge_opened(*frame, order);
         // The last hop is ours: nobody passes it on.
         if (frame->reason == DropReason::ttl_expired && next_hop(*frame).reason == DropReason::for_gateway) [[unlikely]]
@@ -188,6 +200,7 @@ void Worker::judge(Batch& batch) {
     sift(batch);
     if (rehearsal_ != nullptr) [[unlikely]]
         rehearsal_->admitted(batch.span());
+    return opened;
 }
 
 /// Red packets that a policy lets out in clear. Their VPN's own table says where to, else the table of the black side.
@@ -204,7 +217,7 @@ void Worker::bypass_outwards(Batch& batch) {
     route(batch);
 }
 
-/// What comes from the black side and is no ESP packet of ours.
+/// What comes from the black side and is no packet of ours with ESP or AH.
 void Worker::clear_from_black(Batch& batch) {
     Batch going;
     for (Frame* frame : batch.span()) {

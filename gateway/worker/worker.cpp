@@ -235,6 +235,7 @@ void Worker::drop(const Frame& frame) {
 void Worker::audit(const Frame& frame) {
     const bool inbound = ports_[frame.port].role == Role::black && (frame.flags & (frame_ours | frame_from_red)) == 0;
     events_.dropped(frame, inbound, (frame.flags & frame_waited) == 0, frame.arrival);
+    if (frame.reason == DropReason::no_sa && around_.events != nullptr && spd_->acquires().ask(frame.spi, frame)) events_.ring();
 }
 
 } // namespace sallyport::worker

@@ -11,6 +11,7 @@
 #include "gateway/route/fib.hpp"
 #include "gateway/sa/desired.hpp"
 #include "gateway/tables/event_source.hpp"
+#include "gateway/tables/following.hpp"
 #include "gateway/tables/published.hpp"
 #include "gateway/tables/sad.hpp"
 #include "gateway/tables/spd.hpp"
@@ -45,8 +46,9 @@ struct Surroundings {
     tables::Audience& audience;
     FrameRing* exceptions = nullptr; // the exception stage's inbox; null: what has an errand is dropped
     bool spin = false;
-    EventRing* events = nullptr;  // where audited drops are told; null: nowhere
-    bool tell_prohibited = false; // sources of red packets that the policy discards get an ICMP error
+    EventRing* events = nullptr;                                     // where audited drops are told; null: nowhere
+    bool tell_prohibited = false;                                    // sources of red packets that the policy discards get an ICMP error
+    const tables::Published<tables::Following>* following = nullptr; // null: no SA follows its peer
 };
 
 class Rehearsal;
@@ -112,6 +114,7 @@ private:
         VpnNumber vpn = 0;
         std::uint8_t family = 0; // 0: nothing looked up yet
         Role out = Role::black;
+        const route::Group* group = nullptr;
         route::NextHop next;
     };
 
@@ -129,6 +132,7 @@ private:
     // stages.cpp: from red to black and back
     void outbound(Batch& batch);
     void inbound(Batch& batch);
+    [[nodiscard]] bool is_other_traffic(Frame& frame);
     void bypass_outwards(Batch& batch);
     void clear_from_black(Batch& batch);
     [[nodiscard]] bool for_us(const Frame& frame, Role side) const;
@@ -136,7 +140,21 @@ private:
     void hand_over(Frame& frame, std::uint8_t owner);
     void seal(Batch& batch);
     void open(Batch& batch);
-    void judge(Batch& batch);
+    unsigned judge(Batch& batch);
+
+    // moved.cpp: peers whose address changes
+    /// Where a packet came from, as its outer header says that is gone once it is opened.
+    struct Origin {
+        Frame* frame = nullptr;
+        Address source;
+        std::uint16_t port = 0; // UDP
+    };
+    [[nodiscard]] const tables::Following::Sa* following(const transform::InboundSa& sa) const;
+    [[nodiscard]] bool may_have_moved(const Frame& frame) const;
+    [[nodiscard]] static Origin origin_of(Frame& frame);
+    void open_strangers(Batch& batch);
+    [[nodiscard]] Origin sample(const Batch& batch) const;
+    void look_at_origin(const Origin& origin);
 
     // fragments.cpp
     [[nodiscard]] bool mend(Frame& frame);

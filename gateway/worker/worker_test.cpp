@@ -197,6 +197,19 @@ TEST(Worker, DropsFromRed) {
     EXPECT_EQ(gateway.send(red, ethernet(datagram())).size(), 1U);
 }
 
+TEST(Worker, APolicyWithoutItsSaAsks) {
+    Gateway gateway;
+    gateway.policy(PolicyAction::discard, {});
+    gateway.policy(PolicyAction::protect, gateway.everything());
+    for (unsigned i = 0; i < 20; ++i) EXPECT_TRUE(gateway.send(red, ethernet(i < 10 ? datagram() : datagram6())).empty());
+    EXPECT_EQ(gateway.dropped(DropReason::no_sa), 20U);
+    const auto asked = gateway.spd().acquires().take();
+    ASSERT_EQ(asked.size(), 1U) << "the first one";
+    EXPECT_EQ(asked[0].policy, 1U);
+    EXPECT_EQ(to_string(asked[0].flow.source), "10.1.0.5");
+    EXPECT_EQ(asked[0].flow.destination_port, 2000);
+}
+
 /// The same from black to red.
 TEST(Worker, DropsFromBlack) {
     Pair pair;
@@ -218,7 +231,11 @@ TEST(Worker, DropsFromBlack) {
     expect(DropReason::unknown_spi, esp(Octets{0, 0, 3, 0xe9} + Octets(60, 0))); // of an outbound SA
     expect(DropReason::wrong_outer_address, esp(known + Octets(60, 0), "192.0.2.3"));
     expect(DropReason::bad_icv, esp(known + Octets(60, 0)));
-    expect(DropReason::unsupported_protocol, ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_ah, payload(24))));
+    expect(DropReason::malformed_ah, ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_ah, payload(11))));
+    expect(DropReason::unknown_spi, ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_ah, payload(24))));
+    expect(DropReason::unknown_spi,
+           ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_ah, Octets{17, 5, 0, 0, 0, 0, 3, 0xe8} + payload(24))));
+    expect(DropReason::unsupported_protocol, ethernet(ipv4("192.0.2.1", "192.0.2.2", 47, payload(24))));
     expect(DropReason::unsupported_protocol, ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_udp, udp(9, 9, {}))));
     expect(DropReason::ike_nobody_listening, ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_udp, udp(500, 500, payload(28)))));
     expect(DropReason::ike_nobody_listening, ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_udp, udp(4500, 4500, Octets(32, 0)))));
@@ -235,6 +252,48 @@ TEST(Worker, DropsFromBlack) {
     expect(DropReason::for_gateway, sealed(datagram(8, 64, "10.2.0.1")));
     expect(DropReason::route_refused, sealed(datagram(8, 64, "10.2.66.1")));
     EXPECT_EQ(pair.right.send(black, sealed(ipv4("10.1.0.5", "10.2.0.5", 17, payload(24), 64, 0x2000))).size(), 1U); // a fragment
+}
+
+/// Every protocol in every mode over either family; a packet that says the other protocol finds nobody.
+TEST(Worker, CarriesInEveryMode) {
+    for (const SaProtocol protocol : {SaProtocol::esp, SaProtocol::ah})
+        for (const SaMode mode : {SaMode::tunnel, SaMode::transport, SaMode::beet})
+            for (const bool six : {false, true}) {
+                if (protocol == SaProtocol::ah && mode == SaMode::beet) continue;
+                SCOPED_TRACE(::testing::Message() << name_of(protocol) << " " << name_of(mode) << " over IPv" << (six ? 6 : 4));
+                const char *left_end = six ? "2001:db8:ff::1" : "192.0.2.1", *right_end = six ? "2001:db8:ff::2" : "192.0.2.2";
+                const bool transport = mode == SaMode::transport;
+                const auto make = [&](bool left) {
+                    auto gateway = std::make_unique<Gateway>(
+                        Options{.left = left, .algorithm = Algorithm::null_hmac_sha2_256_128, .ipv6_outside = six});
+                    const char *here = transport ? left_end : "10.1.0.5", *there = transport ? right_end : "10.2.0.5";
+                    if (!left) std::swap(here, there);
+                    const std::vector<Selector> selectors{{*parse_range(here), *parse_range(there)}};
+                    gateway->add_pair(1000, selectors, wan_vpn, [&](SaSpec& spec) { spec.protocol = protocol, spec.mode = mode; });
+                    gateway->policy(PolicyAction::protect, selectors, &gateway->outbound(0));
+                    return gateway;
+                };
+                const auto left = make(true), right = make(false);
+                const Octets packet = !transport ? datagram()
+                                      : six      ? ipv6(left_end, right_end, 17, udp(1, 2, payload(40)))
+                                                 : ipv4(left_end, right_end, 17, udp(1, 2, payload(40)));
+                const auto sealed = left->send(red, ethernet(packet));
+                ASSERT_EQ(sealed.size(), 1U);
+                const auto opened = right->send(black, sealed[0]);
+                EXPECT_EQ(right->inbound(0).counters->packets, 1U);
+                if (transport) // the kernel of the other gateway gets it
+                    EXPECT_EQ(right->dropped(DropReason::for_gateway), 1U);
+                else
+                    EXPECT_EQ(opened.size(), 1U);
+                Octets other = sealed[0];
+                const std::size_t place = 14 + (six ? wire::ipv6_next_header : wire::ipv4_protocol);
+                other[place] = protocol == SaProtocol::esp ? wire::protocol_ah : wire::protocol_esp;
+                if (protocol == SaProtocol::esp) std::copy_n(other.begin() + (six ? 54 : 34), 4, other.begin() + (six ? 58 : 38));
+                if (!six) wire::write_ipv4_checksum(&other[14], 20);
+                EXPECT_TRUE(right->send(black, other).empty());
+                EXPECT_EQ(right->inbound(0).counters->packets, 1U);
+                EXPECT_EQ(right->dropped(DropReason::unknown_spi) + right->dropped(DropReason::reserved_spi), 1U);
+            }
 }
 
 /// ESP in UDP is taken as it comes, whatever the SA sends, without what lies behind the datagram; that of others goes on as it came.

@@ -84,7 +84,8 @@ TEST_F(Commands, Status) {
 
 TEST_F(Commands, Sa) {
     const Said said = ask({"sa"});
-    EXPECT_THAT(said.out, HasSubstr("c0          outbound   0x00001000  198.51.100.1:4500  office  aes-256-gcm  yes  1099511627776"));
+    EXPECT_THAT(said.out,
+                HasSubstr("c0          outbound   0x00001000  198.51.100.1:4500  office  tunnel  aes-256-gcm  yes  1099511627776"));
     EXPECT_THAT(said.out, HasSubstr("c0 inbound is refused: there is no durable mark; sallyport marks --create"));
     handlers.sa_count = 1201;
     EXPECT_EQ(json({"sa"})["sas"].items().size(), 1201U);
@@ -214,6 +215,34 @@ varlink::EventView bad_icv() {
     event.protocol = 17;
     event.left_out = 3;
     return event;
+}
+
+TEST(WatchText, OfWhatAKeyExchangeWaitsFor) {
+    varlink::EventView moved{.time = 1700000000123456, .kind = "address_changed", .meaning = "it has moved"};
+    moved.connection = "branch";
+    moved.peer = "198.51.100.1";
+    moved.udp_port = 4500;
+    moved.new_peer = "203.0.113.9";
+    moved.new_udp_port = 61000;
+    moved.spi = 0x1001;
+    moved.sequence = 7;
+    EXPECT_EQ(event_text(json_of(moved)), "2023-11-14T22:13:20.123Z address_changed connection branch peer 198.51.100.1 UDP port 4500 now "
+                                          "203.0.113.9 UDP port 61000 SPI 0x00001001 sequence 7\n");
+    varlink::EventView narrow{.time = 1700000000123456, .kind = "path_mtu", .meaning = "it is narrow"};
+    narrow.connection = "branch";
+    narrow.old_path_mtu = 1500;
+    narrow.path_mtu = 1400;
+    narrow.largest_inner = 1346;
+    EXPECT_EQ(event_text(json_of(narrow)), "2023-11-14T22:13:20.123Z path_mtu connection branch path MTU 1500 now 1400 inside 1346\n");
+    varlink::EventView asked{.time = 1700000000123456, .kind = "acquire", .meaning = "keys are wanted"};
+    asked.policy = "to-branch";
+    asked.connection = "branch";
+    asked.vpn = "office";
+    asked.source = "10.1.0.2";
+    asked.destination = "10.2.0.2";
+    asked.protocol = 1;
+    EXPECT_EQ(event_text(json_of(asked)),
+              "2023-11-14T22:13:20.123Z acquire: 10.1.0.2 > 10.2.0.2, protocol 1 policy to-branch connection branch VPN office\n");
 }
 
 TEST_F(Commands, WatchPrintsALineAnEvent) {

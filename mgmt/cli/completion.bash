@@ -11,7 +11,7 @@ _sallyport() {
     COMPREPLY=()
     case $before in
         --socket | --create) mapfile -t COMPREPLY < <(compgen -f -- "$word") && return ;;
-        --kind) mapfile -t COMPREPLY < <(compgen -W "dropped sa_installed sa_removed sa_near_end sa_soft_end sa_hard_end port_up port_down committed" -- "$word") && return ;;
+        --kind) mapfile -t COMPREPLY < <(compgen -W "dropped acquire sa_installed sa_removed sa_near_end sa_soft_end sa_hard_end sa_traffic sa_idle address_changed path_mtu port_up port_down committed" -- "$word") && return ;;
         --protocol) mapfile -t COMPREPLY < <(compgen -W "udp tcp icmp icmpv6 sctp" -- "$word") && return ;;
         --connection | --vpn | --count | --from | --to | --source-port | --destination-port) return ;;
         --icmp-type | --icmp-code | --hop-limit | --length | --vlan) return ;;

@@ -87,13 +87,14 @@ std::string peer_text(const Json& sa) {
 }
 
 std::string sa_text(const Json& list) {
-    Table table({"CONNECTION", "DIRECTION", "SPI", "PEER", "VPN", "ALGORITHM", "ESN", ">SEQUENCE", ">MARK", ">PACKETS", ">OCTETS",
+    Table table({"CONNECTION", "DIRECTION", "SPI", "PEER", "VPN", "MODE", "ALGORITHM", "ESN", ">SEQUENCE", ">MARK", ">PACKETS", ">OCTETS",
                  ">ERRORS", ">MTU", ">WORKER", "STATE"});
     std::string refused;
     for (const Json& sa : list["sas"].items()) {
         table.add({sa["name"].text(), sa["direction"].text(), std::format("{:#010x}", sa["spi"].number()), peer_text(sa), sa["vpn"].text(),
-                   sa["algorithm"].text(), sa["esn"].flag() ? "yes" : "no", number(sa["sequence"]),
-                   sa["mark"].has_value() ? number(sa["mark"]) : "none", number(sa["packets"]), number(sa["octets"]), number(sa["errors"]),
+                   (sa["protocol"].text() == "ah" ? "ah " : "") + sa["mode"].text(), sa["algorithm"].text(),
+                   sa["esn"].flag() ? "yes" : "no", number(sa["sequence"]), sa["mark"].has_value() ? number(sa["mark"]) : "none",
+                   number(sa["packets"]), number(sa["octets"]), number(sa["errors"]),
                    sa["pathMtu"].number() == 0 ? "" : number(sa["pathMtu"]),
                    sa["refused"].text().empty() ? number(sa["worker"]) : "refused", sa["state"].text()});
         if (!sa["refused"].text().empty())

@@ -42,16 +42,26 @@ std::string event_text(const Json& event) {
     const auto add = [&](const char* member, std::string_view word) {
         if (event[member].has_value()) text += std::format(" {}{}", word, event[member].text());
     };
+    const auto add_number = [&](const char* member, std::string_view word) {
+        if (event[member].has_value()) text += std::format(" {} {}", word, event[member].number());
+    };
     add("reason", "");
     add("port", "port ");
     if (event["source"].has_value()) text += ": " + flow_text(event);
     add("direction", "");
+    add("policy", "policy ");
     add("connection", "connection ");
     add("peer", "peer ");
+    add_number("udpPort", "UDP port");
+    add("newPeer", "now ");
+    add_number("newUdpPort", "UDP port");
     add("vpn", "VPN ");
     if (event["spi"].has_value()) text += std::format(" SPI {:#010x}", event["spi"].number());
-    if (event["sequence"].has_value()) text += std::format(" sequence {}", event["sequence"].number());
-    if (event["generation"].has_value()) text += std::format(" generation {}", event["generation"].number());
+    add_number("sequence", "sequence");
+    add_number("oldPathMtu", "path MTU");
+    add_number("pathMtu", "now");
+    add_number("largestInner", "inside");
+    add_number("generation", "generation");
     if (event["count"].number() > 1) text += std::format(", {} of them", event["count"].number());
     if (event["leftOut"].number() != 0) text += std::format(", {} more before", event["leftOut"].number());
     if (event["lost"].number() != 0) text += std::format("; {} events were lost before this one", event["lost"].number());

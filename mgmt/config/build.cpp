@@ -48,6 +48,7 @@ public:
         policies();
         ike();
         inbound_selectors();
+        kinds();
         check_overlaps(traffic_, problems_);
         check_hidden(traffic_, problems_);
         std::vector<PlacedSa> placed;
@@ -211,6 +212,9 @@ private:
         out.name = item.name;
         out.place = problems_.text(item.place);
         out.sequence = item.flag(connection_esn) ? SequenceKind::extended_64 : SequenceKind::short_32;
+        out.protocol = item.text(connection_security_protocol) == "ah" ? SaProtocol::ah : SaProtocol::esp;
+        const std::string_view mode = item.text(connection_mode);
+        out.mode = mode == "transport" ? SaMode::transport : mode == "beet" ? SaMode::beet : SaMode::tunnel;
         out.algorithm = parse_algorithm(item.text(connection_algorithm)).value_or(out.algorithm);
         const auto dscp = item.number(connection_dscp, -1);
         out.dscp = dscp < 0 ? DscpRule::copy : DscpRule::set;
@@ -537,6 +541,17 @@ private:
                     for (const Selector& selector : policy->selectors)
                         if (std::ranges::find(sa.selectors, selector) == sa.selectors.end() && sa.selectors.size() < 2 * most_selectors)
                             sa.selectors.push_back(selector);
+    }
+
+    /// After all selectors are known.
+    void kinds() {
+        for (std::size_t i = 0; i < desired_.sas.size(); ++i) {
+            const std::string_view why = fault_of_kind(desired_.sas[i]);
+            const Item& item = *sa_items_[i];
+            if (why.empty() || (i != 0 && sa_items_[i - 1] == &item && !fault_of_kind(desired_.sas[i - 1]).empty())) continue;
+            const Key key = desired_.sas[i].mode != SaMode::tunnel ? connection_mode : connection_security_protocol;
+            problems_.add(item.place_of(key), item.path(key), std::string(why.substr(0, why.size() - 1)));
+        }
     }
 
     void ike() {

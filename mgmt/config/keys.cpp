@@ -20,7 +20,8 @@ constexpr std::string_view all_algorithms = "aes-128-gcm aes-192-gcm aes-256-gcm
                                             "aes-256-ccm aes-128-ccm-8 aes-192-ccm-8 aes-256-ccm-8 null-aes-128-gmac "
                                             "null-aes-192-gmac null-aes-256-gmac null-hmac-sha2-256 null-hmac-sha2-384 "
                                             "null-hmac-sha2-512 aes-128-gcm-iiv aes-192-gcm-iiv aes-256-gcm-iiv "
-                                            "aes-128-ccm-8-iiv aes-192-ccm-8-iiv aes-256-ccm-8-iiv chacha20-poly1305-iiv";
+                                            "aes-128-ccm-8-iiv aes-192-ccm-8-iiv aes-256-ccm-8-iiv chacha20-poly1305-iiv "
+                                            "null-aes-cmac";
 
 constexpr std::array section_table{
     SectionInfo{Section::gateway, "gateway", false, "The gateway as a whole. It may be left out."},
@@ -126,6 +127,16 @@ constexpr std::array key_table{
             "Only Mobility Headers of this type (RFC 6275), with protocol \"mobility\". Without it all."},
     KeyInfo{connection_priority, connection, "priority", integer, false, "1000", 0, u32, "",
             "The place of this connection's policy among the policies of its VPN; the lowest that matches decides."},
+    KeyInfo{connection_security_protocol, connection, "security-protocol", word, false, "\"esp\"", 0, 0, "esp ah",
+            "esp encrypts and authenticates (RFC 4303). ah authenticates the packet with its IP header and encrypts nothing (RFC 4302); it "
+            "takes the algorithms whose names begin with null, and passes no NAT."},
+    KeyInfo{
+        connection_mode, connection, "mode", word, false, "\"tunnel\"", 0, 0, "tunnel transport beet",
+        "tunnel: whole packets between the networks go inside packets between the gateways. transport: what the gateway itself says to the "
+        "peer keeps its IP header; local-networks is local, and remote-networks is remote. beet: as a tunnel, but between one local and "
+        "one "
+        "remote address, whose packets leave their IP header at home (RFC 7402 appendix B). As at the peer. transport and beet carry no "
+        "fragments."},
     KeyInfo{connection_algorithm, connection, "algorithm", word, false, "\"aes-256-cbc-hmac-sha2-256\"", 0, 0, all_algorithms,
             "How packets are encrypted and authenticated, as at the peer. null: authenticated only, for everyone to read. ccm and ccm-8: "
             "with an ICV of 16 and 8 octets. iiv: the IV is not sent, but is the sequence number (RFC 8750)."},

@@ -69,6 +69,8 @@ enum class Key : std::uint8_t {
     connection_icmp_code,
     connection_mobility_type,
     connection_priority,
+    connection_security_protocol,
+    connection_mode,
     connection_algorithm,
     connection_unsafe_manual_aead,
     connection_spi_in,

@@ -56,6 +56,8 @@ public:
                            .udp_port = 4500,
                            .outer_vpn = "wan",
                            .vpn = "office",
+                           .protocol = "esp",
+                           .mode = "tunnel",
                            .algorithm = "aes-256-gcm",
                            .esn = true,
                            .refused = i % 2 == 0 ? "" : "there is no durable mark",

@@ -77,6 +77,8 @@ struct SaView {
     std::string local, remote;  // outer addresses
     std::uint64_t udp_port = 0; // the peer's, of ESP in UDP; 0: not in UDP
     std::string outer_vpn, vpn;
+    std::string protocol; // "esp", "ah"
+    std::string mode;     // "tunnel", "transport", "beet"
     std::string algorithm;
     bool esn = false;
     std::string refused, remedy;       // why it is not in use, and what to do; empty: it is
@@ -123,8 +125,13 @@ struct EventView {
     std::optional<std::uint32_t> spi;
     std::optional<std::uint64_t> sequence;
     std::string reason, remedy;      // of a dropped packet
-    std::string source, destination; // of a dropped packet
+    std::string policy;              // that lacks its SA
+    std::string source, destination; // of a dropped packet, or of one that asks for an SA
     std::optional<std::uint64_t> protocol, source_port, destination_port, type, code;
+    std::optional<std::uint64_t> udp_port; // the SA's, with:
+    std::string new_peer;                  // where its peer is now
+    std::optional<std::uint64_t> new_udp_port;
+    std::optional<std::uint64_t> old_path_mtu, path_mtu, largest_inner;
     std::optional<std::uint64_t> generation;
     std::uint64_t count = 1;    // of what the event speaks: SAs of one transaction
     std::uint64_t left_out = 0; // packets with this reason that made no event since the last one that did

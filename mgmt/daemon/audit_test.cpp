@@ -108,6 +108,46 @@ TEST(EventViews, Dropped) {
     EXPECT_EQ(view.generation, std::nullopt);
 }
 
+TEST(EventViews, WhatAKeyExchangeWaitsFor) {
+    control::Told asked;
+    asked.event = {.kind = EventKind::acquire, .has_flow = true};
+    asked.event.flow = {*parse_address("10.1.0.2"), *parse_address("10.2.0.2"), 1000, 53, 17, true};
+    asked.policy = "to-branch";
+    asked.connection = "branch";
+    asked.vpn = "office";
+    const varlink::EventView acquire = view_of(asked);
+    EXPECT_EQ(acquire.policy, "to-branch");
+    EXPECT_EQ(acquire.connection, "branch");
+    EXPECT_EQ(acquire.vpn, "office");
+    EXPECT_EQ(acquire.destination, "10.2.0.2");
+    EXPECT_EQ(acquire.destination_port, 53U);
+    EXPECT_EQ(acquire.direction, "");
+
+    control::Told moved;
+    moved.event = {.kind = EventKind::address_changed, .direction = Direction::inbound, .has_flow = true, .spi = 7, .sa = 3, .sequence = 9};
+    moved.event.flow = {*parse_address("198.51.100.9"), *parse_address("192.0.2.1"), 61000, 4500, 17, true};
+    moved.peer = "198.51.100.1";
+    moved.udp_port = 4500;
+    const varlink::EventView at = view_of(moved);
+    EXPECT_EQ(at.peer, "198.51.100.1");
+    EXPECT_EQ(at.udp_port, 4500U);
+    EXPECT_EQ(at.new_peer, "198.51.100.9");
+    EXPECT_EQ(at.new_udp_port, 61000U);
+    EXPECT_EQ(at.spi, 7U);
+    EXPECT_EQ(at.sequence, 9U);
+    EXPECT_EQ(at.direction, "inbound");
+    EXPECT_EQ(at.source, "") << "no packet of the traffic inside";
+
+    control::Told narrow;
+    narrow.event = {.kind = EventKind::path_mtu, .sa = 3, .old_mtu = 1500, .mtu = 1400, .largest_inner = 1346};
+    EXPECT_EQ(view_of(narrow).old_path_mtu, 1500U);
+    EXPECT_EQ(view_of(narrow).path_mtu, 1400U);
+    EXPECT_EQ(view_of(narrow).largest_inner, 1346U);
+    narrow.event = {.kind = EventKind::path_mtu, .count = 500};
+    EXPECT_EQ(view_of(narrow).path_mtu, std::nullopt);
+    EXPECT_EQ(view_of(narrow).count, 500U);
+}
+
 TEST(EventViews, Others) {
     control::Told committed;
     committed.event = {.kind = EventKind::committed, .generation = 4};

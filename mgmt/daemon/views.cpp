@@ -177,6 +177,8 @@ std::vector<SaView> view_of(const std::vector<control::SaStatus>& sas, const Des
         view.udp_port = sa.udp_port;
         view.outer_vpn = vpn_name(sa.outer_vpn, desired);
         view.vpn = vpn_name(sa.red_vpn, desired);
+        view.protocol = name_of(sa.protocol);
+        view.mode = name_of(sa.mode);
         view.algorithm = info(sa.algorithm).name;
         view.esn = sa.sequence == SequenceKind::extended_64;
         view.refused = sa.refused;
@@ -222,6 +224,34 @@ ExplanationView view_of(const control::Explanation& explanation, const std::stri
     return view;
 }
 
+namespace {
+
+void describe_flow(const Event& event, EventView& view) {
+    view.source = to_string(event.flow.source);
+    view.destination = to_string(event.flow.destination);
+    view.protocol = event.flow.protocol;
+    if (event.flow.ports_known && has_type(event.flow.protocol)) {
+        view.type = event.flow.source_port >> 8U;
+        view.code = event.flow.source_port & 255U;
+    } else if (event.flow.ports_known) {
+        view.source_port = event.flow.source_port;
+        view.destination_port = event.flow.destination_port;
+    }
+}
+
+bool is_of_sa(EventKind kind) {
+    switch (kind) {
+    case EventKind::dropped:
+    case EventKind::acquire:
+    case EventKind::port_up:
+    case EventKind::port_down:
+    case EventKind::committed: return false;
+    default: return true;
+    }
+}
+
+} // namespace
+
 EventView view_of(const control::Told& told) {
     const Event& event = told.event;
     EventView view{.time = told.time,
@@ -231,9 +261,8 @@ EventView view_of(const control::Told& told) {
                    .peer = told.peer,
                    .port = told.port};
     const bool dropped = event.kind == EventKind::dropped;
-    const bool of_sa = event.kind == EventKind::sa_installed || event.kind == EventKind::sa_removed ||
-                       event.kind == EventKind::sa_near_end || event.kind == EventKind::sa_soft_end || event.kind == EventKind::sa_hard_end;
-    if (dropped || of_sa) view.vpn = told.vpn;
+    const bool of_sa = is_of_sa(event.kind);
+    if (dropped || of_sa || event.kind == EventKind::acquire) view.vpn = told.vpn;
     if (of_sa || event.sa != 0) view.direction = name_of(event.direction);
     if (event.spi != 0) view.spi = event.spi;
     if (event.sequence != 0) view.sequence = event.sequence;
@@ -242,17 +271,18 @@ EventView view_of(const control::Told& told) {
         view.meaning = info(event.reason).meaning;
         view.remedy = info(event.reason).remedy;
     }
-    if (event.has_flow) {
-        view.source = to_string(event.flow.source);
-        view.destination = to_string(event.flow.destination);
-        view.protocol = event.flow.protocol;
-        if (event.flow.ports_known && has_type(event.flow.protocol)) {
-            view.type = event.flow.source_port >> 8U;
-            view.code = event.flow.source_port & 255U;
-        } else if (event.flow.ports_known) {
-            view.source_port = event.flow.source_port;
-            view.destination_port = event.flow.destination_port;
-        }
+    view.policy = told.policy;
+    if (event.kind == EventKind::address_changed) {
+        view.udp_port = told.udp_port;
+        view.new_peer = to_string(event.flow.source);
+        view.new_udp_port = event.flow.source_port;
+    } else if (event.has_flow) {
+        describe_flow(event, view);
+    }
+    if (event.kind == EventKind::path_mtu && event.sa != 0) {
+        view.old_path_mtu = event.old_mtu;
+        view.path_mtu = event.mtu;
+        view.largest_inner = event.largest_inner;
     }
     if (event.kind == EventKind::committed) view.generation = event.generation;
     view.count = event.count;

@@ -84,9 +84,9 @@ class Peer:
         self.errors = now
         return risen
 
-    def sa(self, source, destination, spi):
+    def sa(self, source, destination, spi, protocol="esp"):
         """(packets, highest number accepted, last number given) of an SA."""
-        text = self.run(f"ip -s xfrm state get src {source} dst {destination} proto esp spi {spi:#x}")
+        text = self.run(f"ip -s xfrm state get src {source} dst {destination} proto {protocol} spi {spi:#x}")
         if high := re.search(r"seq-hi (\w+), seq (\w+), oseq-hi (\w+), oseq (\w+)", text):
             inbound_high, inbound, outbound_high, outbound = (int(word, 16) for word in high.groups())
         else:

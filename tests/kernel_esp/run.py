@@ -1,25 +1,27 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The Linux kernel's own ESP as the peer of a gateway: each algorithm, with 32-bit and with extended numbers, outside in both families, from
-number 1 and across 2^32. The gateway seals and the kernel opens, the kernel seals and the gateway opens; each packet is compared octet by
-octet at the far end, and both sides count no error.
+"""The Linux kernel's own ESP and AH as the peer of a gateway: each algorithm, with 32-bit and with extended numbers, outside in both
+families, from number 1 and across 2^32; BEET and transport mode with some. The gateway seals and the kernel opens, the kernel seals and the
+gateway opens; each packet is compared octet by octet at the far end, and both sides count no error. In transport mode the two kernels ping
+each other.
 
     red host -- gateway -- black, a bridge, wan -- Linux in qemu -- inside host
 
 Called by ./dev test kernel-esp, which lays the unpacked kernel under /run/roots. Both hosts are this test, by raw frames."""
 
 import hashlib
-import ipaddress
 import itertools
 import random
+import re
 import struct
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tests.kernel_esp.cases import COUNT, LATE, SHORT_END, cases  # noqa: E402
 from tests.kernel_esp.peer import Peer  # noqa: E402
 from tests.kernel_esp.transforms import ROWS, offered, words_of  # noqa: E402
 from tests.rig import packets, records  # noqa: E402
@@ -28,50 +30,11 @@ from tests.rig.guest import ROOTS  # noqa: E402
 from tests.rig.topology import Single  # noqa: E402
 from tests.rig.wire import ethernet  # noqa: E402
 
-COUNT = 24  # packets of a case each way; the latter half lies beyond 2^32 in a case that begins before it
-SHORT_END = (1 << 32) - 1
-LATE = SHORT_END - COUNT // 2  # the number that counts as the last one before such a case
 WINDOW = 128  # the kernel's
 SIZES = [*range(90, 106), 46, 576, 1000, 1280, 1388, 1389]  # octets inside: every length of padding; all fit
 INSIDE = {4: "10.99.0.1", 6: "2001:db8:99::1"}  # of the guest, towards the host behind it
 INSIDE_HOST = {4: "10.99.0.2", 6: "2001:db8:99::2"}
 PEER_MACS = {"wan": "02:00:00:00:00:11", "inside": "02:00:00:00:00:12"}
-
-
-@dataclass(frozen=True)
-class Case:
-    number: int
-    algorithm: str
-    extended: bool
-    outer: int
-    late: bool
-
-    @property
-    def name(self):
-        return f"{self.algorithm}-{'esn' if self.extended else '32'}-over{self.outer}{'-late' if self.late else ''}"
-
-    @property
-    def first(self):
-        """The number before the first packet's."""
-        return LATE if self.late else 0
-
-    @property
-    def passing(self):
-        """Packets of COUNT that get a number: a sender of 32 bits must stop at the end (RFC 4303 3.3.3)."""
-        return COUNT if self.extended or not self.late else SHORT_END - LATE
-
-    def networks(self):
-        return [f"10.2.{self.number // 16}.{self.number % 16 * 16}/28", f"2001:db8:2:{self.number:x}::/64"]
-
-    def far(self, family):
-        """The host behind the kernel in this case's network."""
-        return str(ipaddress.ip_network(self.networks()[family == 6])[9])
-
-
-def cases():
-    known = [name for name in offered() if ROWS.get(name)]
-    product = itertools.product(known, (False, True), (4, 6), (False, True))
-    return [Case(number, *row) for number, row in enumerate(product, 1)]
 
 
 def one_hop_less(packet):
@@ -82,13 +45,22 @@ def one_hop_less(packet):
     return header[:10] + struct.pack("!H", packets.checksum(header)) + header[12:] + packet[20:]
 
 
-def esp_number(frame, spi):
-    """The sequence number of an ESP frame of this SPI, else None."""
+def number_of(frame, spi):
+    """The sequence number of a frame with ESP or AH of this SPI, else None."""
     packet = packets.packet_of(frame)
-    if packet is None or packets.Read(packet).protocol != packets.ESP:
+    if packet is None or (protocol := packets.Read(packet).protocol) not in (packets.ESP, packets.AH):
         return None
-    found, number = struct.unpack("!II", packets.Read(packet).payload[:8])
+    found, number = struct.unpack_from("!II", packets.Read(packet).payload, 4 if protocol == packets.AH else 0)
     return number if found == spi else None
+
+
+def comparable(case, packet):
+    """What of a packet must come over: BEET leaves the flow label, and between families what only one of them has."""
+    if case.mode != "beet":
+        return packet
+    if packet[0] >> 4 == 6:
+        return struct.pack("!I", struct.unpack_from("!I", packet)[0] & 0xFFF00000) + packet[4:7] + packet[7 if case.outer == 6 else 8 :]
+    return packet if case.outer == 4 else packet[:4] + packet[9:10] + packet[12:]
 
 
 class World(Single):
@@ -101,7 +73,8 @@ class World(Single):
         self.places = {}  # (name, direction) -> which of the gateway's SAs
         self.captured = {}  # (case, outwards) -> its frames on the wan
         self.connections = {case: self.connection(case.name, case.outer, case.number, algorithm=case.algorithm, esn=case.extended,
-                                                  remote_networks=case.networks()) for case in wanted}
+                                                  remote=self.peer_end(case), local_networks=self.near(case), remote_networks=self.beyond_peer(case),
+                                                  more={"mode": case.mode, "security-protocol": case.protocol}) for case in wanted}
         for name in ("wan", "inside"):
             self.beyond.ip("tuntap", "add", name, "mode", "tap")
             self.beyond.ip("link", "set", name, "up")
@@ -112,6 +85,26 @@ class World(Single):
         self.wan, self.inside = self.tap(self.beyond, "wan"), self.tap(self.beyond, "inside")
         for family in (4, 6):
             self.gw.neighbour("black", self.PEER[family], PEER_MACS["wan"])
+        self.gw.ip("address", "add", "192.0.3.1/24", "dev", "black")  # the way to the own peers beyond 192.0.2.255
+        for case in self.talkers():
+            self.gw.neighbour("black", case.own_peer(), PEER_MACS["wan"])
+
+    def talkers(self):
+        return [case for case in self.cases if case.mode == "transport"]
+
+    def peer_end(self, case):
+        return case.own_peer() if case.mode == "transport" else self.PEER[case.outer]
+
+    def near(self, case):
+        """What a connection protects on our side, and on the kernel's."""
+        if case.mode == "transport":
+            return [self.LOCAL[case.outer]]
+        return [self.HOST[case.inner]] if case.inner else list(self.RED_NETWORK.values())
+
+    def beyond_peer(self, case):
+        if case.mode == "transport":
+            return [case.own_peer()]
+        return [case.far(case.inner)] if case.inner else list(case.networks().values())
 
     def begin(self, root):
         self.start(list(self.connections.values()), start=False)
@@ -143,6 +136,8 @@ class World(Single):
                 yield f"address add {addresses[family]}/{24 if family == 4 else 64} dev {device}{' nodad' if family == 6 else ''}"
                 neighbour = self.LOCAL[family] if tap is None else INSIDE_HOST[family]
                 yield f"neighbour replace {neighbour} lladdr {self.gw_black_mac if tap is None else tap.mac} nud permanent dev {device}"
+        for case in self.talkers():
+            yield f"address add {case.own_peer()}/{32 if case.outer == 4 else 128} dev eth0{' nodad' if case.outer == 6 else ''}"
         for family in (4, 6):
             yield f"route add {self.FAR_NETWORK[family]} via {INSIDE_HOST[family]}"
             yield f"route add {self.RED_NETWORK[family]} via {self.LOCAL[family]}"
@@ -150,24 +145,27 @@ class World(Single):
     def _xfrm(self, case):
         """The kernel's SAs and policies of a case."""
         connection = self.connections[case]
-        here, there = self.PEER[case.outer], self.LOCAL[case.outer]
-        flags = f"flag af-unspec{' esn' if case.extended else ''}"
-        for source, destination, spi, key in ((here, there, connection.spi_in, connection.key_in), (there, here, connection.spi_out, connection.key_out)):
-            yield (f"xfrm state add src {source} dst {destination} proto esp spi {spi:#x} reqid {case.number} mode tunnel replay-window {WINDOW} "
-                   f"{flags} replay-seq {case.first} replay-oseq {case.first} {words_of(connection.row, key)}")
-        for family, network in zip((4, 6), case.networks()):
-            near = self.RED_NETWORK[family]
-            template = f"proto esp reqid {case.number} mode tunnel"
-            yield f"xfrm policy add src {network} dst {near} dir out tmpl src {here} dst {there} {template}"
+        here, there = self.peer_end(case), self.LOCAL[case.outer]
+        flags = f"flag af-unspec{' esn' if case.extended else ''}{' align4' if case.protocol == 'ah' else ''}"
+        near, far = self.near(case), self.beyond_peer(case)
+        for source, destination, spi, key, inside in ((here, there, connection.spi_in, connection.key_in, (far, near)),
+                                                      (there, here, connection.spi_out, connection.key_out, (near, far))):
+            ends = f" sel src {inside[0][0]} dst {inside[1][0]}" if case.mode == "beet" else ""
+            yield (f"xfrm state add src {source} dst {destination} proto {case.protocol} spi {spi:#x} reqid {case.number} mode {case.mode} "
+                   f"replay-window {WINDOW} {flags} replay-seq {case.first} replay-oseq {case.first} "
+                   f"{words_of(connection.row, key, case.protocol)}{ends}")
+        template = f"proto {case.protocol} reqid {case.number} mode {case.mode}"
+        for ours, theirs in zip(near, far):
+            yield f"xfrm policy add src {theirs} dst {ours} dir out tmpl src {here} dst {there} {template}"
             for direction in ("in", "fwd"):
-                yield f"xfrm policy add src {near} dst {network} dir {direction} tmpl src {there} dst {here} {template}"
+                yield f"xfrm policy add src {ours} dst {theirs} dir {direction} tmpl src {there} dst {here} {template}"
 
     # Packets
 
     def inner(self, case, outwards):
         """COUNT packets of both families and many sizes, no two equal."""
         for number in range(COUNT):
-            family = (4, 6)[number % 2]
+            family = case.families[number % len(case.families)]
             ends = (self.HOST[family], case.far(family)) if outwards else (case.far(family), self.HOST[family])
             octets = max(SIZES[(number + case.number) % len(SIZES)], 50 if family == 6 else 30) - (28 if family == 4 else 48)
             contents = random.Random(f"{case.name} {outwards} {number}").randbytes(octets)
@@ -181,7 +179,7 @@ class World(Single):
 
     def come(self, case, outwards):
         """Packets of a case at the far end: as many as should come, and what comes within a moment after them."""
-        tap, ends = (self.inside, {case.far(family) for family in (4, 6)}) if outwards else (self.red, set(self.HOST.values()))
+        tap, ends = (self.inside, {case.far(family) for family in case.families}) if outwards else (self.red, set(self.HOST.values()))
 
         def wanted(frame):
             packet = packets.packet_of(frame)
@@ -194,9 +192,9 @@ class World(Single):
         """Sequence numbers of the case's ESP frames that passed the wan."""
         connection = self.connections[case]
         tap, spi = (self.black, connection.spi_out) if outwards else (self.wan, connection.spi_in)
-        frames = tap.collect(2 * COUNT, lambda frame: esp_number(frame, spi) is not None, timeout=0)
+        frames = tap.collect(2 * COUNT, lambda frame: number_of(frame, spi) is not None, timeout=0)
         self.captured[case, outwards] = frames
-        return [esp_number(frame, spi) for frame in frames]
+        return [number_of(frame, spi) for frame in frames]
 
     def row(self, case, direction):
         """What the gateway says of an SA."""
@@ -240,8 +238,33 @@ def both_ways(world, case):
     return faults
 
 
+def talk(world, case):
+    """Transport mode: our kernel pings the other, in three sizes."""
+    world.drain()
+    answered, each = 0, COUNT // 3
+    with Change(world.daemon) as change:
+        for size in (16, 100 + case.number % 16, 1300):
+            text = world.gw.run("ping", "-n", "-q", "-c", each, "-i", 0.002, "-W", 0.3, "-s", size, case.own_peer(), check=False).stdout
+            answered += int(re.search(r"(\d+) received", text)[1])
+        missing = COUNT - case.passing
+        faults = {outwards: [] for outwards in (True, False)}
+        try:
+            change.expect({"sequence_exhausted": missing} if missing else {})
+        except AssertionError as wrong:
+            faults[True].append(str(wrong))
+    for outwards in (True, False):
+        if answered != case.passing:
+            faults[outwards].append(f"{answered} of {case.passing} pings were answered")
+        faults[outwards] += numbered(world, case, outwards)
+        faults[outwards] += counted(world, case, outwards)
+    if risen := world.peer.errors_since():
+        faults[False].append(f"the kernel counted {risen}")
+    return faults
+
+
 def compared(case, sent, come):
-    wanted = [one_hop_less(one_hop_less(packet)) for packet in sent[: case.passing]]
+    wanted = [comparable(case, one_hop_less(one_hop_less(packet))) for packet in sent[: case.passing]]
+    come = [comparable(case, packet) for packet in come]
     if sorted(come) != sorted(wanted):
         yield f"{len(come)} packets came, {len([packet for packet in come if packet in wanted])} of {len(wanted)} as they should be"
 
@@ -255,10 +278,10 @@ def numbered(world, case, outwards):
 def counted(world, case, outwards):
     """What both sides' SAs say of themselves after a case."""
     connection = world.connections[case]
-    here, there = world.PEER[case.outer], world.LOCAL[case.outer]
+    here, there = world.peer_end(case), world.LOCAL[case.outer]
     last = case.first + case.passing
     ends = (there, here, connection.spi_out) if outwards else (here, there, connection.spi_in)
-    theirs, accepted, given = world.peer.sa(*ends)
+    theirs, accepted, given = world.peer.sa(*ends, case.protocol)
     if (theirs, accepted if outwards else given) != (case.passing, last):
         yield f"the kernel's SA counts {theirs} packets, number {accepted if outwards else given:#x} instead of {case.passing}, {last:#x}"
     row = world.row(case, "outbound" if outwards else "inbound")
@@ -322,12 +345,12 @@ def main():
     with World(wanted) as world:
         world.begin(root)
         print(f"  {world.peer.run('uname -r').strip()} is up after {time.monotonic() - start:.0f} s, {len(wanted)} SA pairs", flush=True)
-        for algorithm, its in itertools.groupby(wanted, lambda case: case.algorithm):
+        for group, its in itertools.groupby(wanted, lambda case: case.group):
             before = len(score.failed)
             for case in its:
-                for outwards, faults in both_ways(world, case).items():
+                for outwards, faults in (talk if case.mode == "transport" else both_ways)(world, case).items():
                     score(f"{case.name}: {'we seal' if outwards else 'we open'}", faults)
-            print(f"  {'FAIL' if len(score.failed) > before else 'ok  '} {algorithm}", flush=True)
+            print(f"  {'FAIL' if len(score.failed) > before else 'ok  '} {group}", flush=True)
         for name, faults in controls(world):
             score(name, faults)
     for name in score.failed:

@@ -35,11 +35,13 @@ TABLE = [
     Transform("null-hmac-sha2-256", NULL + "auth-trunc hmac(sha256) {integrity} 128", (0,)),
     Transform("null-hmac-sha2-384", NULL + "auth-trunc hmac(sha384) {integrity} 192", (0,)),
     Transform("null-hmac-sha2-512", NULL + "auth-trunc hmac(sha512) {integrity} 256", (0,)),
+    Transform("null-aes-cmac", NULL + "auth-trunc cmac(aes) {integrity} 96", (0,)),
     Transform("aes-{bits}-gcm-iiv", None),
     Transform("aes-{bits}-ccm-8-iiv", None),
     Transform("chacha20-poly1305-iiv", None, (256,)),
 ]
 ROWS = {name: words for transform in TABLE for name, words in transform.rows().items()}
+AH = [name for name, words in ROWS.items() if words and words.startswith(NULL)]  # it has no GMAC for AH
 
 
 def offered():
@@ -47,7 +49,8 @@ def offered():
     return re.findall(r'AlgorithmInfo\{Algorithm::\w+, "([^"]+)"', (TOP / "gateway/sa/algorithm.hpp").read_text())
 
 
-def words_of(row, key):
+def words_of(row, key, protocol="esp"):
     """The words for an algorithm (esp.Algorithm) and its key material: cipher key, salt, integrity key."""
+    words = ROWS[row.name] if protocol == "esp" else ROWS[row.name].removeprefix(NULL)
     digits = {"cipher": key[: row.key], "salted": key[: row.key + row.salt], "integrity": key[row.key + row.salt :]}
-    return ROWS[row.name].format(**{name: f"0x{part.hex()}" for name, part in digits.items()})
+    return words.format(**{name: f"0x{part.hex()}" for name, part in digits.items()})

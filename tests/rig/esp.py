@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ESP straight from RFC 4303, 4106, 4309, 4543, 7634, 8750, 3602 and 4868 over a cryptographic library: a peer that can also be wrong on
+"""ESP straight from RFC 4303, 4106, 4309, 4494, 4543, 7634, 8750, 3602 and 4868 over a cryptographic library: a peer that can also be wrong on
 purpose.
 
 It knows nothing of the product and shares nothing with it; tests/system/test_oracles.py holds it against Scapy and tshark."""
@@ -8,7 +8,7 @@ import os
 import struct
 from dataclasses import dataclass
 
-from cryptography.hazmat.primitives import hashes, hmac
+from cryptography.hazmat.primitives import cmac, hashes, hmac
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20Poly1305
 
@@ -42,6 +42,14 @@ class Algorithm:
         return self.name.endswith("gmac")
 
     @property
+    def cmac(self):
+        return self.name.endswith("cmac")
+
+    @property
+    def scapy_auth(self):
+        return "AES-CMAC-96" if self.cmac else f"SHA2-{self.hash}-{self.icv * 8}"
+
+    @property
     def hash(self):
         return self.name[-3:]
 
@@ -66,6 +74,7 @@ def _rows():
     for bits in (128, 192, 256):
         yield Algorithm(f"aes-{bits}-ccm-8-iiv", bits // 8, 3, 0, 0, 8, 4, "", "")
     yield Algorithm("chacha20-poly1305-iiv", 32, 4, 0, 0, 16, 4, "", "")
+    yield Algorithm("null-aes-cmac", 0, 0, 16, 0, 12, 4, "NULL", "")
 
 
 ALGORITHMS = {row.name: row for row in _rows()}
@@ -104,7 +113,8 @@ class Sa:
         return self._parts()[1] + (iv if self.algorithm.iv else struct.pack("!Q", number))
 
     def _icv(self, covered, number):
-        mac = hmac.HMAC(self._parts()[2], HASHES[self.algorithm.hash]())
+        key = self._parts()[2]
+        mac = cmac.CMAC(algorithms.AES(key)) if self.algorithm.cmac else hmac.HMAC(key, HASHES[self.algorithm.hash]())
         mac.update(covered + (struct.pack("!I", number >> 32) if self.esn else b""))
         return mac.finalize()[: self.algorithm.icv]
 
@@ -181,7 +191,7 @@ class Sa:
         key, salt, integrity = self._parts()
         outer = (IPv6 if ":" in self.source else IP)(src=self.source, dst=self.destination)
         a = self.algorithm
-        more = {} if a.aead else {"auth_algo": f"SHA2-{a.hash}-{a.icv * 8}", "auth_key": integrity}
+        more = {} if a.aead else {"auth_algo": a.scapy_auth, "auth_key": integrity}
         if a.aead and a.icv != 16:
             more["crypt_icv_size"] = a.icv
         return SecurityAssociation(ESP, spi=self.spi, crypt_algo=a.scapy, crypt_key=(key + salt) or None, tunnel_header=outer,

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from . import esp
 from .config import key_for
 
-VERSION = 3
+VERSION = 4
 MAGIC = 0x7364726F63657253
 INBOUND, OUTBOUND = 1, 0
 PROTECT, BYPASS, DISCARD = range(3)
-SA = "64sQIIIIIIHHHh16s16sBBBBBBBBBBHB3x96sHHHBx6Q8x"
+ESP, AH = range(2)
+TUNNEL, TRANSPORT, BEET = range(3)
+SA = "64sQIIIIIIHHHh16s16sBBBBBBBBBBHBBBx96sHHHBx6Q8xHB5x16s16s"
 ALGORITHMS = tuple(esp.ALGORITHMS)  # in the order of the product's table
 
 
@@ -64,17 +66,20 @@ class Sa:
     vpn: int = 0
     generation: int = 0
     more: dict = field(default_factory=dict)  # dummies, mtu, owner, dscp, dscp_value, df, hop_limit, manual, clamp_mss, fragment, udp_port, keepalive,
-    # tfc_padding, jitter, soft, hard (packets, octets, seconds)
+    # tfc_padding, jitter, soft, hard (packets, octets, seconds), protocol, mode, idle, follow, original_local, original_remote
 
     def packed(self, first):
         more = {"dummies": 0, "mtu": 0, "owner": -1, "dscp": 0, "dscp_value": 0, "df": 0, "hop_limit": 64, "manual": 0, "clamp_mss": 65535, "fragment": 0,
-                "udp_port": 0, "keepalive": 0, "tfc_padding": 0, "jitter": 0, "soft": (0, 0, 0), "hard": (0, 0, 0), **self.more}
+                "udp_port": 0, "keepalive": 0, "tfc_padding": 0, "jitter": 0, "soft": (0, 0, 0), "hard": (0, 0, 0), "protocol": ESP, "mode": TUNNEL,
+                "idle": 0, "follow": False, "original_local": None, "original_remote": None, **self.more}
         return struct.pack(SA, self.name.encode(), self.generation, self.child, self.spi, self.window,
                            more["dummies"], first, len(self.selectors), self.outer_vpn, self.vpn, more["mtu"], more["owner"],
                            _address(self.local), _address(self.remote), ipaddress.ip_address(self.local).version, self.direction,
                            ALGORITHMS.index(self.algorithm), int(self.esn), more["dscp"], more["dscp_value"], more["df"],
-                           more["hop_limit"], more["manual"], len(self.key), more["clamp_mss"], more["fragment"], self.key, more["udp_port"], more["keepalive"],
-                           more["tfc_padding"], more["jitter"], *more["soft"], *more["hard"])
+                           more["hop_limit"], more["manual"], len(self.key), more["clamp_mss"], more["fragment"], more["protocol"], more["mode"],
+                           self.key, more["udp_port"], more["keepalive"], more["tfc_padding"], more["jitter"], *more["soft"], *more["hard"],
+                           more["idle"], int(more["follow"]),
+                           *(_address(more[end]) if more[end] else bytes(16) for end in ("original_local", "original_remote")))
 
 
 @dataclass

@@ -130,7 +130,7 @@ DROPPED = {
     "14 SPI of an outbound SA": (lambda p: p.outer(struct.pack("!I", 0x2001) + p.esp()[4:]), {"unknown_spi": 1}),
     "15 AH with the SPI of an ESP SA": (
         lambda p: packets.ipv4(PEER, LOCAL, packets.AH, struct.pack("!BBHII", 4, 4, 0, 0x1001, 5) + bytes(12) + p.inner()),
-        {"unsupported_protocol": 1}),
+        {"unknown_spi": 1}),
     "16 another outer source": (lambda p: packets.ipv4("192.0.2.77", LOCAL, 50, p.esp()), {"wrong_outer_address": 1}),
     "16 the SPI of an SA over IPv6 on IPv4": (lambda p: p.outer(p.esp(name="over6")), [{"unknown_spi": 1}, {"wrong_outer_address": 1}]),
     "20 number 0": (lambda p: p.outer(flipped_number(p, 0)), [{"sequence_zero": 1}, {"bad_icv": 1}]),

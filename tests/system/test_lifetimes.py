@@ -2,9 +2,7 @@
 """Lifetimes in packets, octets and seconds (RFC 4301 4.4.2.1): no packet passes a hard one, and whoever watches is told of both."""
 
 import dataclasses
-import json
 import os
-import subprocess
 import time
 
 import pytest
@@ -12,9 +10,9 @@ import pytest
 from tests.rig import esp, packets, records
 from tests.rig.change import Change
 from tests.rig.config import Connection
-from tests.rig.daemon import BIN
 from tests.rig.net import until
 from tests.rig.topology import Single
+from tests.rig.watch import Watch
 
 FAR = "10.7.0.1"
 
@@ -30,21 +28,6 @@ def single():
 def door(single):
     with records.Door(single.daemon.control) as opened:
         yield opened
-
-
-class Watch:
-    """Lines of `sallyport watch`, from when it watches."""
-
-    def __init__(self, rig, *kinds):
-        words = [word for kind in kinds for word in ("--kind", kind)]
-        self.process = subprocess.Popen(rig.gw.command(BIN / "sallyport", "watch", "--json", *words, "--socket", rig.daemon.control),
-                                        stdout=subprocess.PIPE, text=True)
-        time.sleep(0.3)
-
-    def stop(self):
-        time.sleep(1.3)  # limits are looked at once a second
-        self.process.terminate()
-        return [json.loads(line) for line in self.process.communicate()[0].splitlines()]
 
 
 def install(rig, door, name, **more):
