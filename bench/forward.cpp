@@ -133,7 +133,7 @@ private:
             put_red_packet(frame, inner_, 0);
             if (!sealing_) {
                 wire::parse(frame);
-                frame.outbound = &pairs_.outbound()[0];
+                frame.outbound = &pairs_.outbound(0);
                 at.push_back(&frame);
             }
         }
@@ -186,7 +186,7 @@ private:
         for (std::size_t i = 0; i < frames.size(); ++i) {
             crypto::Packet& packet = packets[i];
             packet = {};
-            packet.key = sealing_ ? pairs_.outbound()[0].space.key : pairs_.inbound()[0].space.key;
+            packet.key = sealing_ ? pairs_.outbound(0).space.key : pairs_.inbound(0).space.key;
             packet.text = frames[i].data() + ethernet + (sealing_ ? 0 : outer);
             packet.length = (inner_ + wire::esp_trailer_size + 3) & ~3U;
             packet.icv = packet.text + packet.length;

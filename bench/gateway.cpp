@@ -58,7 +58,7 @@ std::unique_ptr<const tables::Spd> make_spd(const SaPairs& pairs) {
     for (const Selector& inbound : pairs.selectors()) selectors.push_back({.local = inbound.remote, .remote = inbound.local});
     std::vector<tables::Policy> policies;
     for (unsigned pair = 0; pair < pairs.count(); ++pair)
-        policies.push_back({red_vpn, PolicyAction::protect, {&selectors[pair], 1}, &pairs.outbound()[pair], pair});
+        policies.push_back({red_vpn, PolicyAction::protect, {&selectors[pair], 1}, &pairs.outbound(pair), pair});
     auto spd = tables::Spd::build(policies);
     if (!spd) {
         std::fprintf(stderr, "%s\n", to_string(spd.error()).c_str());
@@ -78,8 +78,8 @@ unsigned WastefulPort::receive(std::span<Frame> frames) {
 Tables::Tables(const SaPairs& pairs, route::Mac black_destination, route::Mac red_destination)
     : spd(std::make_unique<tables::Published<tables::Spd>>(make_spd(pairs))),
       fib(std::make_unique<tables::Published<route::Fib>>(make_fib(black_destination, red_destination))) {
-    for (const transform::InboundSa& sa : pairs.inbound())
-        if (!sad.add(sa)) std::abort();
+    for (unsigned pair = 0; pair < pairs.count(); ++pair)
+        if (!sad.add(pairs.inbound(pair))) std::abort();
 }
 
 worker::Surroundings Tables::surroundings(Depot& depot) const {

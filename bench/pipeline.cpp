@@ -116,18 +116,18 @@ public:
         pairs.protocol() == SaProtocol::ah ? cover(gateway, inner) : encipher(gateway, inner);
     }
     std::uint64_t seal(const Bare& call) {
-        for (crypto::Packet& packet : packets_) packet.key = pairs_.outbound()[order_.next()].space.key;
+        for (crypto::Packet& packet : packets_) packet.key = pairs_.outbound(order_.next()).space.key;
         return call(packets_);
     }
     std::uint64_t open(const Bare& call) {
         std::array<unsigned, lap> who;
         for (unsigned i = 0; i < lap; ++i) {
             who[i] = order_.next();
-            packets_[i].key = pairs_.outbound()[who[i]].space.key;
+            packets_[i].key = pairs_.outbound(who[i]).space.key;
         }
         const crypto::Suite& suite = crypto::suite(transform::engine_in_use(), pairs_.algorithm());
         for (unsigned i = 0; i < lap; i += crypto::batch_size) suite.seal(&packets_[i], crypto::batch_size);
-        for (unsigned i = 0; i < lap; ++i) packets_[i].key = pairs_.inbound()[who[i]].space.key;
+        for (unsigned i = 0; i < lap; ++i) packets_[i].key = pairs_.inbound(who[i]).space.key;
         return call(packets_);
     }
 
@@ -239,9 +239,9 @@ Work Pipeline::stage(bool sealing, unsigned done, Stage run) {
             wire::parse(frames_[i]);
             frames_[i].vpn = sealing ? red_vpn : wan_vpn;
             if (done >= 2 && sealing)
-                frames_[i].outbound = &pairs_.outbound()[gateway_.who()[i]];
+                frames_[i].outbound = &pairs_.outbound(gateway_.who()[i]);
             else if (done >= 2)
-                frames_[i].inbound = &pairs_.inbound()[gateway_.who()[i]];
+                frames_[i].inbound = &pairs_.inbound(gateway_.who()[i]);
         }
         const std::uint64_t begin = now();
         for (unsigned i = 0; i < lap; i += transform::batch_size) run(std::span<Frame* const>(at_.data() + i, transform::batch_size));

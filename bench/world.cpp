@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <new>
 #include <sys/mman.h>
 
 namespace sallyport::bench {
@@ -73,36 +74,42 @@ Memory::~Memory() { munmap(data_, octets_); }
 
 SaPairs::SaPairs(Algorithm algorithm, unsigned count, unsigned window, SaProtocol protocol)
     : algorithm_(algorithm), protocol_(protocol), count_(count), row_(transform::row_of(algorithm, SaMode::tunnel, protocol)),
-      keys_(std::size_t{2} * count * transform::key_size(row_)),
-      units_(std::size_t{count} * (1 + sequence::units_of(Direction::inbound, window)) * sizeof(sequence::Unit)),
-      counters_(2 * std::size_t{count}) {
-    selectors_.reserve(count);
-    outbound_.reserve(count);
-    inbound_.reserve(count);
+      blocks_(std::size_t{2} * count * (sizeof(transform::OutboundSa) + transform::key_size(row_))),
+      units_(std::size_t{count} * (3 + sequence::units_of(Direction::inbound, window)) * sizeof(sequence::Unit)),
+      room_(count * sizeof(Selector)), selectors_(reinterpret_cast<Selector*>(room_.data()), count) {
+    std::uint8_t* block = blocks_.data();
     auto* units = reinterpret_cast<sequence::Unit*>(units_.data());
-    for (unsigned pair = 0; pair < count; ++pair) {
+    const auto next_place = [&](Direction direction, unsigned pair) {
+        const unsigned own = sequence::units_of(direction, window);
         transform::Place place{.row = row_,
-                               .key = keys_.data() + std::size_t{2} * pair * transform::key_size(row_),
+                               .key = block + sizeof(transform::OutboundSa),
                                .units = units,
-                               .counters = &counters_[2 * std::size_t{pair}],
+                               .counters = new (units + own) transform::SaCounters,
                                .number = pair};
-        sequence::prepare(units, Direction::outbound, 0, 0);
-        selectors_.push_back(selector_of(pair));
-        outbound_.push_back(must(transform::build_outbound(spec_of(algorithm, protocol, pair, window, Direction::outbound), place)));
-        ++units;
-        place.key = static_cast<std::uint8_t*>(place.key) + transform::key_size(row_);
-        place.units = units;
-        ++place.counters;
-        sequence::prepare(units, Direction::inbound, window, 0);
-        inbound_.push_back(
-            must(transform::build_inbound(spec_of(algorithm, protocol, pair, window, Direction::inbound), place, {&selectors_[pair], 1})));
-        units += sequence::units_of(Direction::inbound, window);
+        sequence::prepare(units, direction, window, 0);
+        units += own + 1;
+        return place;
+    };
+    const auto next_block = [&] {
+        std::uint8_t* own = block;
+        block += sizeof(transform::OutboundSa) + transform::key_size(row_);
+        return own;
+    };
+    static_assert(sizeof(transform::OutboundSa) == sizeof(transform::InboundSa));
+    for (unsigned pair = 0; pair < count; ++pair) {
+        new (&selectors_[pair]) Selector(selector_of(pair));
+        const auto out = next_place(Direction::outbound, pair);
+        outbound_.push_back(new (next_block()) transform::OutboundSa(
+            must(transform::build_outbound(spec_of(algorithm, protocol, pair, window, Direction::outbound), out))));
+        const auto in = next_place(Direction::inbound, pair);
+        inbound_.push_back(new (next_block()) transform::InboundSa(
+            must(transform::build_inbound(spec_of(algorithm, protocol, pair, window, Direction::inbound), in, {&selectors_[pair], 1}))));
     }
 }
 
 SaPairs::~SaPairs() {
-    for (const auto& sa : outbound_) transform::wipe_key(row_, sa.space.key);
-    for (const auto& sa : inbound_) transform::wipe_key(row_, sa.space.key);
+    for (const auto* sa : outbound_) transform::wipe_key(row_, sa->space.key);
+    for (const auto* sa : inbound_) transform::wipe_key(row_, sa->space.key);
 }
 
 void put_red_packet(Frame& frame, unsigned inner, unsigned pair) {

@@ -38,8 +38,8 @@ public:
     [[nodiscard]] Algorithm algorithm() const { return algorithm_; }
     [[nodiscard]] SaProtocol protocol() const { return protocol_; }
     [[nodiscard]] std::uint8_t row() const { return row_; }
-    [[nodiscard]] std::span<const transform::OutboundSa> outbound() const { return outbound_; }
-    [[nodiscard]] std::span<const transform::InboundSa> inbound() const { return inbound_; }
+    [[nodiscard]] const transform::OutboundSa& outbound(unsigned pair) const { return *outbound_[pair]; }
+    [[nodiscard]] const transform::InboundSa& inbound(unsigned pair) const { return *inbound_[pair]; }
     [[nodiscard]] std::span<const Selector> selectors() const { return selectors_; }
     [[nodiscard]] static std::uint32_t destination(unsigned pair) { return 0x14000000U + pair * 16 + 1; }
 
@@ -48,11 +48,11 @@ private:
     SaProtocol protocol_;
     unsigned count_;
     std::uint8_t row_;
-    Memory keys_, units_;
-    std::vector<transform::SaCounters> counters_;
-    std::vector<Selector> selectors_;
-    std::vector<transform::OutboundSa> outbound_;
-    std::vector<transform::InboundSa> inbound_;
+    Memory blocks_, units_; // as in gateway/store: hot part and key in one block; number, window and counters side by side
+    Memory room_;     // of the selectors
+    std::span<Selector> selectors_;
+    std::vector<const transform::OutboundSa*> outbound_;
+    std::vector<const transform::InboundSa*> inbound_;
 };
 
 /// One after the other, or random when there are more than 1,000.

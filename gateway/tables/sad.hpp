@@ -5,6 +5,7 @@
 #include "gateway/port/frame.hpp"
 #include "gateway/sa/address.hpp"
 #include "gateway/sa/sa.hpp"
+#include "gateway/tables/huge_pages.hpp"
 #include "gateway/tables/published.hpp"
 #include "gateway/tables/reserved.hpp"
 #include "gateway/transform/transform.hpp"
@@ -51,7 +52,7 @@ private:
     };
     struct Table {
         explicit Table(std::size_t count);
-        std::vector<Slot> slots; // a power of two
+        std::vector<Slot, HugePages<Slot>> slots; // a power of two
         std::uint64_t mask;
         std::size_t taken = 0; // slots with a key
     };

@@ -210,9 +210,9 @@ private:
 
     bool with_ports_;
     std::vector<Tuple> tuples_;
-    std::vector<Slot> slots_;
+    std::vector<Slot, HugePages<Slot>> slots_;
     std::uint64_t mask_ = 0;
-    std::vector<Rule<Number>> rules_;
+    Rules<Number> rules_;
     SpdTrees<Number> trees_;
     std::map<Shape, std::uint32_t> shapes_; // while building
 };

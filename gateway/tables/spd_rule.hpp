@@ -2,11 +2,13 @@
 // Packets and rules as the SPD compares them: numbers in host order, seen from source and destination. Private to tables.
 #pragma once
 
+#include "gateway/tables/huge_pages.hpp"
 #include "gateway/tables/spd.hpp"
 #include "gateway/wire/octets.hpp"
 
 #include <compare>
 #include <cstdint>
+#include <vector>
 
 namespace sallyport::tables {
 
@@ -89,6 +91,9 @@ struct alignas(64) Rule {
                                   : !names_ports();
     }
 };
+template <class Number>
+using Rules = std::vector<Rule<Number>, HugePages<Rule<Number>>>;
+
 static_assert(sizeof(Rule<std::uint32_t>) == 64 && sizeof(Rule<Wide>) == 128);
 
 } // namespace sallyport::tables

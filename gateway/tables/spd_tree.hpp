@@ -22,7 +22,7 @@ class SpdTrees {
 
 public:
     /// `rules` outlives the trees and stays where it is. `with_ports` as in SpdRules.
-    SpdTrees(const std::vector<Rule<Number>>& rules, bool with_ports) : rules_(rules), with_ports_(with_ports) {}
+    SpdTrees(const Rules<Number>& rules, bool with_ports) : rules_(rules), with_ports_(with_ports) {}
 
     /// A tree over the rules from `first` on, which are in their order. Gives its root. `one_protocol`: all of them name the same.
     [[nodiscard]] std::uint32_t add(std::uint32_t first, std::uint32_t count, bool one_protocol) {
@@ -166,7 +166,7 @@ private:
         leaves_.insert(leaves_.end(), part.rules.begin(), part.rules.end());
     }
 
-    const std::vector<Rule<Number>>& rules_;
+    const Rules<Number>& rules_;
     bool with_ports_;
     std::vector<Node> nodes_;
     std::vector<std::uint32_t> leaves_; // indices of rules
