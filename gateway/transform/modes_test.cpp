@@ -323,6 +323,14 @@ TEST(Transport, CarriesAnotherTunnelWhereASelectorNamesIt) {
     }
 }
 
+TEST(Transport, CarriesNothingWithoutANextHeader) { // AH has no dummy packets
+    Pair pair(spec_of({.protocol = SaProtocol::ah, .mode = SaMode::transport, .algorithm = Algorithm::null_hmac_sha2_256_128}, {}));
+    OwnedFrame owned;
+    put(owned, ipv4(local4, remote4, wire::protocol_no_next_header, payload(40)));
+    ASSERT_EQ(pair.seal(owned), DropReason::none);
+    EXPECT_EQ(pair.open(owned), DropReason::bad_next_header);
+}
+
 TEST(Transport, SealsDummiesBetweenTheSameEnds) {
     for (const SaMode mode : {SaMode::transport, SaMode::beet}) {
         Pair pair = plain_pair(mode);
@@ -442,6 +450,20 @@ TEST(Beet, RefusesAPseudoHeaderThatLies) {
     EXPECT_EQ(open(Octets{17, 9, 0, 0, 1, 1, 1, 1} + rest), DropReason::malformed_inner) << "more than there is";
     EXPECT_EQ(open(Octets{17, 255, 4, 0, 1, 1, 1, 1} + rest), DropReason::malformed_inner);
     EXPECT_EQ(open({17, 0}), DropReason::malformed_inner);
+}
+
+TEST(Beet, CarriesAnotherTunnelWhereASelectorNamesIt) {
+    const Octets tunnelled = ipv4("10.0.0.1", "10.0.0.2", 17, udp(1, 2, payload(9)));
+    for (const std::uint8_t protocol : {std::uint8_t{0}, wire::protocol_ipv4})
+        for (const Octets& options : {Octets{}, Octets{148, 4, 0, 0}}) { // with options it stands in the pseudo header
+            SaSpec spec = spec_of({.mode = SaMode::beet, .algorithm = Algorithm::aes_128_gcm_16}, {});
+            spec.selectors[0].protocol = protocol;
+            Pair pair(spec);
+            OwnedFrame owned;
+            put(owned, ipv4(inner_local4, inner_remote4, wire::protocol_ipv4, tunnelled, 64, wire::ipv4_dont_fragment, options));
+            ASSERT_EQ(pair.seal(owned), DropReason::none);
+            EXPECT_EQ(pair.open(owned), protocol == 0 ? DropReason::bad_next_header : DropReason::none) << options.size();
+        }
 }
 
 /// Made with Scapy and a library's HMAC and GMAC: 192.0.2.10 -> 198.51.100.20, SPI 0x1234, number 9, high half 5.

@@ -54,8 +54,10 @@ struct Way<SaMode::tunnel> {
 /// What the modes without an inner header share. Dummy packets (family 0) have none of their own: they go as in a tunnel.
 struct WithoutInner {
     using Tunnel = Way<SaMode::tunnel>;
-    /// IP in IP is one of the tunnels that nobody looks into: only where a selector names it.
+    /// IP in IP is one of the tunnels that nobody looks into: only where a selector names it. What has no next header is for nobody; ESP's
+    /// dummy packets do not come so far, and AH has none.
     static bool may_carry(const InboundSa& sa, std::uint8_t next_header) {
+        if (next_header == wire::protocol_no_next_header) return false;
         if (next_header != wire::protocol_ipv4 && next_header != wire::protocol_ipv6) return true;
         return std::ranges::any_of(std::span(sa.selectors, sa.selector_count),
                                    [&](const Selector& one) { return one.protocol == next_header; });
@@ -135,10 +137,11 @@ struct Way<SaMode::beet> : WithoutInner {
         wire::write_ipv4_checksum(outer, wire::ipv4_size);
     }
     static DropReason unwrap(Frame& frame, const InboundSa& sa, unsigned /*at*/, unsigned begin, unsigned end, std::uint8_t next_header) {
-        if (!may_carry(sa, next_header)) return DropReason::bad_next_header;
         const Selector& ends = sa.selectors[0];
-        return mode::give_header(frame, begin, end, next_header, ends.remote.first, ends.local.first) ? DropReason::none
-                                                                                                      : DropReason::malformed_inner;
+        if (!mode::give_header(frame, begin, end, next_header, ends.remote.first, ends.local.first)) return DropReason::malformed_inner;
+        // A pseudo header hides it until here.
+        const std::uint8_t carried = *frame.at(frame.network + (frame.family == 4 ? wire::ipv4_protocol : wire::ipv6_next_header));
+        return may_carry(sa, carried) ? DropReason::none : DropReason::bad_next_header;
     }
 };
 
