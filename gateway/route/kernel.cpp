@@ -11,6 +11,7 @@
 #include <linux/rtnetlink.h>
 #include <netlink/attr.h>
 #include <netlink/msg.h>
+#include <string_view>
 #include <sys/socket.h>
 
 namespace sallyport::route {
@@ -53,6 +54,12 @@ bool to_mac(nlattr* attribute, Mac& mac) {
 
 std::uint32_t to_number(nlattr* attribute, std::uint32_t otherwise = 0) {
     return attribute != nullptr && nla_len(attribute) >= 4 ? nla_get_u32(attribute) : otherwise;
+}
+
+/// A string, whether or not its last octet is zero.
+std::string_view to_text(nlattr* attribute) {
+    const std::string_view text(static_cast<const char*>(nla_data(attribute)), static_cast<std::size_t>(nla_len(attribute)));
+    return text.substr(0, text.find('\0'));
 }
 
 // RTA_VIA: struct rtvia, a family and an address.
@@ -102,17 +109,17 @@ std::optional<KernelLink> parse_link(nlmsghdr* message) {
     KernelLink link;
     link.interface = static_cast<std::uint32_t>(header->ifi_index);
     link.up = (header->ifi_flags & IFF_UP) != 0 && (header->ifi_flags & IFF_RUNNING) != 0;
-    if (attributes[IFLA_IFNAME] != nullptr) link.name = nla_get_string(attributes[IFLA_IFNAME]);
+    if (attributes[IFLA_IFNAME] != nullptr) link.name = to_text(attributes[IFLA_IFNAME]);
     link.mtu = to_number(attributes[IFLA_MTU]);
     to_mac(attributes[IFLA_ADDRESS], link.mac);
     Attributes<IFLA_INFO_MAX + 1> info{};
     if (attributes[IFLA_LINKINFO] == nullptr || nla_parse_nested(info.data(), IFLA_INFO_MAX, attributes[IFLA_LINKINFO], nullptr) < 0)
         return link;
-    if (info[IFLA_INFO_KIND] == nullptr || std::strcmp(nla_get_string(info[IFLA_INFO_KIND]), "vlan") != 0) return link;
+    if (info[IFLA_INFO_KIND] == nullptr || to_text(info[IFLA_INFO_KIND]) != "vlan") return link;
     Attributes<IFLA_VLAN_MAX + 1> vlan{};
     if (info[IFLA_INFO_DATA] == nullptr || nla_parse_nested(vlan.data(), IFLA_VLAN_MAX, info[IFLA_INFO_DATA], nullptr) < 0) return link;
     // The interface below may lie in another namespace; its number means nothing here then.
-    if (vlan[IFLA_VLAN_ID] == nullptr || attributes[IFLA_LINK_NETNSID] != nullptr) return link;
+    if (vlan[IFLA_VLAN_ID] == nullptr || nla_len(vlan[IFLA_VLAN_ID]) < 2 || attributes[IFLA_LINK_NETNSID] != nullptr) return link;
     link.vlan = nla_get_u16(vlan[IFLA_VLAN_ID]);
     link.parent = to_number(attributes[IFLA_LINK]);
     return link;
