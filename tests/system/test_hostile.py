@@ -211,6 +211,8 @@ DROPPED = {
         lambda p: p.seal(packets.ipv4(FAR["ports"], HOST, 17, bytes(24), flags=1), "ports"), {"selector_mismatch": 1}),
     "45 inner fragment, the first, without the ports": (
         lambda p: p.seal(packets.ipv4(FAR["ports"], HOST, 17, b"", flags=1), "ports"), {"fragment_tiny": 1}),
+    "46 inner fragment at octet 8": (
+        lambda p: p.seal(packets.ipv4(FAR["ports"], HOST, 17, bytes(24), offset=8, identification=46), "ports"), {"fragment_inner": 1}),
     "46 inner fragment of no multiple of eight": (
         lambda p: p.seal(packets.ipv4(FAR["ports"], HOST, 17, bytes(25), offset=8, flags=1), "ports"), {"fragment_inner": 1}),
     "47 a hop-by-hop header in second place": (
