@@ -254,9 +254,7 @@ INSTANTIATE_TEST_SUITE_P(Transform, Kinds, ::testing::Range(0U, row_count), [](c
     return name_of_kind(kind_of(static_cast<std::uint8_t>(param.param)));
 });
 
-Pair plain_pair(SaMode mode, Ends ends = {}) {
-    return Pair(spec_of({.mode = mode, .algorithm = Algorithm::aes_128_gcm_16}, ends));
-}
+Pair plain_pair(SaMode mode, Ends ends = {}) { return Pair(spec_of({.mode = mode, .algorithm = Algorithm::aes_128_gcm_16}, ends)); }
 
 TEST(Transport, LeavesTheHeaderAsItIs) {
     Pair pair = plain_pair(SaMode::transport);
@@ -347,8 +345,7 @@ TEST(Transport, MendsChecksumsBehindANat) {
     const auto with_checksum = [](const char* from, const char* to, std::uint8_t protocol, Octets upper, unsigned place) {
         const bool six = parse_address(from)->family == Family::ipv6;
         std::uint64_t sum = 0;
-        for (const char* end : {from, to})
-            sum += static_cast<std::uint16_t>(~wire::checksum_raw(parse_address(end)->octets.data(), 16));
+        for (const char* end : {from, to}) sum += static_cast<std::uint16_t>(~wire::checksum_raw(parse_address(end)->octets.data(), 16));
         sum += wire::swapped(static_cast<std::uint16_t>(upper.size())) + wire::swapped(std::uint16_t{protocol});
         sum += static_cast<std::uint16_t>(~wire::checksum_raw(upper.data(), static_cast<unsigned>(upper.size())));
         wire::store_raw(&upper[place], static_cast<std::uint16_t>(~wire::fold(sum)));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Opening of hostile packets with ESP or AH. Octet 0: row of the registry; octet 1: ESN, raw or sealed, inner and outer family, options before
-// the header of IPsec, outer ECN; then what lies behind the outer IP header as it came from the wire, or what the harness seals properly
-// with the SA's key, so that only what is inside is wrong: for ESP a plain text, for AH its Next Header and what comes behind it.
+// Opening of hostile packets with ESP or AH. Octet 0: row of the registry; octet 1: ESN, raw or sealed, inner and outer family, options
+// before the header of IPsec, outer ECN; then what lies behind the outer IP header as it came from the wire, or what the harness seals
+// properly with the SA's key, so that only what is inside is wrong: for ESP a plain text, for AH its Next Header and what comes behind it.
 #include "gateway/transform/testing.hpp"
 #include "gateway/wire/ah.hpp"
 #include "gateway/wire/parse.hpp"
@@ -42,10 +42,8 @@ Octets outer_packet(const SaSpec& spec, bool options, const Octets& content) {
     const std::uint8_t protocol = spec.protocol == SaProtocol::ah ? wire::protocol_ah : wire::protocol_esp;
     const bool ipv4 = spec.outer_local.family == Family::ipv4;
     Octets packet(ipv4 ? wire::ipv4_size : wire::ipv6_size, 0);
-    // Router Alert and NOPs, or a hop-by-hop header of PadN.
-    if (options) packet.insert(packet.end(), {ipv4 ? std::uint8_t{148} : protocol, ipv4 ? std::uint8_t{4} : std::uint8_t{0},
-                                              ipv4 ? std::uint8_t{0} : std::uint8_t{1}, ipv4 ? std::uint8_t{0} : std::uint8_t{4}});
-    if (options) packet.insert(packet.end(), 4, ipv4 ? std::uint8_t{1} : std::uint8_t{0});
+    const Octets before = ipv4 ? Octets{148, 4, 0, 0, 1, 1, 1, 1} : Octets{protocol, 0, 1, 4, 0, 0, 0, 0}; // Router Alert and NOPs; PadN
+    if (options) packet.insert(packet.end(), before.begin(), before.end());
     const auto size = static_cast<unsigned>(packet.size());
     packet.insert(packet.end(), content.begin(), content.end());
     std::uint8_t* header = packet.data();
@@ -111,7 +109,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const DropReason reason = pair.open(owned);
     require(reason == owned.frame.reason, "another reason");
     if (sealed)
-        require(reason != DropReason::bad_icv && reason != DropReason::malformed_esp && reason != DropReason::malformed_ah, "a properly sealed packet was not authentic");
+        require(reason != DropReason::bad_icv && reason != DropReason::malformed_esp && reason != DropReason::malformed_ah,
+                "a properly sealed packet was not authentic");
     else
         require(reason != DropReason::dummy && reason != DropReason::bad_padding, "a forged packet was taken as authentic");
     if (reason == DropReason::none) check_opened(owned, end);

@@ -20,7 +20,8 @@ void check(bool good) {
 /// As the last router leaves it (RFC 4302 3.3.3.1.1.1, 3.3.3.1.2.1).
 Octets routed(Octets header, std::uint8_t family) {
     if (family == 4) {
-        for (const unsigned at : {ipv4_tos, ipv4_fragment, ipv4_fragment + 1, ipv4_ttl, ipv4_checksum, ipv4_checksum + 1}) header[at] ^= 0xff;
+        for (const unsigned at : {ipv4_tos, ipv4_fragment, ipv4_fragment + 1, ipv4_ttl, ipv4_checksum, ipv4_checksum + 1})
+            header[at] ^= 0xff;
         return header;
     }
     header[0] ^= 0x0f;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any frames into the black or the red side of a gateway with SAs of several kinds and policies. Nothing past a chunk is read, no chunk is
-// lost, every frame ends in exactly one place, and nothing that was not sealed leaves by the black port. TCP goes by AH, SCTP by ESP in UDP,
-// ICMP by BEET mode, everything else by ESP in tunnel mode.
-// Input: for each frame one octet of kind, two octets of length (big-endian), the frame. Kind: bit 0 red side; bit 1 the octets are an
-// inner packet that is sealed rightly by the peer first, so that the fuzzer gets behind the ICV; bit 2 VLAN 30.
+// lost, every frame ends in exactly one place, and nothing that was not sealed leaves by the black port. TCP goes by AH, SCTP by ESP in
+// UDP, ICMP by BEET mode, everything else by ESP in tunnel mode. Input: for each frame one octet of kind, two octets of length
+// (big-endian), the frame. Kind: bit 0 red side; bit 1 the octets are an inner packet that is sealed rightly by the peer first, so that the
+// fuzzer gets behind the ICV; bit 2 VLAN 30.
 #include "gateway/worker/rig.hpp"
 
 #include <cstdlib>
