@@ -206,20 +206,22 @@ def test_fragments(single, name, lengths):
                                               "fragment_overlap", "fragment_limit", "fragment_tiny"})
 
 
-@pytest.mark.parametrize("outer", [4, 6])
-def test_quotes(single, outer):
-    """ICMP errors that quote what was sent, the quote cut everywhere. Below a whole IP header it is no matter of IPsec."""
-    name = f"esp{outer}"
+@pytest.mark.parametrize("name, hidden, short, reason", [
+    ("esp4", 0, 8, "icmp_mtu_unproven"), ("esp6", 0, 8, "icmp_mtu_unproven"), ("ah4", 0, 12, "icmp_mtu_unproven"),
+    ("gmac6", 0, 12, "icmp_mtu_unproven"), ("udp4", 2, 16, "icmp_other"), ("udp6", 2, 16, "icmp_other")])
+def test_quotes(single, name, hidden, short, reason):
+    """ICMP errors that quote what was sent, the quote cut everywhere: with less than a whole IP header, or without a UDP port, they are no
+    matter of IPsec; below `short` octets they show no SPI and number."""
     single.from_red(packets.udp(HOST, far(name), bytes(40)))
-    quote = packets.packet_of(single.black.receive(packets.is_esp))
+    outer = SAS[name][0]
+    frame = single.black.receive(lambda one: packets.packet_of(one) is not None and packets.Read(packets.packet_of(one)).destination == PEER[outer])
+    quote = packets.packet_of(frame)
     header = 20 if outer == 4 else 40
-    kind = (3, 4) if outer == 4 else (2, 0)
     with Change(single.daemon) as change:
         for length in range(len(quote) + 1):
-            single.from_black(packets.icmp_error(PEER[outer], LOCAL[outer], *kind, quote[:length], 1500))
-        all_dropped(change, len(quote) + 1 - header, {"icmp_mtu_unproven", "icmp_mtu_known"})
-    found = change.drops()
-    assert found["icmp_mtu_unproven"] == 8, "as long as SPI and number are not whole"
+            single.from_black(packets.icmp_error(PEER[outer], LOCAL[outer], *((3, 4) if outer == 4 else (2, 0)), quote[:length], 1500))
+        all_dropped(change, len(quote) + 1 - header - hidden, {reason, "icmp_mtu_known"})
+    assert change.drops()[reason] == short - hidden
 
 
 @pytest.mark.parametrize("outer", [4, 6])
