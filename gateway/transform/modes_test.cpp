@@ -309,16 +309,21 @@ TEST(Transport, CarriesNoFragments) {
 }
 
 TEST(Transport, CarriesAnotherTunnelWhereASelectorNamesIt) {
-    for (const std::uint8_t protocol : {std::uint8_t{0}, wire::protocol_ipv4}) {
-        SaSpec spec = spec_of({.mode = SaMode::transport, .algorithm = Algorithm::aes_128_gcm_16}, {});
-        spec.selectors[0].protocol = protocol;
-        Pair pair(spec);
-        OwnedFrame owned;
-        const Octets packet = ipv4(local4, remote4, wire::protocol_ipv4, ipv4("10.0.0.1", "10.0.0.2", 17, udp(1, 2, payload(9))));
-        put(owned, packet);
-        ASSERT_EQ(pair.seal(owned), DropReason::none);
-        EXPECT_EQ(pair.open(owned), protocol == 0 ? DropReason::bad_next_header : DropReason::none);
-    }
+    const Octets tunnelled = ipv4("10.0.0.1", "10.0.0.2", 17, udp(1, 2, payload(9)));
+    const Octets options = extension(wire::protocol_destination_options) + extension(wire::protocol_ipv4, 1);
+    const Octets packets[] = {ipv4(local4, remote4, wire::protocol_ipv4, tunnelled), ipv6(local6, remote6, wire::protocol_ipv4, tunnelled),
+                              ipv6(local6, remote6, wire::protocol_hop_by_hop, options + tunnelled)};
+    for (const std::uint8_t protocol : {std::uint8_t{0}, wire::protocol_ipv4})
+        for (const Octets& packet : packets) {
+            const bool six = packet[0] >> 4 == 6;
+            SaSpec spec = spec_of({.mode = SaMode::transport, .algorithm = Algorithm::aes_128_gcm_16}, {six, six});
+            spec.selectors[0].protocol = protocol;
+            Pair pair(spec);
+            OwnedFrame owned;
+            put(owned, packet);
+            ASSERT_EQ(pair.seal(owned), DropReason::none);
+            EXPECT_EQ(pair.open(owned), protocol == 0 ? DropReason::bad_next_header : DropReason::none) << packet.size();
+        }
 }
 
 TEST(Transport, CarriesNothingWithoutANextHeader) { // AH has no dummy packets
