@@ -536,6 +536,15 @@ TEST(AuthenticationHeader, RefusesWhatItCannotCover) {
     put(owned, ipv4(local4, remote4, 17, udp(1, 2, payload(8)), 64, 0, {131, 7, 4, 10, 0, 0, 1, 0}));
     EXPECT_EQ(pair.seal(owned), DropReason::header_before_ah) << "a source route";
     EXPECT_EQ(pair.sealed.errors, 1U);
+
+    put(owned, ipv4(local4, remote4, 17, udp(1, 2, payload(8)), 64, 0, {148, 7, 4, 10, 0, 0, 1, 0}));
+    ASSERT_EQ(pair.seal(owned), DropReason::none);
+    Octets sealed = owned.packet();
+    sealed[20] = 131; // a loose source route comes
+    wire::write_ipv4_checksum(sealed.data(), 28);
+    put(owned, sealed);
+    EXPECT_EQ(pair.open(owned), DropReason::header_before_ah);
+    EXPECT_EQ(owned.packet(), sealed) << "the header is as it came";
 }
 
 TEST(AuthenticationHeader, WantsItsLengthToTheOctet) {
