@@ -46,6 +46,16 @@ std::optional<Address> to_address(Family family, nlattr* attribute) {
     return to_address(family, nla_data(attribute), nla_len(attribute));
 }
 
+/// No attribute: the default route.
+std::optional<Prefix> to_prefix(Family family, nlattr* attribute, std::uint8_t length) {
+    Address unspecified;
+    unspecified.family = family;
+    const std::optional<Address> address = attribute != nullptr ? to_address(family, attribute) : unspecified;
+    if (!address || length > address->bits()) return std::nullopt;
+    const Prefix prefix = InterfaceAddress{*address, length}.network();
+    return prefix.address == *address ? std::optional(prefix) : std::nullopt;
+}
+
 bool to_mac(nlattr* attribute, Mac& mac) {
     if (attribute == nullptr || nla_len(attribute) != static_cast<int>(mac.size())) return false;
     std::memcpy(mac.data(), nla_data(attribute), mac.size());
@@ -134,7 +144,7 @@ std::optional<KernelAddress> parse_address_message(nlmsghdr* message) {
     if ((to_number(attributes[IFA_FLAGS], header->ifa_flags) & IFA_F_DADFAILED) != 0) return std::nullopt;
     // On a point-to-point link IFA_ADDRESS is the peer's; IFA_LOCAL, where it is there, is ours.
     const auto address = to_address(*family, attributes[IFA_LOCAL] != nullptr ? attributes[IFA_LOCAL] : attributes[IFA_ADDRESS]);
-    if (!address) return std::nullopt;
+    if (!address || header->ifa_prefixlen > address->bits()) return std::nullopt;
     return KernelAddress{header->ifa_index, *address, header->ifa_prefixlen, to_address(*family, attributes[IFA_BROADCAST])};
 }
 
@@ -146,13 +156,9 @@ std::optional<KernelRoute> parse_route(nlmsghdr* message) {
     if (!family || header->rtm_src_len != 0) return std::nullopt; // routes by source are not followed
     KernelRoute route;
     route.table = to_number(attributes[RTA_TABLE], header->rtm_table);
-    route.destination.address.family = *family;
-    if (attributes[RTA_DST] != nullptr) {
-        const auto address = to_address(*family, attributes[RTA_DST]);
-        if (!address) return std::nullopt;
-        route.destination.address = *address;
-    }
-    route.destination.length = header->rtm_dst_len;
+    const auto destination = to_prefix(*family, attributes[RTA_DST], header->rtm_dst_len);
+    if (!destination) return std::nullopt;
+    route.destination = *destination;
     route.priority = to_number(attributes[RTA_PRIORITY]);
     route.tos = header->rtm_tos;
     route.type = header->rtm_type;
