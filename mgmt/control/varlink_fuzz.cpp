@@ -103,6 +103,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     static World world;
     if (size == 0 || size > 16384) return 0;
     const int link = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    check(link >= 0);
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     world.path.copy(address.sun_path, sizeof address.sun_path - 1);
