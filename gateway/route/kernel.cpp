@@ -11,6 +11,7 @@
 #include <linux/rtnetlink.h>
 #include <netlink/attr.h>
 #include <netlink/msg.h>
+#include <string_view>
 #include <sys/socket.h>
 
 namespace sallyport::route {
@@ -45,6 +46,16 @@ std::optional<Address> to_address(Family family, nlattr* attribute) {
     return to_address(family, nla_data(attribute), nla_len(attribute));
 }
 
+/// No attribute: the default route.
+std::optional<Prefix> to_prefix(Family family, nlattr* attribute, std::uint8_t length) {
+    Address unspecified;
+    unspecified.family = family;
+    const std::optional<Address> address = attribute != nullptr ? to_address(family, attribute) : unspecified;
+    if (!address || length > address->bits()) return std::nullopt;
+    const Prefix prefix = InterfaceAddress{*address, length}.network();
+    return prefix.address == *address ? std::optional(prefix) : std::nullopt;
+}
+
 bool to_mac(nlattr* attribute, Mac& mac) {
     if (attribute == nullptr || nla_len(attribute) != static_cast<int>(mac.size())) return false;
     std::memcpy(mac.data(), nla_data(attribute), mac.size());
@@ -53,6 +64,12 @@ bool to_mac(nlattr* attribute, Mac& mac) {
 
 std::uint32_t to_number(nlattr* attribute, std::uint32_t otherwise = 0) {
     return attribute != nullptr && nla_len(attribute) >= 4 ? nla_get_u32(attribute) : otherwise;
+}
+
+/// A string, whether or not its last octet is zero.
+std::string_view to_text(nlattr* attribute) {
+    const std::string_view text(static_cast<const char*>(nla_data(attribute)), static_cast<std::size_t>(nla_len(attribute)));
+    return text.substr(0, text.find('\0'));
 }
 
 // RTA_VIA: struct rtvia, a family and an address.
@@ -102,17 +119,17 @@ std::optional<KernelLink> parse_link(nlmsghdr* message) {
     KernelLink link;
     link.interface = static_cast<std::uint32_t>(header->ifi_index);
     link.up = (header->ifi_flags & IFF_UP) != 0 && (header->ifi_flags & IFF_RUNNING) != 0;
-    if (attributes[IFLA_IFNAME] != nullptr) link.name = nla_get_string(attributes[IFLA_IFNAME]);
+    if (attributes[IFLA_IFNAME] != nullptr) link.name = to_text(attributes[IFLA_IFNAME]);
     link.mtu = to_number(attributes[IFLA_MTU]);
     to_mac(attributes[IFLA_ADDRESS], link.mac);
     Attributes<IFLA_INFO_MAX + 1> info{};
     if (attributes[IFLA_LINKINFO] == nullptr || nla_parse_nested(info.data(), IFLA_INFO_MAX, attributes[IFLA_LINKINFO], nullptr) < 0)
         return link;
-    if (info[IFLA_INFO_KIND] == nullptr || std::strcmp(nla_get_string(info[IFLA_INFO_KIND]), "vlan") != 0) return link;
+    if (info[IFLA_INFO_KIND] == nullptr || to_text(info[IFLA_INFO_KIND]) != "vlan") return link;
     Attributes<IFLA_VLAN_MAX + 1> vlan{};
     if (info[IFLA_INFO_DATA] == nullptr || nla_parse_nested(vlan.data(), IFLA_VLAN_MAX, info[IFLA_INFO_DATA], nullptr) < 0) return link;
     // The interface below may lie in another namespace; its number means nothing here then.
-    if (vlan[IFLA_VLAN_ID] == nullptr || attributes[IFLA_LINK_NETNSID] != nullptr) return link;
+    if (vlan[IFLA_VLAN_ID] == nullptr || nla_len(vlan[IFLA_VLAN_ID]) < 2 || attributes[IFLA_LINK_NETNSID] != nullptr) return link;
     link.vlan = nla_get_u16(vlan[IFLA_VLAN_ID]);
     link.parent = to_number(attributes[IFLA_LINK]);
     return link;
@@ -127,7 +144,7 @@ std::optional<KernelAddress> parse_address_message(nlmsghdr* message) {
     if ((to_number(attributes[IFA_FLAGS], header->ifa_flags) & IFA_F_DADFAILED) != 0) return std::nullopt;
     // On a point-to-point link IFA_ADDRESS is the peer's; IFA_LOCAL, where it is there, is ours.
     const auto address = to_address(*family, attributes[IFA_LOCAL] != nullptr ? attributes[IFA_LOCAL] : attributes[IFA_ADDRESS]);
-    if (!address) return std::nullopt;
+    if (!address || header->ifa_prefixlen > address->bits()) return std::nullopt;
     return KernelAddress{header->ifa_index, *address, header->ifa_prefixlen, to_address(*family, attributes[IFA_BROADCAST])};
 }
 
@@ -139,13 +156,9 @@ std::optional<KernelRoute> parse_route(nlmsghdr* message) {
     if (!family || header->rtm_src_len != 0) return std::nullopt; // routes by source are not followed
     KernelRoute route;
     route.table = to_number(attributes[RTA_TABLE], header->rtm_table);
-    route.destination.address.family = *family;
-    if (attributes[RTA_DST] != nullptr) {
-        const auto address = to_address(*family, attributes[RTA_DST]);
-        if (!address) return std::nullopt;
-        route.destination.address = *address;
-    }
-    route.destination.length = header->rtm_dst_len;
+    const auto destination = to_prefix(*family, attributes[RTA_DST], header->rtm_dst_len);
+    if (!destination) return std::nullopt;
+    route.destination = *destination;
     route.priority = to_number(attributes[RTA_PRIORITY]);
     route.tos = header->rtm_tos;
     route.type = header->rtm_type;

@@ -95,7 +95,7 @@ TEST_F(MirrorTest, InitialDump) {
     EXPECT_EQ(find(0, Role::black, "192.0.2.1").reason, DropReason::for_gateway);
     EXPECT_EQ(find(0, Role::black, "192.0.2.9").reason, DropReason::neighbour_unresolved);
     EXPECT_EQ(find(0, Role::black, "2001:db8:1::9").reason, DropReason::neighbour_unresolved);
-    EXPECT_EQ(find(0, Role::black, "2001:db8:1::1").reason, DropReason::for_gateway);
+    EXPECT_TRUE(comes(0, Role::black, "2001:db8:1::1", DropReason::for_gateway)); // the kernel enters it a little after the address
     EXPECT_EQ(find(0, Role::black, "203.0.113.1").reason, DropReason::no_route);
     bool seen = false;
     for (const LocalAddress& address : listener.addresses)

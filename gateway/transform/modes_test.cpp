@@ -309,16 +309,29 @@ TEST(Transport, CarriesNoFragments) {
 }
 
 TEST(Transport, CarriesAnotherTunnelWhereASelectorNamesIt) {
-    for (const std::uint8_t protocol : {std::uint8_t{0}, wire::protocol_ipv4}) {
-        SaSpec spec = spec_of({.mode = SaMode::transport, .algorithm = Algorithm::aes_128_gcm_16}, {});
-        spec.selectors[0].protocol = protocol;
-        Pair pair(spec);
-        OwnedFrame owned;
-        const Octets packet = ipv4(local4, remote4, wire::protocol_ipv4, ipv4("10.0.0.1", "10.0.0.2", 17, udp(1, 2, payload(9))));
-        put(owned, packet);
-        ASSERT_EQ(pair.seal(owned), DropReason::none);
-        EXPECT_EQ(pair.open(owned), protocol == 0 ? DropReason::bad_next_header : DropReason::none);
-    }
+    const Octets tunnelled = ipv4("10.0.0.1", "10.0.0.2", 17, udp(1, 2, payload(9)));
+    const Octets options = extension(wire::protocol_destination_options) + extension(wire::protocol_ipv4, 1);
+    const Octets packets[] = {ipv4(local4, remote4, wire::protocol_ipv4, tunnelled), ipv6(local6, remote6, wire::protocol_ipv4, tunnelled),
+                              ipv6(local6, remote6, wire::protocol_hop_by_hop, options + tunnelled)};
+    for (const std::uint8_t protocol : {std::uint8_t{0}, wire::protocol_ipv4})
+        for (const Octets& packet : packets) {
+            const bool six = packet[0] >> 4 == 6;
+            SaSpec spec = spec_of({.mode = SaMode::transport, .algorithm = Algorithm::aes_128_gcm_16}, {six, six});
+            spec.selectors[0].protocol = protocol;
+            Pair pair(spec);
+            OwnedFrame owned;
+            put(owned, packet);
+            ASSERT_EQ(pair.seal(owned), DropReason::none);
+            EXPECT_EQ(pair.open(owned), protocol == 0 ? DropReason::bad_next_header : DropReason::none) << packet.size();
+        }
+}
+
+TEST(Transport, CarriesNothingWithoutANextHeader) { // AH has no dummy packets
+    Pair pair(spec_of({.protocol = SaProtocol::ah, .mode = SaMode::transport, .algorithm = Algorithm::null_hmac_sha2_256_128}, {}));
+    OwnedFrame owned;
+    put(owned, ipv4(local4, remote4, wire::protocol_no_next_header, payload(40)));
+    ASSERT_EQ(pair.seal(owned), DropReason::none);
+    EXPECT_EQ(pair.open(owned), DropReason::bad_next_header);
 }
 
 TEST(Transport, SealsDummiesBetweenTheSameEnds) {
@@ -441,6 +454,20 @@ TEST(Beet, RefusesAPseudoHeaderThatLies) {
     EXPECT_EQ(open({17, 0}), DropReason::malformed_inner);
 }
 
+TEST(Beet, CarriesAnotherTunnelWhereASelectorNamesIt) {
+    const Octets tunnelled = ipv4("10.0.0.1", "10.0.0.2", 17, udp(1, 2, payload(9)));
+    for (const std::uint8_t protocol : {std::uint8_t{0}, wire::protocol_ipv4})
+        for (const Octets& options : {Octets{}, Octets{148, 4, 0, 0}}) { // with options it stands in the pseudo header
+            SaSpec spec = spec_of({.mode = SaMode::beet, .algorithm = Algorithm::aes_128_gcm_16}, {});
+            spec.selectors[0].protocol = protocol;
+            Pair pair(spec);
+            OwnedFrame owned;
+            put(owned, ipv4(inner_local4, inner_remote4, wire::protocol_ipv4, tunnelled, 64, wire::ipv4_dont_fragment, options));
+            ASSERT_EQ(pair.seal(owned), DropReason::none);
+            EXPECT_EQ(pair.open(owned), protocol == 0 ? DropReason::bad_next_header : DropReason::none) << options.size();
+        }
+}
+
 /// Made with Scapy and a library's HMAC and GMAC: 192.0.2.10 -> 198.51.100.20, SPI 0x1234, number 9, high half 5.
 struct AhVector {
     const char* name;
@@ -509,6 +536,15 @@ TEST(AuthenticationHeader, RefusesWhatItCannotCover) {
     put(owned, ipv4(local4, remote4, 17, udp(1, 2, payload(8)), 64, 0, {131, 7, 4, 10, 0, 0, 1, 0}));
     EXPECT_EQ(pair.seal(owned), DropReason::header_before_ah) << "a source route";
     EXPECT_EQ(pair.sealed.errors, 1U);
+
+    put(owned, ipv4(local4, remote4, 17, udp(1, 2, payload(8)), 64, 0, {148, 7, 4, 10, 0, 0, 1, 0}));
+    ASSERT_EQ(pair.seal(owned), DropReason::none);
+    Octets sealed = owned.packet();
+    sealed[20] = 131; // a loose source route comes
+    wire::write_ipv4_checksum(sealed.data(), 28);
+    put(owned, sealed);
+    EXPECT_EQ(pair.open(owned), DropReason::header_before_ah);
+    EXPECT_EQ(owned.packet(), sealed) << "the header is as it came";
 }
 
 TEST(AuthenticationHeader, WantsItsLengthToTheOctet) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Opening of hostile packets with ESP or AH. Octet 0: row of the registry; octet 1: ESN, raw or sealed, inner and outer family, options
-// before the header of IPsec, outer ECN; then what lies behind the outer IP header as it came from the wire, or, for ESP, a plain text that
-// the harness seals properly with the SA's key, so that only what is inside is wrong.
+// before the header of IPsec, outer ECN; then what lies behind the outer IP header as it came from the wire, or what the harness seals
+// properly with the SA's key, so that only what is inside is wrong: for ESP a plain text, for AH its Next Header and what comes behind it.
 #include "gateway/transform/testing.hpp"
 #include "gateway/wire/ah.hpp"
 #include "gateway/wire/parse.hpp"
@@ -42,8 +42,8 @@ Octets outer_packet(const SaSpec& spec, bool options, const Octets& content) {
     const std::uint8_t protocol = spec.protocol == SaProtocol::ah ? wire::protocol_ah : wire::protocol_esp;
     const bool ipv4 = spec.outer_local.family == Family::ipv4;
     Octets packet(ipv4 ? wire::ipv4_size : wire::ipv6_size, 0);
-    if (options)
-        packet.insert(packet.end(), {ipv4 ? std::uint8_t{148} : protocol, ipv4 ? std::uint8_t{4} : std::uint8_t{0}, 0, 0, 1, 1, 1, 1});
+    const Octets before = ipv4 ? Octets{148, 4, 0, 0, 1, 1, 1, 1} : Octets{protocol, 0, 1, 4, 0, 0, 0, 0}; // Router Alert and NOPs; PadN
+    if (options) packet.insert(packet.end(), before.begin(), before.end());
     const auto size = static_cast<unsigned>(packet.size());
     packet.insert(packet.end(), content.begin(), content.end());
     std::uint8_t* header = packet.data();
@@ -66,6 +66,18 @@ Octets outer_packet(const SaSpec& spec, bool options, const Octets& content) {
     return packet;
 }
 
+/// An AH as it stands before its ICV, and what comes behind it.
+Octets with_ah(const SaSpec& spec, std::uint8_t family, const Octets& given, std::uint64_t number) {
+    const AlgorithmInfo& algorithm = info(spec.algorithm);
+    Octets content(wire::ah_length(family, algorithm.iv + algorithm.icv), 0);
+    content[wire::ah_next_header] = given.empty() ? std::uint8_t{0} : given.front();
+    content[wire::ah_payload_length] = static_cast<std::uint8_t>(content.size() / 4 - 2);
+    wire::store32(content.data() + wire::ah_spi, spec.spi);
+    wire::store32(content.data() + wire::ah_sequence, static_cast<std::uint32_t>(number));
+    if (!given.empty()) content.insert(content.end(), given.begin() + 1, given.end());
+    return content;
+}
+
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -74,17 +86,20 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     SaSpec spec = transform::testing::spec_of_row(row, (data[1] & 16) != 0, (data[1] & 8) != 0);
     spec.sequence = (data[1] & 2) != 0 ? SequenceKind::extended_64 : SequenceKind::short_32;
     const bool ah = spec.protocol == SaProtocol::ah;
-    const bool sealed = (data[1] & 4) != 0 && !ah;
+    const bool sealed = (data[1] & 4) != 0;
     const std::uint64_t top = spec.sequence == SequenceKind::extended_64 ? highest : highest & 0xffffffffU;
     Pair pair(spec, transform::engine_of(row), top, top);
 
     Octets content(data + 2, data + size);
-    if (sealed) {
+    if (sealed && ah) {
+        content = with_ah(spec, spec.outer_local.family == Family::ipv4 ? 4 : 6, content, top + 1);
+    } else if (sealed) {
         const unsigned block = info(spec.algorithm).block;
         while (content.size() < block || content.size() % block != 0) content.insert(content.begin(), std::uint8_t{0});
         content = pair.seal_raw(content, top + 1);
     }
-    const Octets packet = outer_packet(spec, (data[1] & 32) != 0, content);
+    Octets packet = outer_packet(spec, (data[1] & 32) != 0, content);
+    if (sealed && ah) require(pair.authenticate(packet, static_cast<unsigned>(packet.size() - content.size()), top + 1), "no ICV");
     OwnedFrame owned;
     owned.put_packet(packet, packet[0] >> 4);
     wire::parse_opened(owned.frame);
@@ -94,7 +109,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const DropReason reason = pair.open(owned);
     require(reason == owned.frame.reason, "another reason");
     if (sealed)
-        require(reason != DropReason::bad_icv && reason != DropReason::malformed_esp, "a properly sealed packet was not authentic");
+        require(reason != DropReason::bad_icv && reason != DropReason::malformed_esp && reason != DropReason::malformed_ah,
+                "a properly sealed packet was not authentic");
     else
         require(reason != DropReason::dummy && reason != DropReason::bad_padding, "a forged packet was taken as authentic");
     if (reason == DropReason::none) check_opened(owned, end);

@@ -4,6 +4,7 @@
 
 #include "gateway/mode/tunnel.hpp"
 #include "gateway/transform/registry.hpp"
+#include "gateway/wire/ah.hpp"
 
 #include <algorithm>
 #include <cstdlib>
@@ -132,6 +133,35 @@ public:
         }
         suite_of(row_).seal(&packet, 1);
         return esp;
+    }
+
+    /// Fills in the IV and the ICV of the AH at `at` of a whole outer packet (RFC 4302 3.3.3, RFC 4543 4). False: it cannot be told what
+    /// changes on the way.
+    bool authenticate(std::vector<std::uint8_t>& whole, unsigned at, std::uint64_t number) const {
+        const AlgorithmInfo& algorithm = info(algorithm_of(row_));
+        const bool gmac = algorithm.construction == Construction::gmac;
+        const std::uint8_t family = whole[0] >> 4;
+        const unsigned icv = at + wire::ah_size + algorithm.iv;
+        if (gmac) wire::store64(whole.data() + at + wire::ah_size, number);
+        std::fill_n(whole.begin() + icv, algorithm.icv, std::uint8_t{0});
+        std::vector<std::uint8_t> covered = whole;
+        if (!wire::mute(covered.data(), at, family)) return false;
+        if (outbound.space.extended) {
+            covered.resize(whole.size() + 4);
+            wire::store32(covered.data() + whole.size(), static_cast<std::uint32_t>(number >> 32));
+        }
+        const unsigned text = gmac ? icv : at + wire::ah_length(family, algorithm.iv + algorithm.icv);
+        crypto::Packet packet{};
+        packet.key = outbound.space.key;
+        packet.aad = covered.data();
+        packet.aad_length = static_cast<std::uint16_t>(gmac ? at + wire::ah_size : text);
+        packet.text = covered.data() + text;
+        packet.length = static_cast<std::uint32_t>(covered.size() - text);
+        packet.icv = whole.data() + icv;
+        std::memcpy(packet.nonce.data(), &outbound.salt, 4);
+        wire::store64(packet.nonce.data() + algorithm.salt, number);
+        suite_of(row_).seal(&packet, 1);
+        return true;
     }
 
     OutboundSa outbound;

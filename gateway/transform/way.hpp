@@ -58,11 +58,26 @@ struct Way<SaMode::tunnel> {
 /// What the modes without an inner header share. Dummy packets (family 0) have none of their own: they go as in a tunnel.
 struct WithoutInner {
     using Tunnel = Way<SaMode::tunnel>;
-    /// IP in IP is one of the tunnels that nobody looks into: only where a selector names it.
-    static bool may_carry(const InboundSa& sa, std::uint8_t next_header) {
-        if (next_header != wire::protocol_ipv4 && next_header != wire::protocol_ipv6) return true;
-        return std::ranges::any_of(std::span(sa.selectors, sa.selector_count),
-                                   [&](const Selector& one) { return one.protocol == next_header; });
+    /// What a packet carries behind its extension headers.
+    static std::uint8_t carried(const Frame& frame) {
+        if (frame.family == 4) return *frame.at(frame.network + wire::ipv4_protocol);
+        std::uint8_t next_header = *frame.at(frame.network + wire::ipv6_next_header);
+        for (unsigned at = frame.network + wire::ipv6_size; wire::is_extension(next_header) && at + 8 <= frame.end;) {
+            const std::uint8_t* header = frame.at(at);
+            at += wire::extension_size(next_header, header);
+            next_header = header[0];
+        }
+        return next_header;
+    }
+    /// IP in IP is one of the tunnels that nobody looks into: only where a selector names it. What has no next header is for nobody; ESP's
+    /// dummy packets do not come so far, and AH has none.
+    static DropReason judge_carried(const InboundSa& sa, const Frame& frame) {
+        const std::uint8_t next_header = carried(frame);
+        if (next_header == wire::protocol_no_next_header) return DropReason::bad_next_header;
+        if (next_header != wire::protocol_ipv4 && next_header != wire::protocol_ipv6) return DropReason::none;
+        const bool named = std::ranges::any_of(std::span(sa.selectors, sa.selector_count),
+                                               [&](const Selector& one) { return one.protocol == next_header; });
+        return named ? DropReason::none : DropReason::bad_next_header;
     }
 };
 
@@ -94,10 +109,9 @@ struct Way<SaMode::transport> : WithoutInner {
                           sa.outer[ipv4 ? wire::ipv4_protocol : wire::ipv6_next_header], whole);
     }
     static DropReason unwrap(Frame& frame, const InboundSa& sa, unsigned at, unsigned begin, unsigned end, std::uint8_t next_header) {
-        if (!may_carry(sa, next_header)) return DropReason::bad_next_header;
         mode::close_seam(frame, mode::seam_before(frame, at), begin, end, next_header);
         mode::shift_checksum(frame.at(begin), end - begin, next_header, sa.checksum_shift);
-        return DropReason::none;
+        return judge_carried(sa, frame);
     }
 };
 
@@ -139,10 +153,9 @@ struct Way<SaMode::beet> : WithoutInner {
         wire::write_ipv4_checksum(outer, wire::ipv4_size);
     }
     static DropReason unwrap(Frame& frame, const InboundSa& sa, unsigned /*at*/, unsigned begin, unsigned end, std::uint8_t next_header) {
-        if (!may_carry(sa, next_header)) return DropReason::bad_next_header;
         const Selector& ends = sa.selectors[0];
-        return mode::give_header(frame, begin, end, next_header, ends.remote.first, ends.local.first) ? DropReason::none
-                                                                                                      : DropReason::malformed_inner;
+        if (!mode::give_header(frame, begin, end, next_header, ends.remote.first, ends.local.first)) return DropReason::malformed_inner;
+        return judge_carried(sa, frame);
     }
 };
 

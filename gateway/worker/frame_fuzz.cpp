@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any frames into the black or the red side of a gateway with SAs and policies. Nothing past a chunk is read, no chunk is lost, every frame
-// ends in exactly one place, and nothing that was not sealed leaves by the black port.
-// Input: for each frame one octet of kind, two octets of length (big-endian), the frame. Kind: bit 0 red side; bit 1 the octets are an
-// inner packet that is sealed rightly by the peer first, so that the fuzzer gets behind the ICV; bit 2 VLAN 30.
+// Any frames into the black or the red side of a gateway with SAs of several kinds and policies. Nothing past a chunk is read, no chunk is
+// lost, every frame ends in exactly one place, and nothing that was not sealed leaves by the black port. TCP goes by AH, SCTP by ESP in
+// UDP, ICMP by BEET mode, everything else by ESP in tunnel mode. Input: for each frame one octet of kind, two octets of length
+// (big-endian), the frame. Kind: bit 0 red side; bit 1 the octets are an inner packet that is sealed rightly by the peer first, so that the
+// fuzzer gets behind the ICV; bit 2 VLAN 30.
 #include "gateway/worker/rig.hpp"
 
 #include <cstdlib>
@@ -17,14 +18,47 @@ void check(bool good) {
     if (!good) std::abort();
 }
 
+void set_algorithm(SaSpec& spec, Algorithm algorithm) {
+    spec.algorithm = algorithm;
+    spec.key.size = static_cast<std::uint8_t>(info(algorithm).material());
+}
+
+/// The SAs of one side that carry one protocol each, and its policies, which come before all others.
+void add_kinds(Gateway& gateway, bool left) {
+    const auto protect = [&](std::uint32_t spi, Selector selector, std::uint8_t protocol, auto edit) {
+        selector.protocol = protocol;
+        gateway.add_pair(spi, {selector}, wan_vpn, edit);
+        gateway.policy(PolicyAction::protect, {selector}, &gateway.outbound(spi / 1000 - 3));
+    };
+    const Selector networks = gateway.everything()[0];
+    protect(3000, networks, wire::protocol_tcp, [](SaSpec& spec) {
+        spec.protocol = SaProtocol::ah;
+        set_algorithm(spec, Algorithm::null_hmac_sha2_256_128);
+    });
+    protect(4000, networks, wire::protocol_sctp, [](SaSpec& spec) { spec.udp_port = wire::port_ike_nat; });
+    const AddressRange one = *parse_range("10.1.0.5"), other = *parse_range("10.2.0.5");
+    protect(5000, {left ? one : other, left ? other : one}, wire::protocol_icmp, [](SaSpec& spec) {
+        spec.mode = SaMode::beet;
+        set_algorithm(spec, Algorithm::aes_128_cbc_hmac_sha2_256_128);
+    });
+}
+
+bool is_sealed(const Octets& frame) {
+    const std::uint8_t protocol = frame[14 + wire::ipv4_protocol];
+    return protocol == wire::protocol_esp || protocol == wire::protocol_ah ||
+           (protocol == wire::protocol_udp && wire::load16(frame.data() + 14 + wire::ipv4_size) == wire::port_ike_nat);
+}
+
 struct World {
     World() : gateway({.left = false, .chunks = 2048}), peer({.left = true, .chunks = 2048}) {
         const Selector any4{*parse_range("0.0.0.0/0"), *parse_range("0.0.0.0/0"), 0, {}, {}};
         const Selector any6{*parse_range("::/0"), *parse_range("::/0"), 0, {}, {}};
+        add_kinds(gateway, false);
+        add_kinds(peer, true);
         gateway.protect(1000, gateway.everything());
         gateway.protect(2000, gateway.everything(), worker::rig::tagged_vpn);
         peer.add_pair(1000, {any4, any6});
-        peer.policy(PolicyAction::protect, {any4, any6}, &peer.outbound(0));
+        peer.policy(PolicyAction::protect, {any4, any6}, &peer.outbound(3));
         gateway.policy(PolicyAction::discard, {{*parse_range("10.2.0.0/16"), *parse_range("10.7.0.0/16"), 17, {}, {53, 53}}});
         gateway.policy(PolicyAction::bypass, {{*parse_range("10.2.0.0/16"), *parse_range("10.7.0.0/16"), 0, {}, {}}});
     }
@@ -52,7 +86,7 @@ void feed(World& world, std::uint8_t kind, const Octets& octets) {
         check(sent.size() + waiting + (world.gateway.dropped() - dropped) == 1);
         const worker::Counters after = world.gateway.worker().counters();
         if (side == worker::rig::red && after.bypassed == before.bypassed)
-            for (const Octets& out : sent) check(out[14 + 9] == wire::protocol_esp);
+            for (const Octets& out : sent) check(is_sealed(out));
         // From the black side only what was opened or bypassed comes in.
         if (side == worker::rig::black) check(sent.size() <= (after.opened - before.opened) + (after.bypassed - before.bypassed));
     }
