@@ -49,7 +49,7 @@ private:
     unsigned count_;
     std::uint8_t row_;
     Memory blocks_, units_; // as in gateway/store: hot part and key in one block; number, window and counters side by side
-    Memory room_;     // of the selectors
+    Memory room_;           // of the selectors
     std::span<Selector> selectors_;
     std::vector<const transform::OutboundSa*> outbound_;
     std::vector<const transform::InboundSa*> inbound_;

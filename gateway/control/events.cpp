@@ -134,7 +134,8 @@ void Gateway::Inside::look_at_lives() {
     for (const Lifetimes::Reached& one : lifetimes.look(boot_seconds()))
         tell(one.hard ? EventKind::sa_hard_end : EventKind::sa_soft_end, *one.sa);
     const auto find = [this](std::uint32_t number) { return store->find(number); };
-    for (const Traffic::Seen& one : traffic.look(boot_seconds(), find)) tell(one.idle ? EventKind::sa_idle : EventKind::sa_traffic, *one.sa);
+    for (const Traffic::Seen& one : traffic.look(boot_seconds(), find))
+        tell(one.idle ? EventKind::sa_idle : EventKind::sa_traffic, *one.sa);
     take_path_mtus();
     std::erase_if(moved_until, [now = milliseconds()](const auto& one) { return one.second <= now; });
     open_acquires();

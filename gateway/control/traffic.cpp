@@ -25,7 +25,8 @@ void Traffic::add(const store::Sa& sa, const SaSpec& spec, std::uint64_t now) {
         before->second.idle = spec.idle;
         return;
     }
-    if (const auto place = std::ranges::lower_bound(silent_, sa.number); place != silent_.end() && *place == sa.number) silent_.erase(place);
+    if (const auto place = std::ranges::lower_bound(silent_, sa.number); place != silent_.end() && *place == sa.number)
+        silent_.erase(place);
     watched_.insert_or_assign(sa.number, Watched{.sa = &sa,
                                                  .packets = sa.counters().packets,
                                                  .number = sa.sequence_number(),

@@ -189,10 +189,38 @@ inline constexpr std::array<std::uint8_t, 16> ecn_merged{
     return total <= most ? total : 0;
 }
 
-/// Whether the `length` octets before `end` are 1, 2, 3, ... (RFC 4303 2.4).
-[[nodiscard]] inline bool padding_is_right(const std::uint8_t* end, unsigned length) {
+/// Padding of up to 16 octets as it ends, and which octets count: from an offset of its length on.
+struct PaddingEnd {
+    std::array<std::uint8_t, 32> octets{}, counting{};
+};
+inline constexpr PaddingEnd padding_end = [] {
+    PaddingEnd end;
+    for (std::uint8_t i = 0; i < 16; ++i) {
+        end.octets[16U + i] = static_cast<std::uint8_t>(i + 1);
+        end.counting[16U + i] = 0xff;
+    }
+    return end;
+}();
+
+/// For more octets than a stream cipher's padding has.
+[[nodiscard]] inline bool long_padding_is_right(const std::uint8_t* end, unsigned length) {
+    if (length > 16) {
+        unsigned wrong = 0;
+        for (unsigned i = 0; i < length; ++i) wrong |= end[-static_cast<int>(i) - 1] ^ (length - i);
+        return wrong == 0;
+    }
+    std::uint64_t different = 0;
+    for (unsigned half = 0; half < 16; half += 8)
+        different |= (wire::load_raw<std::uint64_t>(end - 16 + half) ^ wire::load_raw<std::uint64_t>(&padding_end.octets[length + half])) &
+                     wire::load_raw<std::uint64_t>(&padding_end.counting[length + half]);
+    return different == 0;
+}
+
+/// Whether the `length` octets before `end` are 1, 2, 3, ... (RFC 4303 2.4). At least 16 octets before `end` may be read.
+[[nodiscard, gnu::always_inline]] inline bool padding_is_right(const std::uint8_t* end, unsigned length) {
+    if (length > 3) return long_padding_is_right(end, length);
     unsigned wrong = 0;
-    for (unsigned i = 1; i <= length; ++i) wrong |= end[-static_cast<int>(length) + static_cast<int>(i) - 1] ^ i;
+    for (unsigned i = 0; i < length; ++i) wrong |= end[-static_cast<int>(i) - 1] ^ (length - i);
     return wrong == 0;
 }
 

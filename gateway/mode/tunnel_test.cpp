@@ -229,6 +229,12 @@ TEST(TakeInner, RefusesWrongPadding) {
         wrong[i] ^= 0x80;
         EXPECT_EQ(take(wrong), DropReason::bad_padding);
     }
+    for (unsigned padding = 0; padding < 256; ++padding)
+        for (unsigned i = 0; i < padding; ++i) {
+            auto wrong = with_trailer(ipv4_packet(0, 0, 48), padding, 4);
+            wrong[48 + i] ^= 0x01;
+            EXPECT_EQ(take(wrong), DropReason::bad_padding) << padding << " " << i;
+        }
     plain[51] = 52; // one more than there is
     EXPECT_EQ(take(plain), DropReason::bad_padding);
     EXPECT_EQ(take({255, 4}), DropReason::bad_padding);

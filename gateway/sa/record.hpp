@@ -70,7 +70,7 @@ struct SaRecord {
     std::uint16_t idle;                      // seconds
     std::uint8_t follow;                     // 0 or 1
     std::array<std::uint8_t, 5> last_zero;
-    Octets original_local, original_remote;  // zeros: none
+    Octets original_local, original_remote; // zeros: none
 };
 
 struct PolicyRecord {
