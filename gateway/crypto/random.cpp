@@ -12,7 +12,7 @@ constexpr unsigned iv_size = 16;
 
 /// Octets of the generator, drawn for many packets at once: one call of it costs about as much as the pool.
 struct Pool {
-    std::array<std::uint8_t, 4096> octets;
+    std::array<std::uint8_t, 16384> octets;
     std::size_t used = sizeof octets;
 
     ~Pool() { OPENSSL_cleanse(octets.data(), octets.size()); }

@@ -131,16 +131,18 @@ void seal(std::span<Frame* const> frames, const crypto::Suite& suite) {
         else
             fail(*frame, *sa.counters, reason);
     }
+    count = number(ready.data(), count, [](Frame& frame, std::uint64_t given, unsigned)
+                                            __attribute__((always_inline)) { dress<shape, mode>(frame, given); });
     bool all = true;
-    count = number(ready.data(), count, [&](Frame& frame, std::uint64_t given, unsigned place) __attribute__((always_inline)) {
+    for (unsigned i = 0; i < count; ++i) { // not at once: a header that was just written octet by octet is slow to read
+        Frame& frame = *ready[i];
         const OutboundSa& sa = *frame.outbound;
-        dress<shape, mode>(frame, given);
-        if (cover<shape, Direction::outbound>(frame, frame.at(frame.transport), sa.space, sa.salt, given, kept[place], packets[place]))
+        if (cover<shape, Direction::outbound>(frame, frame.at(frame.transport), sa.space, sa.salt, frame.sequence, kept[i], packets[i]))
             [[likely]]
-            return;
+            continue;
         fail(frame, *sa.counters, DropReason::header_before_ah);
         all = false;
-    });
+    }
     if (!all) [[unlikely]]
         count = leave_out(ready.data(), count, kept, packets.data());
     suite.seal(packets.data(), count);
