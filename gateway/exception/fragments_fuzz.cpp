@@ -62,7 +62,7 @@ struct Run {
         for (const Frame& one : bench.back) {
             check(way >= way_opened ? (one.flags & frame_onward) != 0 : (one.flags & (frame_gathered | frame_fragment)) == frame_gathered);
             const Flow flow = wire::flow_of(one);
-            check(flow.ports_known == ((one.flags & frame_ports) != 0));
+            check(flow.ports_known == ((one.flags & (frame_ports | frame_type)) != 0)); // of ICMP: type and code
         }
         bench.returned();
     }
