@@ -4,6 +4,7 @@
 
 #include "bpf/egress.skel.h"
 #include "bpf/fixture.hpp"
+#include "bpf/options.hpp"
 
 #include <gtest/gtest.h>
 
@@ -88,8 +89,8 @@ protected:
     std::string run(const std::string& layers) {
         const auto frame = fixture::make_frame(layers, "02:00:00:00:00:77");
         const auto before = counts();
-        bpf_test_run_opts options{};
-        options.sz = sizeof(options);
+        bpf_test_run_opts options;
+        clear(options);
         options.data_in = frame.data();
         options.data_size_in = static_cast<std::uint32_t>(frame.size());
         options.repeat = 1;

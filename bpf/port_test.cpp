@@ -3,6 +3,7 @@
 #include "bpf/shared.h" // first: the skeleton names its structures
 
 #include "bpf/fixture.hpp"
+#include "bpf/options.hpp"
 #include "bpf/port.skel.h"
 
 #include <gtest/gtest.h>
@@ -123,8 +124,8 @@ public:
     // Runs the program once; exactly one counter must go up.
     Answer run(const std::vector<std::uint8_t>& frame) {
         auto before = counts();
-        bpf_test_run_opts options{};
-        options.sz = sizeof(options);
+        bpf_test_run_opts options;
+        clear(options);
         options.data_in = frame.data();
         options.data_size_in = static_cast<std::uint32_t>(frame.size());
         options.repeat = 1;

@@ -2,6 +2,7 @@
 // The program that is bound to its device (Linux 6.8). What changes the whole machine, or could hurt its kernel if our care with the
 // program's room were in vain, is left to the emulated machines of tests/kernels.
 #include "bpf/fixture.hpp"
+#include "bpf/options.hpp"
 #include "gateway/xdp/bound.hpp"
 #include "gateway/xdp/ports.hpp"
 #include "gateway/xdp/rig.hpp"
@@ -72,15 +73,19 @@ public:
                                  {.code = BPF_JMP | BPF_CALL, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = BPF_FUNC_skb_vlan_push},
                                  {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}, // TC_ACT_OK
                                  {.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
+        const auto failed = [&](const char* what) {
+            return std::runtime_error(std::string("no tag can be pushed on ") + device + ": " + what + ": " + std::strerror(errno));
+        };
         program_ = Descriptor(bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "push", "GPL", push, std::size(push), nullptr));
-        hook_.sz = sizeof(hook_);
+        if (!program_) throw failed("the program is refused");
+        clear(hook_);
         hook_.ifindex = static_cast<int>(if_nametoindex(device.c_str()));
         hook_.attach_point = BPF_TC_EGRESS;
-        bpf_tc_opts options{};
-        options.sz = sizeof(options);
+        bpf_tc_opts options;
+        clear(options);
         options.prog_fd = program_.get();
-        if (!program_ || bpf_tc_hook_create(&hook_) != 0 || bpf_tc_attach(&hook_, &options) != 0)
-            throw std::runtime_error("no tag can be pushed on " + device);
+        if (bpf_tc_hook_create(&hook_) != 0) throw failed("there is no place for the program");
+        if (bpf_tc_attach(&hook_, &options) != 0) throw failed("the program cannot be put there");
     }
 
     ~TagBeside() {
@@ -93,7 +98,7 @@ public:
 
 private:
     Descriptor program_;
-    bpf_tc_hook hook_{};
+    bpf_tc_hook hook_;
 };
 
 void make_wires() {

@@ -6,6 +6,7 @@
 #include "gateway/xdp/pins.hpp"
 
 #include "bpf/egress.skel.h"
+#include "bpf/options.hpp"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -29,16 +30,16 @@ struct Destroy {
 };
 
 bpf_tc_hook hook_of(std::uint32_t ifindex) {
-    bpf_tc_hook hook{};
-    hook.sz = sizeof(hook);
+    bpf_tc_hook hook;
+    clear(hook);
     hook.ifindex = static_cast<int>(ifindex);
     hook.attach_point = BPF_TC_EGRESS;
     return hook;
 }
 
 bpf_tc_opts our_filter() {
-    bpf_tc_opts filter{};
-    filter.sz = sizeof(filter);
+    bpf_tc_opts filter;
+    clear(filter);
     filter.handle = our_handle;
     filter.priority = our_priority;
     return filter;

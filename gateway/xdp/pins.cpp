@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/xdp/pins.hpp"
 
+#include "bpf/options.hpp"
+
 #include <algorithm>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -69,8 +71,8 @@ Descriptor open_pinned_map(const std::string& path, const bpf_map* like) {
 }
 
 Result<Descriptor> make_pinned_map(const std::string& path, const bpf_map* like) {
-    bpf_map_create_opts options{};
-    options.sz = sizeof(options);
+    bpf_map_create_opts options;
+    clear(options);
     options.map_flags = bpf_map__map_flags(like);
     Descriptor map(bpf_map_create(bpf_map__type(like), bpf_map__name(like), bpf_map__key_size(like), bpf_map__value_size(like),
                                   bpf_map__max_entries(like), &options));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/xdp/program.hpp"
 
+#include "bpf/options.hpp"
 #include "gateway/xdp/bound.hpp"
 #include "gateway/xdp/names.hpp"
 #include "gateway/xdp/pins.hpp"
@@ -64,8 +65,8 @@ struct Attachment {
 
 // What is attached to the device: our pinned link or nothing. Anything else is an error.
 Result<Attachment> attachment_of(const std::string& pin, const Device& device) {
-    bpf_xdp_query_opts query{};
-    query.sz = sizeof(query);
+    bpf_xdp_query_opts query;
+    clear(query);
     if (const int error = bpf_xdp_query(static_cast<int>(device.ifindex), 0, &query); error != 0)
         return std::unexpected(system_error(-error, "The kernel does not say which XDP program is attached", device.name));
     const std::uint32_t id = std::max({query.prog_id, query.drv_prog_id, query.skb_prog_id, query.hw_prog_id});
@@ -138,8 +139,8 @@ Result<bool> PortProgram::take_over(const std::string& folder) {
 }
 
 Result<void> PortProgram::attach_mode(std::uint32_t flags) {
-    bpf_link_create_opts options{};
-    options.sz = sizeof(options);
+    bpf_link_create_opts options;
+    clear(options);
     options.flags = flags;
     link_ = Descriptor(bpf_link_create(bpf_program__fd(loaded_->entry), static_cast<int>(device_.ifindex), BPF_XDP, &options));
     if (!link_) return std::unexpected(system_error(errno, "The XDP program cannot be attached", device_.name));
@@ -303,8 +304,8 @@ Result<sp_verdict> PortProgram::judge(std::span<const std::uint8_t> frame, const
         return std::unexpected(system_error(errno, "The BPF program cannot be loaded: " + log.tail(), device_.name));
     std::memcpy(twin->bss->port_macs, loaded_->skeleton->bss->port_macs, sizeof(twin->bss->port_macs));
     xdp_md context{.data = 0, .data_end = static_cast<std::uint32_t>(frame.size()), .data_meta = 0, .ingress_ifindex = device_.ifindex};
-    bpf_test_run_opts run{};
-    run.sz = sizeof(run);
+    bpf_test_run_opts run;
+    clear(run);
     run.data_in = frame.data();
     run.data_size_in = static_cast<std::uint32_t>(frame.size());
     run.ctx_in = &context;
