@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every test of the default run, or those named; called by ./dev test inside the development root.
 
-Names: unit, structure, asan, system, threads, kernels, kernel-esp, booted, package, repeat, leak, the name of a test binary, a file of
-tests/system.
+Names: unit, structure, asan, system, threads, simulation, kernels, kernel-esp, booted, package, repeat, leak, the name of a test binary, a
+file of tests/system.
 """
 
 import os
@@ -123,8 +123,9 @@ def tail(text, lines=120):
     return "\n".join("    " + line for line in cut + parts[-lines:])
 
 
-def run_binary(preset, row, score):
-    """One binary of GoogleTest, each of its cases counted, or one corpus replay, which is one case."""
+def run_binary(preset, row, score, more=None):
+    """One binary of GoogleTest, each of its cases counted, or one corpus replay, which is one case. `more`: further environment of it, and
+    what it prints is shown."""
     kind, name, _, argument, _ = row
     start = time.monotonic()
     label = name if preset == "test" else f"{name} ({preset})"
@@ -133,7 +134,7 @@ def run_binary(preset, row, score):
         report = Path(scratch) / "report.xml"
         command = [str(TOP / "build" / preset / "bin" / name)]
         command += [argument] if kind == "replay" else [f"--gtest_output=xml:{report}", "--gtest_brief=1"]
-        environment = dict(os.environ, ASAN_OPTIONS="detect_stack_use_after_return=1", UBSAN_OPTIONS="print_stacktrace=1", TSAN_OPTIONS="halt_on_error=1")
+        environment = dict(os.environ, ASAN_OPTIONS="detect_stack_use_after_return=1", UBSAN_OPTIONS="print_stacktrace=1", TSAN_OPTIONS="halt_on_error=1", **(more or {}))
         status, output = run_bounded(command, BINARY_LIMIT, cwd=TOP, env=environment)
         if kind == "gtest":
             passed, failed, skipped = read_report(report)
@@ -148,11 +149,11 @@ def run_binary(preset, row, score):
         failed.append(f"{label}: no case ran")
     score.add(passed, failed)
     say(f"  {'FAIL' if failed else 'ok  '} {label}: {passed} passed, {len(failed)} failed ({time.monotonic() - start:.1f} s)")
-    if failed:
+    if failed or more:
         say(tail(output))
 
 
-def run_binaries(preset, score, only=None):
+def run_binaries(preset, score, only=None, more=None):
     """The binaries of a preset, two at a time; those marked THREADS alone."""
     chosen = [row for row in rows(preset, ("gtest", "replay")) if only is None or row[1] == only]
     say(f"== {preset}: {len(chosen)} binaries")
@@ -160,10 +161,10 @@ def run_binaries(preset, score, only=None):
         score.add(0, [f"{preset}: {only or 'a test binary'} is missing"])
     together = [row for row in chosen if "THREADS" not in row[4]]
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda row: run_binary(preset, row, score), together))
+        list(pool.map(lambda row: run_binary(preset, row, score, more), together))
     for row in chosen:
         if row not in together:
-            run_binary(preset, row, score)
+            run_binary(preset, row, score, more)
 
 
 def structure(score):
@@ -190,6 +191,12 @@ def asan(score):
 def threads(score):
     if built("tsan", score):
         run_binaries("tsan", score)
+
+
+def simulation(score):
+    """The whole of what tests_simulation_test does a part of in the default run."""
+    if built("test", score, ["tests_simulation_test"]):
+        run_binaries("test", score, "tests_simulation_test", {"SALLYPORT_HANDSHAKES": "100000", "SALLYPORT_REAL_HANDSHAKES": "2000"})
 
 
 def system(score, files=(), more=None):
@@ -273,8 +280,8 @@ def package(score):
     run_pytest(score, "package", ["-s", "tests/package"])
 
 
-STEPS = {"structure": structure, "unit": unit, "asan": asan, "threads": threads, "system": system, "kernels": kernels, "kernel-esp": kernel_esp,
-         "booted": booted, "package": package, "repeat": repeat, "leak": leak, "some-leak": some_leak}
+STEPS = {"structure": structure, "unit": unit, "asan": asan, "threads": threads, "simulation": simulation, "system": system, "kernels": kernels,
+         "kernel-esp": kernel_esp, "booted": booted, "package": package, "repeat": repeat, "leak": leak, "some-leak": some_leak}
 
 
 def is_file(name):

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/simulation/world.hpp"
+
+#include "ike/exchange/exchanges.hpp"
+#include "ike/extension/extensions.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <string>
+
+namespace sallyport::ike::simulation {
+
+World::World(const Settings& settings, const Registry& registry, std::uint64_t seed, Weather weather) : random_(seed), weather_(weather) {
+    for (std::size_t which = 0; which < sides_.size(); ++which) {
+        sides_[which] = std::make_unique<Side>(settings, registry, seed * 2 + which);
+        sides_[which]->addresses = {which == 0 ? address_a : address_b};
+        sides_[which]->gateway.next_spi = which == 0 ? 0x1000 : 0x2000;
+        std::vector<std::uint32_t> spis;
+        for (unsigned i = 0; i < 8; ++i) spis.push_back(sides_[which]->gateway.next_spi++);
+        sides_[which]->engine.stock(spis);
+    }
+}
+
+Spi World::start(std::size_t which, const ConnectionPointer& connection) {
+    const Spi own = side(which).engine.start(connection, now_);
+    collect(which);
+    return own;
+}
+
+void World::inject(std::size_t to, Datagram datagram) {
+    side(to).engine.receive(std::move(datagram), now_);
+    collect(to);
+}
+
+void World::carry(std::size_t from, Datagram datagram) {
+    if (watch && watch(from, datagram) == Fate::lose) return;
+    std::swap(datagram.path.local, datagram.path.remote);
+    for (unsigned copies = random_.chance(weather_.duplicates) ? 2 : 1; copies != 0; --copies) {
+        if (random_.chance(weather_.loss)) continue;
+        later(weather_.delay + random_.up_to(weather_.spread), Arrival{1 - from, datagram});
+    }
+}
+
+Result<void> World::install(Gateway& gateway, const record::Changes& changes) const {
+    if (gateway.refuses) return std::unexpected(Error{ErrorCode::refused, "it refuses everything"});
+    for (const SaSpec& sa : changes.install) (sa.direction == Direction::inbound ? gateway.inbound : gateway.outbound)[sa.spi] = sa;
+    return {};
+}
+
+void World::collect(std::size_t which) {
+    Side& own = side(which);
+    Outputs outputs = own.engine.take();
+    for (Datagram& datagram : outputs.datagrams) carry(which, std::move(datagram));
+    for (std::unique_ptr<Job>& job : outputs.jobs) later(random_.up_to(weather_.computing), Computed{which, std::move(job)});
+    for (const Keying& keying : outputs.keying)
+        later(random_.up_to(weather_.computing), Installed{which, keying.id, install(own.gateway, keying.changes)});
+    own.events.insert(own.events.end(), outputs.events.begin(), outputs.events.end());
+    if (outputs.spis_wanted == 0) return;
+    std::vector<std::uint32_t> spis;
+    for (std::size_t i = 0; i < outputs.spis_wanted; ++i) spis.push_back(own.gateway.next_spi++);
+    own.engine.stock(spis);
+}
+
+void World::happen(Happening happening) {
+    std::size_t which = 0;
+    if (auto* arrival = std::get_if<Arrival>(&happening)) {
+        which = arrival->to;
+        side(which).engine.receive(std::move(arrival->datagram), now_);
+    } else if (auto* computed = std::get_if<Computed>(&happening)) {
+        which = computed->side;
+        computed->job->run();
+        side(which).engine.finished(std::move(computed->job), now_);
+    } else {
+        auto& installed = std::get<Installed>(happening);
+        which = installed.side;
+        side(which).engine.keyed(installed.id, std::move(installed.result), now_);
+    }
+    collect(which);
+}
+
+/// The next thing before `until`: of the network, or of an engine's timers.
+bool World::step(Time until) {
+    Time next = happenings_.empty() ? until + 1 : happenings_.begin()->first.first;
+    std::optional<std::size_t> timer;
+    for (std::size_t which = 0; which < sides_.size(); ++which)
+        if (const std::optional<Time> due = side(which).engine.next(); due && *due < next) {
+            next = *due;
+            timer = which;
+        }
+    if (next > until) return false;
+    now_ = std::max(now_, next);
+    if (timer) {
+        side(*timer).engine.tick(now_);
+        collect(*timer);
+    } else {
+        auto first = happenings_.extract(happenings_.begin());
+        happen(std::move(first.mapped()));
+    }
+    return true;
+}
+
+void World::run(Time milliseconds) {
+    const Time until = now_ + milliseconds;
+    while (step(until)) {
+    }
+    now_ = until;
+}
+
+void World::settle(Time most) {
+    const Time until = now_ + most;
+    while (!happenings_.empty() && step(until)) {
+    }
+}
+
+Registry product() { return {exchange::exchanges, extension::extensions, exchange::connect}; }
+
+Proposal ike_proposal(std::string_view words) {
+    Proposal proposal;
+    TransformType next = TransformType::key_exchange;
+    while (!words.empty()) {
+        const std::string_view word = words.substr(0, words.find(' '));
+        words.remove_prefix(std::min(words.size(), word.size() + 1));
+        const auto named = [&](const auto& row) { return row.name == word; };
+        if (const auto cipher = std::ranges::find_if(encryptions, named); cipher != encryptions.end())
+            proposal.transforms.push_back({TransformType::encryption, cipher->id, cipher->key_length});
+        else if (const auto prf = std::ranges::find_if(prfs, named); prf != prfs.end())
+            proposal.transforms.push_back({TransformType::prf, static_cast<std::uint16_t>(prf->prf)});
+        else if (const auto integrity = std::ranges::find_if(integrities, named); integrity != integrities.end())
+            proposal.transforms.push_back({TransformType::integrity, integrity->id});
+        else if (const kex::Method* method = kex::find(kex::methods(), word)) {
+            proposal.transforms.push_back({next, method->id});
+            next = next == TransformType::key_exchange ? TransformType::additional_key_exchange_1
+                                                       : static_cast<TransformType>(static_cast<unsigned>(next) + 1);
+        }
+    }
+    return proposal;
+}
+
+Proposal esp_proposal(Algorithm algorithm) {
+    Proposal proposal{.protocol = ProtocolId::esp, .transforms = transforms_of(algorithm, SaProtocol::esp)};
+    proposal.transforms.push_back({TransformType::sequence_numbers, sequence_extended});
+    proposal.transforms.push_back({TransformType::sequence_numbers, sequence_32_bits});
+    return proposal;
+}
+
+TrafficSelector selector(std::string_view prefix) { return {0, {}, *parse_range(prefix)}; }
+
+namespace {
+
+Identity fqdn(std::string_view name) { return {IdType::fqdn, {name.begin(), name.end()}}; }
+
+} // namespace
+
+Connection connection(std::size_t own) {
+    constexpr std::array names{"a.example.net", "b.example.net"};
+    constexpr std::array networks{"10.1.0.0/16", "10.2.0.0/16"};
+    constexpr std::string_view key = "sallyport test psk";
+    Connection connection;
+    connection.name = own == 0 ? "to-b" : "to-a";
+    connection.local = own == 0 ? address_a : address_b;
+    connection.remote = own == 0 ? address_b : address_a;
+    connection.local_id = fqdn(names[own]);
+    connection.remote_id = fqdn(names[1 - own]);
+    connection.proposals = {ike_proposal("aes-256-gcm prf-hmac-sha2-256 x25519 ml-kem-768"),
+                            ike_proposal("aes-256-gcm prf-hmac-sha2-256 x25519")};
+    connection.psk = Secret(Octets(reinterpret_cast<const std::uint8_t*>(key.data()), key.size()));
+    ChildPolicy child;
+    child.name = "child";
+    child.local = {selector(networks[own])};
+    child.remote = {selector(networks[1 - own])};
+    child.proposals = {esp_proposal()};
+    connection.children.push_back(std::move(child));
+    return connection;
+}
+
+ConnectionPointer shared(Connection connection) { return std::make_shared<const Connection>(std::move(connection)); }
+
+namespace {
+
+bool matches(const SaSpec& sending, const SaSpec& receiving) {
+    const auto mirrored = [](const Selector& one, const Selector& other) {
+        return one.local == other.remote && one.remote == other.local && one.protocol == other.protocol &&
+               one.local_ports == other.remote_ports && one.remote_ports == other.local_ports;
+    };
+    return sending.key.size != 0 && sending.key.size == receiving.key.size && sending.key.octets == receiving.key.octets &&
+           sending.algorithm == receiving.algorithm && sending.sequence == receiving.sequence && sending.mode == receiving.mode &&
+           sending.outer_local == receiving.outer_remote && sending.outer_remote == receiving.outer_local &&
+           std::ranges::equal(sending.selectors, receiving.selectors, mirrored);
+}
+
+bool passes(const Gateway& from, const Gateway& to) {
+    return !from.outbound.empty() && std::ranges::all_of(from.outbound, [&](const auto& entry) {
+        const auto receiving = to.inbound.find(entry.first);
+        return receiving != to.inbound.end() && matches(entry.second, receiving->second);
+    });
+}
+
+} // namespace
+
+bool passes_both_ways(const Gateway& one, const Gateway& other) { return passes(one, other) && passes(other, one); }
+
+Datagram protected_by(const IkeSa& from, ExchangeType exchange, std::uint32_t message_id, bool response, const Writer& payloads) {
+    static std::uint64_t counter = 1U << 30U; // far from those that the engine has used
+    const std::size_t body = from.suite.protection.sealed(payloads.octets().size());
+    Message message(header_size + payload_header_size + body);
+    store({.spi_i = from.spi_i(),
+           .spi_r = from.spi_r(),
+           .first = PayloadType::encrypted,
+           .exchange = exchange,
+           .initiator = from.initiator,
+           .response = response,
+           .message_id = message_id,
+           .length = static_cast<std::uint32_t>(message.size())},
+          message.data());
+    message[header_size] = static_cast<std::uint8_t>(payloads.first());
+    wire::store16(message.data() + header_size + 2, static_cast<std::uint16_t>(payload_header_size + body));
+    if (!seal(from.suite.protection, from.outbound(), ++counter, payloads.octets(), message)) std::abort();
+    return {{from.path.remote, from.path.local, from.path.vpn}, std::move(message)};
+}
+
+const IkeSa* only_sa(const Side& side) { return side.engine.sas().size() == 1 ? side.engine.sas().begin()->second.get() : nullptr; }
+
+} // namespace sallyport::ike::simulation
