@@ -232,6 +232,13 @@ std::vector<xdp::IkePeer> ike_peers(const Desired& desired) {
     return result;
 }
 
+std::set<std::pair<VpnNumber, Address>> ike_sources(const std::vector<xdp::LocalAddress>& addresses) {
+    std::set<std::pair<VpnNumber, Address>> result;
+    for (const xdp::LocalAddress& local : addresses)
+        if (local.ipsec) result.emplace(local.vpn, local.address);
+    return result;
+}
+
 Boundary boundary_of(const Desired& desired) {
     return {.sources = protected_sources(desired),
             .bypass = bypass_prefixes(desired),

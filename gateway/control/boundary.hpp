@@ -7,6 +7,8 @@
 #include "gateway/sa/desired.hpp"
 #include "gateway/xdp/maps.hpp"
 
+#include <set>
+#include <utility>
 #include <vector>
 
 namespace sallyport::control {
@@ -48,6 +50,8 @@ struct EgressPrefixes {
 [[nodiscard]] EgressPrefixes egress_prefixes(const Desired& desired);
 
 [[nodiscard]] std::vector<xdp::IkePeer> ike_peers(const Desired& desired);
+/// Those of the local addresses at which IPsec is taken: from them, in their outer VPN, IKE messages may leave.
+[[nodiscard]] std::set<std::pair<VpnNumber, Address>> ike_sources(const std::vector<xdp::LocalAddress>& addresses);
 
 /// What the maps hold for one set of policies. Of the SAs only name and outer VPN count.
 struct Boundary {

@@ -80,7 +80,7 @@ bool Explainer::ask_program() {
     const PortSpec& port = in_.desired.ports[port_];
     const auto verdict = in_.ports->program(port_).judge(
         question_.frame, port, in_.ports->maps(),
-        {.ike_served = in_.options.ike_served, .generic = in_.options.generic, .limits = in_.desired.ike});
+        {.ike_served = in_.options.ike_user.has_value(), .generic = in_.options.generic, .limits = in_.desired.ike});
     if (!verdict) {
         add("program", std::format("it was not asked, the rest begins at the socket: {}", verdict.error().sentence));
         return true;

@@ -47,6 +47,7 @@ std::string_view text_of(Errand errand) {
     case Errand::reassemble_inner: return "a fragment; its SA seals whole packets, so it is put together";
     case Errand::to_kernel: return "for the gateway itself: its kernel gets it";
     case Errand::cut: return "larger than its way: it is cut into pieces";
+    case Errand::ike: return "an IKE message to the gateway: sallyport-ike gets it";
     case Errand::none: break;
     }
     return "the exception stage takes it over";

@@ -54,7 +54,7 @@ public:
 };
 
 struct Options {
-    bool ike_served = false;         // somebody takes IKE messages
+    std::optional<unsigned> ike_user;  // whose process takes IKE messages; nothing: nobody does
     bool generic = false;            // XDP in generic mode only
     state::Keeper* keeper = nullptr; // keeps descriptors for the next process, and has those of the one before; null: nobody does
 };

@@ -12,6 +12,7 @@
 #include "gateway/control/pulse.hpp"
 #include "gateway/control/threads.hpp"
 #include "gateway/control/traffic.hpp"
+#include "gateway/courier/courier.hpp"
 #include "gateway/exception/cutter.hpp"
 #include "gateway/exception/icmp_errors.hpp"
 #include "gateway/exception/icmp_received.hpp"
@@ -65,6 +66,7 @@ struct Gateway::Inside final : route::MirrorListener {
     Result<void> open_state();
     Result<void> open_maps(const store::AllLeft& left);
     Result<void> start_threads();
+    Result<void> open_courier(const std::vector<FrameRing*>& inboxes);
     std::vector<worker::PortOfWorker> ports_of(unsigned queue);
     void stop_threads();
     [[nodiscard]] worker::Surroundings surroundings();
@@ -211,6 +213,8 @@ struct Gateway::Inside final : route::MirrorListener {
     std::unique_ptr<exception::Cutter> cutter;
     std::unique_ptr<OwnTraffic> own; // reads into the workers' inboxes, which its thread does not outlive
     std::unique_ptr<exception::ToKernel> to_kernel;
+    std::unique_ptr<courier::Sockets> ike_sockets;
+    std::unique_ptr<courier::Courier> courier; // null: nobody takes IKE messages
     std::unique_ptr<exception::Stage> stage;
     std::vector<std::unique_ptr<worker::Worker>> workers;
     Pulse pulse; // of the workers

@@ -37,6 +37,13 @@ struct ReaderJob final : Job {
     own::Reader& reader;
 };
 
+struct CourierJob final : Job {
+    explicit CourierJob(courier::Courier& its) : courier(its) {}
+    void run(const std::atomic<bool>& stop) override { courier.run(stop); }
+    void wake() override { courier.wake(); }
+    courier::Courier& courier;
+};
+
 struct KernelAsker final : exception::Asker {
     KernelAsker(route::NeighbourAsker& kernel, exception::OwnVlans& own) : asker(kernel), vlans(own) {}
     void ask(const exception::Neighbour& neighbour) override {
@@ -136,7 +143,7 @@ Result<void> Gateway::Inside::start(Desired wanted) {
     if (auto done = open_loop(); !done) return done;
     if (auto done = open_maps(*left); !done) return done;
     auto up = xdp::Ports::start(desired, std::move(*maps),
-                                {.ike_served = options.ike_served, .generic = options.generic, .keeper = &keeper});
+                                {.ike_served = options.ike_user.has_value(), .generic = options.generic, .keeper = &keeper});
     maps.reset();
     if (!up) return std::unexpected(std::move(up.error()));
     ports = std::move(*up);
@@ -241,6 +248,7 @@ Result<void> Gateway::Inside::start_threads() {
     }
     for (worker::Worker* worker : all) worker->meet(all);
     stage->meet(inboxes);
+    if (auto open = open_courier(inboxes); !open) return open;
     own = std::make_unique<OwnTraffic>(*depot, std::move(inboxes));
     to_kernel = std::make_unique<exception::ToKernel>(*own);
     stage->serve(Errand::to_kernel, *to_kernel);
@@ -250,11 +258,25 @@ Result<void> Gateway::Inside::start_threads() {
 
     if (auto begun = threads.begin(std::make_unique<StageJob>(*stage), "sp-exception", {}); !begun) return begun;
     if (auto begun = threads.begin(std::make_unique<ReaderJob>(own->reader()), "sp-tun", {}); !begun) return begun;
+    if (courier)
+        if (auto begun = threads.begin(std::make_unique<CourierJob>(*courier), "sp-ike", {}); !begun) return begun;
     cores = cores_of_workers(ports->queues(), desired.settings.cores, allowed_cores());
     for (unsigned number = 0; number < workers.size(); ++number) {
         auto begun = threads.begin(std::make_unique<WorkerJob>(*workers[number]), "sp-worker-" + std::to_string(number), cores[number]);
         if (!begun) return begun;
     }
+    return {};
+}
+
+/// Where sallyport-ike comes to.
+Result<void> Gateway::Inside::open_courier(const std::vector<FrameRing*>& inboxes) {
+    if (!options.ike_user) return {};
+    auto opened = courier::Sockets::open(desired.settings.run_directory, *options.ike_user);
+    if (!opened) return std::unexpected(std::move(opened.error()));
+    ike_sockets = std::move(*opened);
+    courier = std::make_unique<courier::Courier>(*ike_sockets, *depot, inboxes);
+    courier->set_sources(ike_sources(local_addresses(desired.ports, interfaces(), mirror->picture().local_addresses())));
+    stage->serve(Errand::ike, *courier);
     return {};
 }
 
@@ -304,8 +326,9 @@ void Gateway::Inside::neighbours_changed() {
 void Gateway::Inside::addresses_changed(const route::Picture& picture) {
     if (!ports) return; // the first time comes from Mirror::open(): start() fills the maps itself
     const std::vector<std::uint32_t> numbers = interfaces();
-    if (auto set = ports->maps().set_local_addresses(local_addresses(desired.ports, numbers, picture.local_addresses())); !set)
-        note(Level::error, set.error());
+    const std::vector<xdp::LocalAddress> addresses = local_addresses(desired.ports, numbers, picture.local_addresses());
+    if (auto set = ports->maps().set_local_addresses(addresses); !set) note(Level::error, set.error());
+    if (courier) courier->set_sources(ike_sources(addresses));
     const auto old = red_addresses->swap(
         std::make_unique<const exception::RedAddresses>(control::red_addresses(picture.local_addresses())));
     audience.settle();
@@ -325,7 +348,7 @@ void Gateway::Inside::addresses_changed(const route::Picture& picture) {
 /// Another interface has the port's name, without our program: the kernel would forward in clear what comes in there.
 void Gateway::Inside::close_anew(std::size_t port) {
     const std::string& name = desired.ports[port].interface;
-    const xdp::PortsOptions given{.ike_served = options.ike_served, .generic = options.generic};
+    const xdp::PortsOptions given{.ike_served = options.ike_user.has_value(), .generic = options.generic};
     if (auto closed = xdp::Ports::close_anew(desired, port, ports->maps(), given); !closed)
         note(Level::error, closed.error());
     else

@@ -34,8 +34,9 @@ enum class Errand : std::uint8_t {
     to_kernel,        // it came out of a tunnel and is for the gateway itself: its kernel takes it
     cut,              // into pieces of at most `sequence` octets, as IP headers count; the flow hash in `spi` where it leaves
     reassemble_inner, // put together what an SA seals only whole
+    ike,              // an IKE message to the gateway: sallyport-ike takes it
 };
-inline constexpr std::size_t errand_count = 10;
+inline constexpr std::size_t errand_count = 11;
 
 /// Frame::sequence with Errand::inner_fragment.
 inline constexpr std::uint64_t way_red = 0, way_black = 1; // clear: it is looked up again

@@ -31,6 +31,9 @@ namespace sallyport {
       audited)                                                                                                                             \
     X(udp_no_checksum, "ESP in UDP over IPv6 without a UDP checksum (RFC 8200 8.1)", "look at the peer's implementation", audited)         \
     X(ike_nobody_listening, "an IKE message while no IKE daemon runs", "start sallyport-ike or ignore")                                    \
+    X(ike_malformed, "an IKE message that its datagram does not hold", "look at the sender with a capture")                                \
+    X(ike_unknown_spi, "an IKE message of an IKE SA that is not here, and too many of them", "nothing: the peer is told once a second")    \
+    X(ike_full, "sallyport-ike does not take its messages as fast as they come", "look for a flood, or at the load of the machine")        \
     X(unsupported_protocol, "a protocol that no SA takes", "compare the configuration of both gateways")                                   \
     X(replayed, "the sequence number was seen before", "look for duplication in the network or an attacker", audited)                      \
     X(too_old, "the sequence number lies left of the window", "enlarge the window: replay-window", audited)                                \

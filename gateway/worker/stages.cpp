@@ -43,17 +43,23 @@ bool outer_addresses_match(const transform::InboundSa& sa, const Frame& frame) {
            std::memcmp(sa.outer_local.data(), header + wire::ipv6_destination, 16) == 0;
 }
 
+std::uint16_t destination_port(const Frame& frame) { return wire::load16(frame.at(frame.transport) + wire::destination_port_offset); }
+
+/// On port 4500 four zero octets mark IKE, anything else is the SPI of ESP (RFC 3948 2.2).
+bool is_ike(const Frame& frame) {
+    if ((frame.flags & frame_fragment) != 0 || frame.protocol != wire::protocol_udp) return false;
+    const bool marked = frame.end - frame.transport >= static_cast<int>(wire::udp_size + 4) &&
+                        wire::load32(frame.at(frame.transport) + wire::udp_size) == 0;
+    const std::uint16_t port = destination_port(frame);
+    return port == wire::port_ike || (port == wire::port_ike_nat && marked);
+}
+
 /// Why a packet to the gateway's own black address goes no further: no SA takes it.
 DropReason not_taken(const Frame& frame) {
     if ((frame.flags & frame_fragment) != 0) return DropReason::fragment_outer;
     if (frame.protocol != wire::protocol_udp) return DropReason::unsupported_protocol;
-    const std::uint8_t* udp = frame.at(frame.transport);
-    const std::uint16_t port = wire::load16(udp + wire::destination_port_offset);
-    const unsigned length = static_cast<unsigned>(frame.end - frame.transport);
-    // On port 4500 four zero octets mark IKE, anything else is the SPI of ESP (RFC 3948 2.2).
-    const bool marked = length >= wire::udp_size + 4 && wire::load32(udp + wire::udp_size) == 0;
-    if (port == wire::port_ike || (port == wire::port_ike_nat && marked)) return DropReason::ike_nobody_listening;
-    return port == wire::port_ike_nat ? DropReason::malformed_esp : DropReason::unsupported_protocol;
+    if (is_ike(frame)) return DropReason::ike_nobody_listening;
+    return destination_port(frame) == wire::port_ike_nat ? DropReason::malformed_esp : DropReason::unsupported_protocol;
 }
 
 /// AH, or ESP, bare or in UDP: both are taken at any time, whatever the SA sends (RFC 7296 2.23).
@@ -81,6 +87,7 @@ DropReason judge_opened(Frame& frame, const tables::Spd* order) {
 /// we sent.
 Errand errand_of_ours(const Frame& frame) {
     if ((frame.flags & frame_fragment) != 0) return Errand::reassemble_outer;
+    if (is_ike(frame)) return Errand::ike;
     return frame.protocol == (frame.family == 4 ? wire::protocol_icmp : wire::protocol_icmpv6) ? Errand::icmp_received : Errand::none;
 }
 

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <format>
+#include <pwd.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -29,6 +30,15 @@ using journal::Event;
 using journal::say;
 
 constexpr std::uint64_t second = 1'000'000; // microseconds, as sd-event counts
+/// Nothing: there is no such user.
+std::optional<unsigned> user_named(const std::string& name) {
+    passwd entry{};
+    passwd* found = nullptr;
+    std::array<char, 4096> room{};
+    if (getpwnam_r(name.c_str(), &entry, room.data(), room.size(), &found) != 0 || found == nullptr) return std::nullopt;
+    return found->pw_uid;
+}
+
 const Error detached{ErrorCode::refused, "The gateway is detached", {}, "start it again"};
 
 void say(Event event, const Error& error) { say(event, error.sentence, {.place = error.place, .remedy = error.remedy}); }
@@ -115,7 +125,8 @@ bool Daemon::claim_run_directory() {
 }
 
 bool Daemon::start_gateway() {
-    auto started = control::Gateway::start(desired_, *this, {.ike_served = false, .generic = arguments_.generic, .keeper = &store_});
+    auto started = control::Gateway::start(desired_, *this,
+                                           {.ike_user = user_named(arguments_.ike_user), .generic = arguments_.generic, .keeper = &store_});
     wipe_keys(desired_);
     if (!started) {
         say(Event::start_failed, started.error());

@@ -29,9 +29,10 @@ enum ExitStatus : std::uint8_t { well = 0, failed = 1, bad_configuration = 2 };
 struct Arguments {
     std::string configuration = "/etc/sallyport/sallyport.toml";
     bool generic = false;
-    bool guard = false;               // only raise_guard()
-    bool fresh = false;               // what was committed before is not looked at
-    std::optional<std::string> state; // the state directory, where the file does not say it or cannot be read
+    bool guard = false;                     // only raise_guard()
+    bool fresh = false;                     // what was committed before is not looked at
+    std::string ike_user = "sallyport-ike"; // whose process takes IKE messages; where there is no such user, nobody does
+    std::optional<std::string> state;       // the state directory, where the file does not say it or cannot be read
 };
 
 class Daemon : public control::Observer, public varlink::Handlers {

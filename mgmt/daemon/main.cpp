@@ -19,23 +19,24 @@ using namespace sallyport;
 using namespace sallyport::daemon;
 
 constexpr const char* usage =
-    "usage: sallyport-gateway [--config FILE] [--state DIRECTORY] [--fresh] [--generic] [--guard] [--version] [--help]\n"
+    "usage: sallyport-gateway [--config FILE] [--state DIRECTORY] [--fresh] [--generic] [--ike-user U] [--guard] [--version] [--help]\n"
     "\n"
     "  --config FILE  the configuration (default: /etc/sallyport/sallyport.toml)\n"
     "  --state DIR    where the configuration that was committed last lies (default: the state-directory of\n"
     "                 FILE, $STATE_DIRECTORY or /var/lib/sallyport)\n"
     "  --fresh        take FILE even after a crash, when the configuration that was committed last would be taken\n"
     "  --generic      XDP in generic mode, for devices whose driver has none of its own\n"
+    "  --ike-user U   whose process takes IKE messages (default: sallyport-ike; where there is none, nobody does)\n"
     "  --guard        closes the machine before its network comes up, and ends\n"
     "\n"
     "SIGTERM stops it in order, SIGHUP reloads the configuration. See sallyport-gateway(8).\n";
 
 /// Nothing: the process ends with `status`.
 std::optional<Arguments> arguments_of(int argc, char** argv, int& status) {
-    static constexpr option options[] = {{"config", required_argument, nullptr, 'c'}, {"state", required_argument, nullptr, 's'},
-                                         {"fresh", no_argument, nullptr, 'f'},        {"generic", no_argument, nullptr, 'g'},
-                                         {"guard", no_argument, nullptr, 'G'},        {"version", no_argument, nullptr, 'v'},
-                                         {"help", no_argument, nullptr, 'h'},         {nullptr, 0, nullptr, 0}};
+    static constexpr option options[] = {
+        {"config", required_argument, nullptr, 'c'},   {"state", required_argument, nullptr, 's'}, {"fresh", no_argument, nullptr, 'f'},
+        {"ike-user", required_argument, nullptr, 'i'}, {"generic", no_argument, nullptr, 'g'},     {"guard", no_argument, nullptr, 'G'},
+        {"version", no_argument, nullptr, 'v'},        {"help", no_argument, nullptr, 'h'},        {nullptr, 0, nullptr, 0}};
     Arguments arguments;
     for (int letter = 0; (letter = getopt_long(argc, argv, "c:h", options, nullptr)) != -1;) {
         switch (letter) {
@@ -43,6 +44,7 @@ std::optional<Arguments> arguments_of(int argc, char** argv, int& status) {
         case 's': arguments.state = optarg; break;
         case 'f': arguments.fresh = true; break;
         case 'g': arguments.generic = true; break;
+        case 'i': arguments.ike_user = optarg; break;
         case 'G': arguments.guard = true; break;
         case 'v': std::printf("sallyport-gateway %s\n", SALLYPORT_VERSION); return std::nullopt;
         case 'h': std::fputs(usage, stdout); return std::nullopt;
