@@ -94,7 +94,18 @@ Result<std::vector<std::uint32_t>> Keying::reserve_spis(std::uint32_t count, std
 
 std::size_t Keying::release_spis(std::span<const std::uint32_t> spis) { return inside_.gateway.spis->release(spis); }
 
-store::IkeSpis& Keying::ike_spis() { return inside_.ike_spis; }
+Result<void> Keying::add_ike_spis(std::span<const std::uint64_t> spis, std::uint64_t owner) {
+    if (auto added = inside_.ike_spis.add(spis, owner); !added) return added;
+    if (inside_.gateway.courier) inside_.gateway.courier->know(spis);
+    return {};
+}
+
+std::size_t Keying::remove_ike_spis(std::span<const std::uint64_t> spis) {
+    if (inside_.gateway.courier) inside_.gateway.courier->forget(spis);
+    return inside_.ike_spis.remove(spis);
+}
+
+const store::IkeSpis& Keying::ike_spis() const { return inside_.ike_spis; }
 
 /// Copies what is handed over and looks at all of it; the copy is kept, for its keys lie in locked memory there.
 Result<void> Keying::Inside::take(Held& to, const KeyingCall& call, int memfd) {

@@ -42,7 +42,10 @@ public:
     /// See store::SpiSpace.
     [[nodiscard]] Result<std::vector<std::uint32_t>> reserve_spis(std::uint32_t count, std::uint32_t block);
     [[nodiscard]] std::size_t release_spis(std::span<const std::uint32_t> spis);
-    [[nodiscard]] store::IkeSpis& ike_spis();
+    /// See store::IkeSpis; what they carry goes by a line of its own from then on (courier::Line::known).
+    [[nodiscard]] Result<void> add_ike_spis(std::span<const std::uint64_t> spis, std::uint64_t owner);
+    std::size_t remove_ike_spis(std::span<const std::uint64_t> spis);
+    [[nodiscard]] const store::IkeSpis& ike_spis() const;
 
 private:
     Inside& inside_;

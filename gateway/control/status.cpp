@@ -191,6 +191,7 @@ Counters Gateway::counters() const {
     result.icmp_told = errors.told;
     result.icmp_limited = errors.limited;
     result.icmp_mute = errors.mute;
+    if (in.courier) result.ike = in.courier->counters();
     return result;
 }
 

@@ -2,6 +2,7 @@
 // What the gateway tells about itself: plain values, copied at the moment of the question.
 #pragma once
 
+#include "gateway/courier/counters.hpp"
 #include "gateway/sa/algorithm.hpp"
 #include "gateway/sa/child.hpp"
 #include "gateway/sa/desired.hpp"
@@ -88,6 +89,7 @@ struct Counters {
     std::uint64_t handed_over = 0, to_exceptions = 0, waited = 0, waiting = 0; // waiting: now, for neighbours
     std::uint64_t icmp_told = 0, icmp_limited = 0, icmp_mute = 0;              // see exception::IcmpErrorCounters
     std::uint64_t events_left_out = 0;                                         // audited drops that made no event
+    courier::CourierCounters ike;                                              // messages to and from sallyport-ike
 };
 
 struct SaStatus {

@@ -78,11 +78,6 @@ void Courier::forget(std::span<const std::uint64_t> spis) {
     for (const std::uint64_t spi : spis) known_.erase(spi);
 }
 
-void Courier::forget_all() {
-    const std::lock_guard lock(mutex_);
-    known_.clear();
-}
-
 void Courier::set_sources(std::set<std::pair<VpnNumber, Address>> sources) {
     const std::lock_guard lock(mutex_);
     sources_ = std::move(sources);
@@ -169,7 +164,7 @@ void Courier::sleep() {
 CourierCounters Courier::counters() const {
     CourierCounters result;
     for (std::size_t i = 0; i < line_count; ++i) result.brought[i] = brought_[i].load(std::memory_order_relaxed);
-    for (std::size_t i = 0; i < refused_count; ++i) result.refused[i] = refused_[i].load(std::memory_order_relaxed);
+    for (std::size_t i = 0; i < refused_reasons.size(); ++i) result.refused[i] = refused_[i].load(std::memory_order_relaxed);
     result.sent = sent_.load(std::memory_order_relaxed);
     result.turned_away = turned_away_.load(std::memory_order_relaxed);
     return result;

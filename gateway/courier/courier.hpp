@@ -3,6 +3,7 @@
 // dropped and counted, and IKE repeats it.
 #pragma once
 
+#include "gateway/courier/counters.hpp"
 #include "gateway/courier/sockets.hpp"
 #include "gateway/exception/handler.hpp"
 #include "gateway/exception/token_bucket.hpp"
@@ -23,23 +24,6 @@
 
 namespace sallyport::courier {
 
-/// Why a record of sallyport-ike did not go out.
-enum class Refused : std::uint8_t {
-    malformed, // it cannot be read, or is longer than a packet here can be
-    source,    // not from an address of ours, or not from a port of IKE
-    rate,      // too many
-    no_chunk,  // no memory for packets
-    full,      // the worker's ring is full
-};
-inline constexpr std::size_t refused_count = 5;
-
-struct CourierCounters {
-    std::array<std::uint64_t, line_count> brought{}; // messages to sallyport-ike, by Line
-    std::uint64_t sent = 0;                          // messages from it
-    std::array<std::uint64_t, refused_count> refused{};
-    std::uint64_t turned_away = 0; // processes that are not sallyport-ike's user
-};
-
 struct CourierLimits {
     std::uint32_t sent_a_second = 20'000, sent_at_once = 4'000; // messages of sallyport-ike
     std::uint64_t unknown_interval = 1'000'000'000;             // ns between two messages with an unknown SPI of one prefix
@@ -57,7 +41,6 @@ public:
     /// SPIs of sallyport-ike's own (RFC 7296 2.6): what carries one goes by Line::known.
     void know(std::span<const std::uint64_t> spis);
     void forget(std::span<const std::uint64_t> spis);
-    void forget_all();
     /// The addresses from which it may send, with their outer VPNs.
     void set_sources(std::set<std::pair<VpnNumber, Address>> sources);
 
@@ -92,7 +75,7 @@ private:
     exception::TokenBucket bucket_;                            // of run_once()
     std::vector<std::uint8_t> record_;                         // likewise
     std::array<std::atomic<std::uint64_t>, line_count> brought_{};
-    std::array<std::atomic<std::uint64_t>, refused_count> refused_{};
+    std::array<std::atomic<std::uint64_t>, refused_reasons.size()> refused_{};
     std::atomic<std::uint64_t> sent_{0}, turned_away_{0};
 };
 

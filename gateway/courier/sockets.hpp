@@ -3,6 +3,7 @@
 // has, one for all others, so that a flood of first messages never stands before those.
 #pragma once
 
+#include "gateway/courier/counters.hpp"
 #include "gateway/sa/error.hpp"
 #include "gateway/sa/ike_datagram.hpp"
 
@@ -15,12 +16,6 @@
 #include <sys/types.h>
 
 namespace sallyport::courier {
-
-enum class Line : std::uint8_t {
-    known, // messages with an SPI that sallyport-ike has told
-    first, // all others
-};
-inline constexpr std::size_t line_count = 2;
 
 /// The other end of a line. Nothing here waits.
 class Peer {

@@ -327,12 +327,12 @@ Result<std::size_t> Daemon::release_spis(const std::vector<std::uint32_t>& spis)
 
 Result<void> Daemon::add_ike_spis(const std::vector<std::uint64_t>& spis, std::uint64_t generation) {
     if (!gateway_) return std::unexpected(detached);
-    return gateway_->keying().ike_spis().add(spis, generation);
+    return gateway_->keying().add_ike_spis(spis, generation);
 }
 
 Result<std::size_t> Daemon::remove_ike_spis(const std::vector<std::uint64_t>& spis) {
     if (!gateway_) return std::unexpected(detached);
-    return gateway_->keying().ike_spis().remove(spis);
+    return gateway_->keying().remove_ike_spis(spis);
 }
 
 varlink::Part<varlink::IkeSpiView> Daemon::ike_spis(std::size_t first, std::size_t count) {

@@ -307,7 +307,13 @@ std::vector<CounterView> view_of(const control::Counters& counters) {
         packets("icmp_told", counters.icmp_told, "ICMP errors sent to the sources of dropped packets"),
         packets("icmp_limited", counters.icmp_limited, "ICMP errors not sent, since there were too many (icmp-error-rate)"),
         packets("icmp_mute", counters.icmp_mute, "ICMP errors not sent for want of a red address, a way to the source or a chunk"),
-        packets("events_left_out", counters.events_left_out, "audited drops that made no event, because so many came")};
+        packets("events_left_out", counters.events_left_out, "audited drops that made no event, because so many came"),
+        packets("ike_known", counters.ike.brought[0], "messages to sallyport-ike of IKE SAs that it has told"),
+        packets("ike_first", counters.ike.brought[1], "all other messages to sallyport-ike"),
+        packets("ike_sent", counters.ike.sent, "messages from sallyport-ike"),
+        packets("ike_turned_away", counters.ike.turned_away, "processes that wanted IKE messages and are not sallyport-ike's user")};
+    for (const courier::RefusedInfo& row : courier::refused_reasons)
+        result.push_back(packets(row.name, counters.ike.refused[static_cast<std::size_t>(row.why)], row.meaning));
     for (std::size_t i = 1; i < drop_reasons.size(); ++i)
         result.push_back({"drop", "", std::string(drop_reasons[i].name), counters.drops[i], std::string(drop_reasons[i].meaning),
                           std::string(drop_reasons[i].remedy)});

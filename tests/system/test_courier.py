@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from tests.rig import packets
+from tests.rig import packets, records
 from tests.rig.change import Change
 from tests.rig.net import until
 
@@ -27,6 +27,10 @@ def octets(address):
 def record(local, remote, body, *, local_port=500, remote_port=500):
     version = ipaddress.ip_address(local).version
     return HEADER.pack(1, 1, 0, version, 0, 0, 0xFFFF, local_port, remote_port, 0, 0, octets(local), octets(remote), 0) + body
+
+
+def counted(rig, name):
+    return rig.daemon.counters().values[("packets", None, name)]
 
 
 class Ike:
@@ -130,6 +134,17 @@ def test_an_unknown_spi_is_told_of_once_a_second(rig):
         change.expect([{"ike_unknown_spi": 4}, {"ike_unknown_spi": 5}])  # another test's may have been in this second
 
 
+def test_what_it_has_told_goes_by_a_line_of_its_own(rig, ike):
+    spis = [f"{0x77:016x}"]
+    with records.Door(rig.daemon.control) as door:
+        before = counted(rig, "ike_known")
+        door.ask("AddIkeSpis", spis=spis, generation=1)
+        rig.from_black(packets.udp(rig.PEER[4], rig.LOCAL[4], message(5, 0x77), sport=500, dport=500))
+        assert ike.receive("known")["body"] == message(5, 0x77)
+        assert counted(rig, "ike_known") == before + 1
+        assert door.ask("RemoveIkeSpis", spis=spis)["removed"] == 1
+
+
 def test_when_nobody_takes_them_they_are_dropped(rig):
     connected(rig).close()
 
@@ -149,6 +164,7 @@ def test_what_it_must_not_send_does_not_leave(rig, ike):
     ike.lines["first"].send(record(rig.LOCAL[4], rig.PEER[4], message(42, 1)))
     frame = rig.black.receive(lambda frame: (packet := packets.packet_of(frame)) is not None and packets.Read(packet).protocol == packets.UDP)
     assert frame is not None and packets.packet_of(frame).endswith(message(42, 1))
+    assert {name: counted(rig, f"ike_refused_{name}") for name in ("malformed", "source")} == {"malformed": 2, "source": 2}
 
 
 def test_a_killed_gateway_is_found_again(rig):
