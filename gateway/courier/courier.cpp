@@ -32,7 +32,7 @@ Courier::Courier(Sockets& sockets, Depot& depot, std::vector<FrameRing*> workers
 
 // --- from the wire ---
 
-/// Is another message with an unknown SPI too much for now? sallyport-ike needs a few, to tell the peer (RFC 7296 2.21.4).
+/// Has another message with an unknown SPI come from there a moment ago? sallyport-ike needs a few, to tell the peer (RFC 7296 2.21.4).
 bool Courier::often(const Address& remote, std::uint64_t now) {
     if (unknown_.size() >= limits_.unknown_prefixes) unknown_.clear();
     const auto [entry, fresh] = unknown_.try_emplace(prefix_of(remote), now);

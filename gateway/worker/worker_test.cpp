@@ -237,8 +237,6 @@ TEST(Worker, DropsFromBlack) {
            ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_ah, Octets{17, 5, 0, 0, 0, 0, 3, 0xe8} + payload(24))));
     expect(DropReason::unsupported_protocol, ethernet(ipv4("192.0.2.1", "192.0.2.2", 47, payload(24))));
     expect(DropReason::unsupported_protocol, ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_udp, udp(9, 9, {}))));
-    expect(DropReason::ike_nobody_listening, ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_udp, udp(500, 500, payload(28)))));
-    expect(DropReason::ike_nobody_listening, ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_udp, udp(4500, 4500, Octets(32, 0)))));
     expect(DropReason::unknown_spi, ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_udp, udp(4500, 4500, payload(64)))));
     expect(DropReason::should_be_protected, ethernet(datagram()));
     expect(DropReason::transit_from_black, ethernet(ipv4("10.9.0.1", "10.2.0.5", 17, udp(1, 2, {}))));
@@ -252,6 +250,22 @@ TEST(Worker, DropsFromBlack) {
     expect(DropReason::for_gateway, sealed(datagram(8, 64, "10.2.0.1")));
     expect(DropReason::route_refused, sealed(datagram(8, 64, "10.2.66.1")));
     EXPECT_EQ(pair.right.send(black, sealed(ipv4("10.1.0.5", "10.2.0.5", 17, payload(24), 64, 0x2000))).size(), 1U); // a fragment
+}
+
+/// On port 4500 behind the marker (RFC 7296 2.23).
+TEST(Worker, SendsIkeOnItsErrand) {
+    Pair pair;
+    const auto sent_on = [&](std::uint16_t port, const Octets& message) {
+        EXPECT_TRUE(pair.right.send(black, ethernet(ipv4("192.0.2.1", "192.0.2.2", wire::protocol_udp, udp(port, port, message)))).empty());
+        std::array<Frame, 2> frames;
+        if (pair.right.exceptions().pop(frames) != 1) return DropReason::none;
+        EXPECT_EQ(frames[0].errand, Errand::ike);
+        pair.right.depot().give(&frames[0].index, 1);
+        return frames[0].reason; // for which it counts where nobody takes it
+    };
+    EXPECT_EQ(sent_on(500, payload(28)), DropReason::ike_nobody_listening);
+    EXPECT_EQ(sent_on(4500, Octets(32, 0)), DropReason::ike_nobody_listening);
+    EXPECT_EQ(sent_on(4500, payload(28)), DropReason::none);
 }
 
 /// Every protocol in every mode over either family; a packet that says the other protocol finds nobody.
