@@ -118,7 +118,11 @@ void Engine::end_flow(FlowId id) {
     const auto found = flows_.find(id);
     if (found == flows_.end()) return;
     timers_.stop(found->second->timer);
-    if (const auto sa = sas_.find(found->second->sa); sa != sas_.end()) std::erase(sa->second->flows, id);
+    if (const auto sa = sas_.find(found->second->sa); sa != sas_.end()) {
+        std::erase(sa->second->flows, id);
+        // With its request still open the turn is over when that is.
+        if (!sa->second->outstanding || sa->second->outstanding->waiter != id) pass_turn(*sa->second, id);
+    }
     flows_.erase(found);
 }
 

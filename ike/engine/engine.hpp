@@ -55,7 +55,7 @@ struct Failure {
 };
 using Reply = std::expected<Received, Failure>;
 
-enum class Awaited : std::uint8_t { nothing, reply, job, keying, time };
+enum class Awaited : std::uint8_t { nothing, turn, reply, job, keying, time };
 
 /// A coroutine at work for an IKE SA, what it waits for, and what it was given.
 struct Flow {
@@ -148,16 +148,20 @@ private:
     [[nodiscard]] bool open_fragment(IkeSa& sa, Received& message, std::size_t body);
     [[nodiscard]] bool is_answered_request(const IkeSa& sa, const Received& request) const;
 
-    // send.cpp
+    // request.cpp: one request at a time
+    [[nodiscard]] bool take_turn(IkeSa& sa, FlowId flow);
+    void pass_turn(IkeSa& sa, FlowId flow);
     void send_request(IkeSa& sa, ExchangeType exchange, const Writer& payloads, FlowId waiter);
     void settle(IkeSa& sa);
     void retransmit(IkeSa& sa);
+    [[nodiscard]] Time jittered(Time wait);
+    void give_reply(IkeSa& sa, Reply reply);
+
+    // send.cpp
     void used_up(IkeSa& sa, std::uint32_t message_id);
     void answer(IkeSa& sa, const Received& request, const Answer& answer);
     void send(const Path& path, const std::vector<Message>& datagrams);
     [[nodiscard]] std::vector<Message> protect(IkeSa& sa, Header header, const Writer& payloads);
-    [[nodiscard]] Time jittered(Time wait);
-    void give_reply(IkeSa& sa, Reply reply);
 
     Settings settings_;
     Registry registry_;
@@ -227,6 +231,17 @@ private:
             return std::move(*static_cast<FunctionJob<Function>&>(*job).result);
         }
     };
+    struct TurnWait : Wait {
+        Engine& engine;
+        IkeSa& sa;
+        Flow& flow;
+        [[nodiscard]] bool await_ready() const { return engine.take_turn(sa, flow.standing.id); }
+        template <class Promise>
+        void await_suspend(std::coroutine_handle<Promise> handle) {
+            park(handle, flow, Awaited::turn);
+        }
+        void await_resume() const {}
+    };
     struct ReplyWait : Wait {
         Flow& flow;
         [[nodiscard]] bool await_ready() const noexcept { return flow.reply.has_value(); }
@@ -275,10 +290,14 @@ public:
     [[nodiscard]] auto compute(Function function) const {
         return Computation<Function>{{}, engine_, flow_, std::move(function)};
     }
-    /// Sends a request and waits for its response, which is authentic and has the payloads that it must have.
-    [[nodiscard]] auto ask(ExchangeType exchange, const Writer& payloads) const {
+    /// Waits until no request of another flow is before ours. Who says only then what it asks says nothing that is out of date. The turn
+    /// is over with the response, or with the flow.
+    [[nodiscard]] auto turn() const { return TurnWait{{}, engine_, sa, flow_}; }
+    /// Sends a request when its turn has come and waits for its response, which is authentic and has the payloads that it must have.
+    Task<Reply> ask(ExchangeType exchange, const Writer& payloads) const {
+        co_await turn();
         engine_.send_request(sa, exchange, payloads, flow_.standing.id);
-        return ReplyWait{{}, flow_};
+        co_return co_await ReplyWait{{}, flow_};
     }
     /// IKE_SA_INIT, where anybody can answer: after a reply that was no use the request stays open and another is waited for; settle()
     /// closes it. One request takes the place of the one before.

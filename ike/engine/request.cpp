@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests of ours: sent, sent again, answered or given up (RFC 7296 2.1, 2.4).
+// Requests of ours: one at a time, sent, sent again, answered or given up (RFC 7296 2.1, 2.3, 2.4).
 #include "ike/engine/engine.hpp"
 
 #include <algorithm>
@@ -13,8 +13,23 @@ Time Engine::jittered(Time wait) {
     return reach == 0 ? wait : wait - reach + random_.number() % (2 * reach + 1);
 }
 
+/// False: it is woken when its turn comes.
+bool Engine::take_turn(IkeSa& sa, FlowId flow) {
+    if (!std::ranges::contains(sa.turns, flow)) sa.turns.push_back(flow);
+    return sa.turns.front() == flow;
+}
+
+void Engine::pass_turn(IkeSa& sa, FlowId flow) {
+    const bool had = !sa.turns.empty() && sa.turns.front() == flow;
+    std::erase(sa.turns, flow);
+    if (!had || sa.turns.empty()) return;
+    if (const auto next = flows_.find(sa.turns.front()); next != flows_.end() && next->second->awaited == Awaited::turn)
+        wake(*next->second);
+}
+
+/// Of the flow whose turn it is. A request of its own that is still open gives way: IKE_SA_INIT once more.
 void Engine::send_request(IkeSa& sa, ExchangeType exchange, const Writer& payloads, FlowId waiter) {
-    settle(sa);
+    if (sa.outstanding) timers_.stop(sa.outstanding->timer);
     const bool initial = exchange == ExchangeType::ike_sa_init;
     Header header{.spi_i = sa.spi_i(),
                   .spi_r = initial ? 0 : sa.spi_r(),
@@ -35,20 +50,22 @@ void Engine::send_request(IkeSa& sa, ExchangeType exchange, const Writer& payloa
     } else {
         outstanding.datagrams = protect(sa, header, payloads);
     }
-    sa.next_request = header.message_id + 1;
     if (outstanding.datagrams.empty()) {
         give_reply(sa, std::unexpected(Failure{false, "the request could not be made"}));
-        return;
+        return settle(sa);
     }
+    sa.next_request = header.message_id + 1;
     send(sa.path, outstanding.datagrams);
     timers_.start(outstanding.timer, now_ + jittered(outstanding.wait), {sa.own_spi, TimerKind::retransmit, 0, "no response"});
 }
 
-/// What it was for is over, answered or not.
+/// What it was for is over, answered or not: the next one may ask.
 void Engine::settle(IkeSa& sa) {
     if (!sa.outstanding) return;
     timers_.stop(sa.outstanding->timer);
+    const FlowId waiter = sa.outstanding->waiter;
     sa.outstanding.reset();
+    pass_turn(sa, waiter);
 }
 
 void Engine::give_reply(IkeSa& sa, Reply reply) {

@@ -136,6 +136,7 @@ struct IkeSa {
 
     std::uint32_t next_request = 0; // message id of our next request
     std::optional<Outstanding> outstanding;
+    std::deque<FlowId> turns;   // who has a request to send: the first may, the others wait (RFC 7296 2.3)
     std::uint32_t expected = 0; // message id of the peer's next request
     bool in_work = false;       // that request is here and not answered
     Answered answered;
