@@ -70,6 +70,7 @@ struct Settings {
     Time half_open_longest = 120'000; // since the first one
     Time half_open_pressed = 5'000;   // instead of half_open_timeout while cookies are asked for
     Time linger = 180'000;            // an answer is kept
+    Time drain = 5'000;               // the inbound SA of a child that is deleted still receives
     Time cookie_secret_life = 90'000; // a cookie is good for one to two of these
     unsigned cookies_from = 100;      // half-open IKE SAs in all
     unsigned cookies_from_prefix = 3; // from one /32 or /64

@@ -7,7 +7,7 @@
 namespace sallyport::ike {
 
 std::string_view name_of(IkeState state) {
-    constexpr std::array<std::string_view, 4> names{"initiating", "half-open", "established", "gone"};
+    constexpr std::array<std::string_view, 5> names{"initiating", "half-open", "established", "deleting", "gone"};
     return names[static_cast<std::size_t>(state)];
 }
 
@@ -66,6 +66,13 @@ Flow& Engine::spawn(IkeSa& sa) {
     return *flows_.emplace(id, std::move(flow)).first->second;
 }
 
+template <class... Arguments>
+void Engine::begin(IkeSa& sa, Task<> (*coroutine)(Context, Arguments...), Arguments... arguments) {
+    Flow& flow = spawn(sa);
+    flow.root.emplace(coroutine(Context(*this, sa, flow), arguments...));
+    flow.root->begin(flow.standing);
+}
+
 void Engine::wake(Flow& flow) {
     flow.awaited = Awaited::nothing;
     flow.standing.wake();
@@ -80,11 +87,29 @@ Spi Engine::start(const ConnectionPointer& connection, Time now) {
     IkeSa& sa = create(true, path);
     sa.connection = connection;
     const Spi own = sa.own_spi;
-    Flow& flow = spawn(sa);
-    flow.root.emplace(registry_.connect(Context(*this, sa, flow)));
-    flow.root->begin(flow.standing);
+    begin(sa, registry_.connect);
     run();
     return own;
+}
+
+void Engine::close(Spi own_spi, Time now) {
+    now_ = now;
+    const auto found = sas_.find(own_spi);
+    if (found == sas_.end()) return;
+    IkeSa& sa = *found->second;
+    if (sa.state == IkeState::established)
+        begin(sa, registry_.delete_ike_sa);
+    else if (!sa.authenticated())
+        end(sa, "closed before it was established");
+    run();
+}
+
+void Engine::close_child(Spi own_spi, std::uint32_t spi_in, Time now) {
+    now_ = now;
+    const auto found = sas_.find(own_spi);
+    if (found == sas_.end() || found->second->state != IkeState::established) return;
+    begin(*found->second, registry_.delete_child, spi_in);
+    run();
 }
 
 /// Lets every flow go on that can. What a flow has ended is taken away when the flow stands still, never under it.
@@ -136,6 +161,7 @@ void Engine::remove(Spi own_spi) {
     for (const FlowId id : flows) end_flow(id);
     if (sa.outstanding) timers_.stop(sa.outstanding->timer);
     timers_.stop(sa.life);
+    leave(sa, IkeState::gone);
     half_open_.forget(own_spi);
     sas_.erase(found);
 }
@@ -153,7 +179,7 @@ void Engine::established(IkeSa& sa) {
 
 void Engine::end(IkeSa& sa, std::string sentence) {
     if (sa.state == IkeState::gone) return;
-    tell(sa.state == IkeState::established ? Event::Kind::ended : Event::Kind::failed, sa, std::move(sentence));
+    tell(sa.authenticated() ? Event::Kind::ended : Event::Kind::failed, sa, std::move(sentence));
     drop(sa);
     if (!sa.initiator || sa.answered.any)
         timers_.start(sa.life, now_ + settings_.linger, {sa.own_spi, TimerKind::linger, 0, "answers may be asked for again"});
@@ -161,7 +187,7 @@ void Engine::end(IkeSa& sa, std::string sentence) {
 
 /// It is gone, and nothing of it is kept, as soon as nothing runs for it.
 void Engine::drop(IkeSa& sa) {
-    sa.state = IkeState::gone;
+    leave(sa, IkeState::gone);
     settle(sa);
     timers_.stop(sa.life);
     half_open_.leave(sa.own_spi);

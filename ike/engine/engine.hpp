@@ -32,7 +32,7 @@ struct Keying {
 };
 
 struct Event {
-    enum class Kind : std::uint8_t { established, child_up, failed, ended };
+    enum class Kind : std::uint8_t { established, child_up, child_down, failed, ended };
     Kind kind = Kind::failed;
     std::string connection; // empty: not known
     Endpoint peer;
@@ -85,7 +85,11 @@ public:
     void set_connections(std::vector<ConnectionPointer> connections);
     /// Brings it up. Its IKE SA's own SPI.
     Spi start(const ConnectionPointer& connection, Time now);
-    /// Forgets an IKE SA at once, whatever it is doing, and says nothing to the peer.
+    /// Deletes it at the peer and here. What is not established ends at once.
+    void close(Spi own_spi, Time now);
+    /// Likewise one of its children, by its inbound SPI.
+    void close_child(Spi own_spi, std::uint32_t spi_in, Time now);
+    /// Forgets an IKE SA at once, whatever it is doing, and says nothing to the peer. Its children leave the gateway.
     void forget(Spi own_spi);
 
     [[nodiscard]] Outputs take();
@@ -109,6 +113,8 @@ private:
     // engine.cpp: life
     IkeSa& create(bool initiator, const Path& path);
     Flow& spawn(IkeSa& sa);
+    template <class... Arguments>
+    void begin(IkeSa& sa, Task<> (*coroutine)(Context, Arguments...), Arguments... arguments);
     /// What the flow waits for has come.
     void wake(Flow& flow);
     void run();
@@ -123,6 +129,19 @@ private:
     void expire(const Timer& timer);
 
     void ignore(Ignored reason) { counters_.add(reason); }
+
+    // children.cpp
+    [[nodiscard]] static ChildSa* find_child(IkeSa& sa, std::uint32_t spi_in);
+    void add_child(IkeSa& sa, ChildSa child);
+    const ChildSa* installed(IkeSa& sa, std::uint32_t spi_in);
+    void refused(IkeSa& sa, std::uint32_t spi_in);
+    [[nodiscard]] bool leave_policy(const std::string& name, bool asked);
+    void forget_child(IkeSa& sa, std::uint32_t spi_in);
+    void take_outbound(const ChildSa& child, record::Changes& changes);
+    void retire_child(IkeSa& sa, std::uint32_t spi_in);
+    void remove_child(IkeSa& sa, std::uint32_t spi_in);
+    void command(record::Changes changes);
+    void leave(IkeSa& sa, IkeState state);
 
     // initial.cpp: IKE_SA_INIT as it comes
     void receive_initial_request(const Header& header, Datagram& datagram);
@@ -139,6 +158,7 @@ private:
     void serve(IkeSa& sa, const Exchange& row, Received request);
     static Task<> work(Engine& engine, Context context, const Exchange& row, Received request);
     void reject(IkeSa& sa, const Received& request, NotifyType type, Octets data, bool end, std::string sentence);
+    void put_off(IkeSa& sa, const Received& request, const Exchange* row);
     void unprotected(const Path& path, const Header& request, NotifyType type, Octets data);
 
     // opening.cpp
@@ -181,6 +201,13 @@ private:
     std::uint64_t last_keying_ = 0;
     Time last_version_answer_ = 0;
     std::deque<std::uint32_t> stock_;
+    struct PolicyUse {
+        unsigned children = 0; // that send by it, or soon will
+        bool there = false;    // in the gateway
+    };
+    std::unordered_map<std::string, PolicyUse> policies_; // of the children of all IKE SAs, by name
+    std::unordered_map<std::uint32_t, Spi> owners_;       // IKE SAs, by the inbound SPI of a child
+    std::uint32_t last_child_ = 0;                        // number
     std::vector<ConnectionPointer> connections_;
 };
 
@@ -200,7 +227,21 @@ public:
     [[nodiscard]] std::optional<std::uint32_t> take_spi() const;
     void give_back_spi(std::uint32_t spi) const { engine_.stock_.push_back(spi); }
 
+    // A child: known before the gateway is asked for it, so that nothing forgets it there.
+    [[nodiscard]] std::uint32_t new_child_number() const { return ++engine_.last_child_; }
+    void add_child(ChildSa child) const { engine_.add_child(sa, std::move(child)); }
+    [[nodiscard]] const ChildSa* find_child(std::uint32_t spi_in) const { return engine_.find_child(sa, spi_in); }
+    /// The gateway has it. Null: the peer has deleted it meanwhile.
+    [[nodiscard]] const ChildSa* installed(std::uint32_t spi_in) const { return engine_.installed(sa, spi_in); }
+    void refused(std::uint32_t spi_in) const { engine_.refused(sa, spi_in); }
+    /// Its outbound SA leaves the gateway, as our D goes out.
+    void retire_child(std::uint32_t spi_in) const { engine_.retire_child(sa, spi_in); }
+    /// All that there still is of it: the inbound SA drains.
+    void remove_child(std::uint32_t spi_in) const { engine_.remove_child(sa, spi_in); }
+
     void established() const { engine_.established(sa); }
+    /// It begins nothing any more, and its children leave the gateway.
+    void deleting() const { engine_.leave(sa, IkeState::deleting); }
     void end(std::string sentence) const { engine_.end(sa, std::move(sentence)); }
     void tell(Event::Kind kind, std::string sentence) const { engine_.tell(kind, sa, std::move(sentence)); }
     void count(Ignored reason) const { engine_.ignore(reason); }

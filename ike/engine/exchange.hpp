@@ -85,7 +85,10 @@ struct Registry {
     std::span<const Exchange> exchanges;
     std::span<const Extension* const> extensions;
     /// What brings a new IKE SA up, from its first message on.
-    Task<> (*connect)(Context);
+    Task<> (*connect)(Context) = nullptr;
+    /// What takes one of its children away, and what ends it.
+    Task<> (*delete_child)(Context, std::uint32_t spi_in) = nullptr;
+    Task<> (*delete_ike_sa)(Context) = nullptr;
 
     [[nodiscard]] const Exchange* find(ExchangeType type) const { // null: not known
         for (const Exchange& row : exchanges)

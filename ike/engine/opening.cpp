@@ -85,8 +85,7 @@ bool Engine::open_fragment(IkeSa& sa, Received& message, std::size_t body) {
     Message opened = message.octets;
     const std::optional<Octets> plain = open(sa.suite.protection, sa.inbound(), opened, body + fragment_header_size);
     if (!plain) return refused(Ignored::bad_icv);
-    const bool known = sa.state == IkeState::established;
-    const auto kept = keep(fragments, fragment, *plain, known ? longest_fragmented : longest_fragmented_unauthenticated);
+    const auto kept = keep(fragments, fragment, *plain, sa.authenticated() ? longest_fragmented : longest_fragmented_unauthenticated);
     if (!kept) return refused(kept.error());
     still_half_open(sa);
     if (fragment.number == 1) {

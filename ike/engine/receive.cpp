@@ -66,6 +66,9 @@ void Engine::receive_response(IkeSa& sa, Received message) {
     if (const Exchange* row = registry_.find(message.header.exchange))
         if (const Parsed<void> rules = check_response(*chain, row->response); !rules)
             return useless("the response does not have the payloads that it must have: " + std::string(name_of(rules.error().payload)));
+    // What we asked ends it on both sides, without a Delete (RFC 7296 2.21.3).
+    if (sa.authenticated() && contents->find(NotifyType::invalid_syntax) != nullptr)
+        return end(sa, "the peer says that a request of ours is malformed");
     message.contents = *std::move(contents);
     give(std::move(message));
 }
@@ -88,16 +91,19 @@ void Engine::receive_request(IkeSa& sa, Received request) {
     if (sa.in_work) return ignore(Ignored::in_work);
     const Exchange* row = registry_.find(request.header.exchange);
     const bool heard = row != nullptr && (row->states & in(sa.state)) != 0;
-    if (!heard && sa.state != IkeState::established) return ignore(Ignored::not_expected);
+    // What is begun with an IKE SA that we delete (RFC 7296 2.25).
+    const bool too_late = sa.state == IkeState::deleting && !heard && (row == nullptr || (row->states & in(IkeState::established)) != 0);
+    if (!heard && !sa.authenticated()) return ignore(Ignored::not_expected);
     if (heard && row->respond == nullptr) return ignore(Ignored::not_expected);
-    if (row != nullptr && !heard) return ignore(Ignored::not_expected);
+    if (row != nullptr && !heard && !too_late) return ignore(Ignored::not_expected);
     if (!open_message(sa, request)) return;
 
     // From here on it is the peer's request, and its message id is used up.
     sa.last_heard = now_;
     if (sa.state == IkeState::half_open) sa.path = request.path; // it may have moved to port 4500, through a NAT (RFC 7296 2.23)
     still_half_open(sa);
-    const bool initial = sa.state != IkeState::established;
+    const bool initial = !sa.authenticated();
+    if (too_late) return put_off(sa, request, row);
     if (row == nullptr)
         return reject(sa, request, NotifyType::invalid_syntax, {}, true, "the peer uses an exchange that is not known here");
     Parsed<Chain> chain = parse_chain(request.clear.inner, request.plain);
@@ -128,6 +134,14 @@ void Engine::serve(IkeSa& sa, const Exchange& row, Received request) {
     Flow& flow = spawn(sa);
     flow.root.emplace(work(*this, Context(*this, sa, flow), row, std::move(request)));
     flow.root->begin(flow.standing);
+}
+
+void Engine::put_off(IkeSa& sa, const Received& request, const Exchange* row) {
+    ignore(Ignored::not_expected);
+    if (row != nullptr && row->one_way) return used_up(sa, request.header.message_id);
+    Answer later;
+    later.payloads.notify(NotifyType::temporary_failure);
+    answer(sa, request, later);
 }
 
 /// The answer that is an error, without asking the exchange.

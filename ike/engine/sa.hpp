@@ -41,6 +41,7 @@ enum class IkeState : std::uint8_t {
     initiating,  // we began it, the peer is not authenticated
     half_open,   // the peer began it and is not authenticated
     established, // both are
+    deleting,    // our request to delete it is on its way: it begins nothing any more (RFC 7296 2.25)
     gone,        // it only answers repeated requests
 };
 [[nodiscard]] std::string_view name_of(IkeState state);
@@ -113,11 +114,12 @@ struct Initial {
 
 struct ChildSa {
     std::string name;         // of the policy's
-    std::uint32_t number = 0; // which of that name
+    std::uint32_t number = 0; // which of that name, never used twice
     ChildSuite suite;
     std::uint32_t spi_in = 0, spi_out = 0;
     std::vector<TrafficSelector> local, remote;
     ChildState state = ChildState::created;
+    bool deleting = false; // our D for it is on its way, and its outbound SA has left the gateway (RFC 7296 1.4.1)
 };
 
 struct IkeSa {
@@ -148,6 +150,7 @@ struct IkeSa {
     TimerKey life;             // half-open, or lingering
     Time last_heard = 0;
 
+    [[nodiscard]] bool authenticated() const { return state == IkeState::established || state == IkeState::deleting; }
     [[nodiscard]] Spi spi_i() const { return initiator ? own_spi : peer_spi; }
     [[nodiscard]] Spi spi_r() const { return initiator ? peer_spi : own_spi; }
     [[nodiscard]] DirectionKeys outbound() const { return initiator ? keys.initiator() : keys.responder(); }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ike/exchange/child.hpp"
+#include "ike/exchange/exchanges.hpp"
 
 #include "ike/crypto/keys.hpp"
 #include "ike/exchange/seam.hpp"
@@ -104,23 +105,24 @@ PolicySpec policy_of(const ChildPolicy& policy, const SaSpec& outbound) {
 /// Gives the pair to the gateway, and the child to the IKE SA.
 Task<Verdict> install(Context context, const ChildPolicy& policy, ChildSa child, Nonces nonces, bool initiator) {
     IkeSa& sa = context.sa;
+    const std::uint32_t spi_in = child.spi_in;
+    child.number = context.new_child_number();
     Pair pair{sa_of(sa, policy, child, Direction::inbound), sa_of(sa, policy, child, Direction::outbound), {}};
     pair.policy = policy_of(policy, pair.outbound);
     if (!put_keys(sa, nonces, {}, initiator, pair)) co_return refuse(NotifyType::temporary_failure, "no memory for secrets is left");
     record::Changes changes;
     changes.install = {std::move(pair.inbound), std::move(pair.outbound)};
     changes.policies = {std::move(pair.policy)};
-    if (const Result<void> installed = co_await context.install(std::move(changes)); !installed)
+    context.add_child(std::move(child));
+    if (const Result<void> installed = co_await context.install(std::move(changes)); !installed) {
+        context.refused(spi_in);
         co_return refuse(NotifyType::no_proposal_chosen, "the gateway refuses the child SA: " + to_string(installed.error()));
-    child.state = ChildState::outbound_switched;
-    const std::string text = policy.name + ": " + to_string(child.local) + " to " + to_string(child.remote) + ", " +
-                             std::string(info(child.suite.algorithm).name);
-    sa.children.push_back(std::move(child));
-    context.tell(Event::Kind::child_up, text);
+    }
+    if (const ChildSa* up = context.installed(spi_in))
+        context.tell(Event::Kind::child_up, policy.name + ": " + to_string(up->local) + " to " + to_string(up->remote) + ", " +
+                                                std::string(info(up->suite.algorithm).name));
     co_return Verdict{};
 }
-
-std::uint32_t next_number(const IkeSa& sa) { return static_cast<std::uint32_t>(sa.children.size()) + 1; }
 
 } // namespace
 
@@ -134,14 +136,14 @@ std::optional<ChildOffer> offer_child(const Context& context, const ChildPolicy&
     return offer;
 }
 
-Task<Verdict> conclude_child(Context context, ChildOffer offer, const Received& response, Nonces nonces) {
+namespace {
+
+/// What the peer has made of the offer is made here too.
+Task<Verdict> take_choice(Context context, const ChildOffer& offer, const Contents& contents, Nonces nonces) {
     const auto failed = [&](std::string sentence) {
-        context.give_back_spi(offer.spi);
         return refuse(NotifyType::no_proposal_chosen, offer.policy->name + ": " + std::move(sentence));
     };
-    const Contents& contents = response.contents;
-    if (const Notify* error = contents.first_error()) co_return failed(said(*error));
-    if (contents.sa.empty() || !contents.tsi || !contents.tsr) co_return failed("the peer's answer has no child SA");
+    if (!contents.tsi || !contents.tsr) co_return failed("the peer's answer lacks TSi or TSr");
     if (const auto good = verify(offer.proposals, contents.sa); !good)
         co_return failed("the peer's choice for the child SA cannot be: " + std::string(good.error()));
     const std::optional<ChildSuite> suite = child_suite(contents.sa.front());
@@ -151,8 +153,24 @@ Task<Verdict> conclude_child(Context context, ChildOffer offer, const Received& 
     if (!within({offer.policy->local, offer.policy->remote}, agreed) || contents.tsi->unknown + contents.tsr->unknown != 0)
         co_return failed("the peer answers with traffic selectors beyond those that were asked for: " + to_string(agreed.local) + " to " +
                          to_string(agreed.remote));
-    ChildSa child{offer.policy->name, next_number(context.sa), *suite, offer.spi, *spi, agreed.local, agreed.remote};
+    ChildSa child{offer.policy->name, 0, *suite, offer.spi, *spi, agreed.local, agreed.remote};
     co_return co_await install(context, *offer.policy, std::move(child), std::move(nonces), true);
+}
+
+} // namespace
+
+Task<Verdict> conclude_child(Context context, ChildOffer offer, const Received& response, Nonces nonces) {
+    const Contents& contents = response.contents;
+    const Notify* error = contents.first_error();
+    if (error != nullptr || contents.sa.empty()) {
+        context.give_back_spi(offer.spi); // the peer has made nothing with it
+        co_return refuse(NotifyType::no_proposal_chosen,
+                         offer.policy->name + ": " + (error != nullptr ? said(*error) : "the peer's answer has no child SA"));
+    }
+    Verdict made = co_await take_choice(context, offer, contents, std::move(nonces));
+    // The peer believes that it stands (RFC 7296 1.3.1).
+    if (!made) (void)co_await ask_delete(context, offer.proposals.front().protocol, offer.spi);
+    co_return made;
 }
 
 namespace {
@@ -195,8 +213,7 @@ Task<Verdict> answer_child(Context context, const Connection& connection, const 
     if (!spi) co_return failed({NotifyType::temporary_failure, {}, "no child SA: the gateway has given no SPI yet"});
 
     put_spi(choice->proposal, *spi);
-    ChildSa child{choice->policy->name,    next_number(context.sa), *suite, *spi, *peer_spi,
-                  choice->selectors.local, choice->selectors.remote};
+    ChildSa child{choice->policy->name, 0, *suite, *spi, *peer_spi, choice->selectors.local, choice->selectors.remote};
     Verdict installed = co_await install(context, *choice->policy, std::move(child), std::move(nonces), false);
     if (!installed) {
         context.give_back_spi(*spi);

@@ -16,8 +16,14 @@ Task<Answer> respond_ike_intermediate(Context context, const Received& request);
 Task<Verdict> ask_ike_auth(Context context);
 Task<Answer> respond_ike_auth(Context context, const Received& request);
 Task<Answer> respond_informational(Context context, const Received& request);
+/// Our D for one child, by our inbound SPI.
+Task<Reply> ask_delete(Context context, ProtocolId protocol, std::uint32_t spi_in);
+
+// Whole flows:
 /// IKE_SA_INIT, as many IKE_INTERMEDIATE as the extensions need, IKE_AUTH.
 Task<> connect(Context context);
+Task<> delete_child(Context context, std::uint32_t spi_in);
+Task<> delete_ike_sa(Context context);
 
 namespace rules {
 
@@ -52,8 +58,8 @@ inline constexpr std::array exchanges{
              respond_ike_intermediate},
     Exchange{ExchangeType::ike_auth, "IKE_AUTH", rules::ike_auth_request, rules::ike_auth_response, in(IkeState::half_open),
              respond_ike_auth},
-    Exchange{ExchangeType::informational, "INFORMATIONAL", rules::informational, rules::informational, in(IkeState::established),
-             respond_informational},
+    Exchange{ExchangeType::informational, "INFORMATIONAL", rules::informational, rules::informational,
+             in(IkeState::established) | in(IkeState::deleting), respond_informational},
 };
 
 } // namespace sallyport::ike::exchange

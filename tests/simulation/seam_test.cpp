@@ -107,9 +107,16 @@ const std::vector<const Extension*> extensions = [] {
     return all;
 }();
 
+Registry own_registry() {
+    Registry registry = product();
+    registry.exchanges = exchanges;
+    registry.extensions = extensions;
+    return registry;
+}
+
 class Seam : public testing::Test {
 protected:
-    Seam() : world(quick_settings(), {exchanges, extensions, exchange::connect}, 21) {
+    Seam() : world(quick_settings(), own_registry(), 21) {
         seen = {};
         rounds.clear();
         world.watch = [this](std::size_t from, const Datagram& datagram) {

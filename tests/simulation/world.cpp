@@ -112,7 +112,9 @@ void World::settle(Time most) {
     }
 }
 
-Registry product() { return {exchange::exchanges, extension::extensions, exchange::connect}; }
+Registry product() {
+    return {exchange::exchanges, extension::extensions, exchange::connect, exchange::delete_child, exchange::delete_ike_sa};
+}
 
 Proposal ike_proposal(std::string_view words) {
     Proposal proposal;
