@@ -69,6 +69,7 @@ struct Settings {
     Time half_open_timeout = 30'000;  // since the last message of the peer
     Time half_open_longest = 120'000; // since the first one
     Time half_open_pressed = 5'000;   // instead of half_open_timeout while cookies are asked for
+    Time liveness = 30'000;           // of silence; then the peer is asked whether it is there (RFC 7296 2.4). 0: never
     Time linger = 180'000;            // an answer is kept
     Time drain = 5'000;               // the inbound SA of a child that is deleted still receives
     Time cookie_secret_life = 90'000; // a cookie is good for one to two of these

@@ -112,6 +112,11 @@ void Engine::close_child(Spi own_spi, std::uint32_t spi_in, Time now) {
     run();
 }
 
+void Engine::heard(std::uint32_t spi_in, Time now) {
+    now_ = now;
+    if (const auto owner = owners_.find(spi_in); owner != owners_.end()) sas_.at(owner->second)->last_heard = now;
+}
+
 /// Lets every flow go on that can. What a flow has ended is taken away when the flow stands still, never under it.
 void Engine::run() {
     if (running_) return;
@@ -161,6 +166,7 @@ void Engine::remove(Spi own_spi) {
     for (const FlowId id : flows) end_flow(id);
     if (sa.outstanding) timers_.stop(sa.outstanding->timer);
     timers_.stop(sa.life);
+    timers_.stop(sa.liveness);
     leave(sa, IkeState::gone);
     half_open_.forget(own_spi);
     sas_.erase(found);
@@ -174,7 +180,22 @@ void Engine::established(IkeSa& sa) {
     if (!sa.keys.forget_p()) counters_.add(Ignored::no_memory); // they stay where they are until the IKE SA goes
     // The request that began it stays known as long as it may come again.
     if (!sa.initiator) timers_.start(sa.life, now_ + settings_.linger, {sa.own_spi, TimerKind::linger, 0, "first messages may come again"});
+    watch(sa);
     tell(Event::Kind::established, sa, {});
+}
+
+void Engine::watch(IkeSa& sa) {
+    if (settings_.liveness == 0) return;
+    const Time due = sa.last_heard + settings_.liveness; // whatever comes postpones it when it is due, and costs nothing before
+    timers_.start(sa.liveness, due > now_ ? due : now_ + settings_.liveness,
+                  {sa.own_spi, TimerKind::liveness, 0, "nothing may have come from the peer"});
+}
+
+/// A request that is open already asks as well as any.
+void Engine::look_after(IkeSa& sa) {
+    const bool silent = now_ - sa.last_heard >= settings_.liveness;
+    if (silent && sa.turns.empty() && sa.state == IkeState::established) begin(sa, registry_.probe);
+    watch(sa);
 }
 
 void Engine::end(IkeSa& sa, std::string sentence) {
@@ -190,6 +211,7 @@ void Engine::drop(IkeSa& sa) {
     leave(sa, IkeState::gone);
     settle(sa);
     timers_.stop(sa.life);
+    timers_.stop(sa.liveness);
     half_open_.leave(sa.own_spi);
     ended_.push_back(sa.own_spi);
 }
@@ -245,6 +267,10 @@ void Engine::expire(const Timer& timer) {
             remove(timer.sa);
         else
             half_open_.forget(timer.sa);
+        break;
+    case TimerKind::liveness:
+        sa.liveness = {};
+        look_after(sa);
         break;
     case TimerKind::flow:
         if (const auto flow = flows_.find(timer.flow); flow != flows_.end()) {

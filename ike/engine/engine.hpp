@@ -89,6 +89,8 @@ public:
     void close(Spi own_spi, Time now);
     /// Likewise one of its children, by its inbound SPI.
     void close_child(Spi own_spi, std::uint32_t spi_in, Time now);
+    /// Authentic packets have come for the child SA with this inbound SPI: its peer lives.
+    void heard(std::uint32_t spi_in, Time now);
     /// Forgets an IKE SA at once, whatever it is doing, and says nothing to the peer. Its children leave the gateway.
     void forget(Spi own_spi);
 
@@ -127,6 +129,8 @@ private:
     void end(IkeSa& sa, std::string sentence);
     void tell(Event::Kind kind, const IkeSa& sa, std::string sentence);
     void expire(const Timer& timer);
+    void watch(IkeSa& sa);
+    void look_after(IkeSa& sa);
 
     void ignore(Ignored reason) { counters_.add(reason); }
 

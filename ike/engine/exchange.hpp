@@ -89,6 +89,8 @@ struct Registry {
     /// What takes one of its children away, and what ends it.
     Task<> (*delete_child)(Context, std::uint32_t spi_in) = nullptr;
     Task<> (*delete_ike_sa)(Context) = nullptr;
+    /// What asks a silent peer whether it is there.
+    Task<> (*probe)(Context) = nullptr;
 
     [[nodiscard]] const Exchange* find(ExchangeType type) const { // null: not known
         for (const Exchange& row : exchanges)

@@ -85,9 +85,11 @@ void Engine::retransmit(IkeSa& sa) {
     const Retransmission& plan = settings_.retransmission;
     const bool initial = outstanding.exchange == ExchangeType::ike_sa_init;
     if (outstanding.tries >= plan.tries || (initial && now_ - sa.initial->began >= settings_.initial_timeout)) {
-        give_reply(sa, std::unexpected(Failure{true, "the peer did not answer " + std::to_string(outstanding.tries) + " requests"}));
-        settle(sa);
-        return;
+        std::string sentence = "the peer did not answer " + std::to_string(outstanding.tries) + " requests";
+        // It has vanished, whatever it was asked (RFC 7296 2.4).
+        if (sa.state == IkeState::established) return end(sa, std::move(sentence));
+        give_reply(sa, std::unexpected(Failure{true, std::move(sentence)}));
+        return settle(sa);
     }
     ++outstanding.tries;
     outstanding.wait = std::min(plan.longest, outstanding.wait * plan.growth / 10);

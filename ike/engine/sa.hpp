@@ -148,7 +148,8 @@ struct IkeSa {
     std::vector<ChildSa> children;
     std::vector<FlowId> flows; // that work for it
     TimerKey life;             // half-open, or lingering
-    Time last_heard = 0;
+    TimerKey liveness;         // established
+    Time last_heard = 0;       // something authentic, of the IKE SA or of its children
 
     [[nodiscard]] bool authenticated() const { return state == IkeState::established || state == IkeState::deleting; }
     [[nodiscard]] Spi spi_i() const { return initiator ? own_spi : peer_spi; }

@@ -17,6 +17,7 @@ enum class TimerKind : std::uint8_t {
     retransmit, // of the outstanding request
     half_open,  // an IKE SA that the peer has not authenticated
     linger,     // an IKE SA that is gone still answers repeated requests
+    liveness,   // an established IKE SA whose peer may have vanished
     flow,       // a flow waits for the time itself
 };
 

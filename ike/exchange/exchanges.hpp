@@ -24,6 +24,7 @@ Task<Reply> ask_delete(Context context, ProtocolId protocol, std::uint32_t spi_i
 Task<> connect(Context context);
 Task<> delete_child(Context context, std::uint32_t spi_in);
 Task<> delete_ike_sa(Context context);
+Task<> probe(Context context);
 
 namespace rules {
 

@@ -109,4 +109,10 @@ Task<> delete_ike_sa(Context context) {
     context.end("this side deletes the IKE SA" + (reply ? std::string{} : "; " + reply.error().sentence));
 }
 
+/// Any answer will do, but one that cannot be read: then the IKE SA is deleted (RFC 7296 2.21).
+Task<> probe(Context context) {
+    const Reply reply = co_await context.ask(ExchangeType::informational, Writer{});
+    if (!reply) co_await delete_ike_sa(context);
+}
+
 } // namespace sallyport::ike::exchange

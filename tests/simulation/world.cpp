@@ -27,6 +27,21 @@ Spi World::start(std::size_t which, const ConnectionPointer& connection) {
     return own;
 }
 
+void World::close(std::size_t which, Spi own_spi) {
+    side(which).engine.close(own_spi, now_);
+    collect(which);
+}
+
+void World::close_child(std::size_t which, Spi own_spi, std::uint32_t spi_in) {
+    side(which).engine.close_child(own_spi, spi_in, now_);
+    collect(which);
+}
+
+void World::forget(std::size_t which, Spi own_spi) {
+    side(which).engine.forget(own_spi);
+    collect(which);
+}
+
 void World::inject(std::size_t to, Datagram datagram) {
     side(to).engine.receive(std::move(datagram), now_);
     collect(to);
@@ -41,9 +56,52 @@ void World::carry(std::size_t from, Datagram datagram) {
     }
 }
 
-Result<void> World::install(Gateway& gateway, const record::Changes& changes) const {
-    if (gateway.refuses) return std::unexpected(Error{ErrorCode::refused, "it refuses everything"});
-    for (const SaSpec& sa : changes.install) (sa.direction == Direction::inbound ? gateway.inbound : gateway.outbound)[sa.spi] = sa;
+namespace {
+
+using Sas = std::map<std::uint32_t, SaSpec>;
+
+Sas::iterator find(Sas& sas, std::string_view name, std::uint32_t child) {
+    return std::ranges::find_if(sas, [&](const auto& entry) { return entry.second.name == name && entry.second.child == child; });
+}
+
+std::unexpected<Error> wrong(Gateway& gateway, const char* sentence) {
+    ++gateway.wrong;
+    return std::unexpected(Error{ErrorCode::conflict, sentence});
+}
+
+} // namespace
+
+/// All or nothing, and refused is what the gateway's control would refuse.
+Result<void> World::apply(std::size_t which, const record::Changes& changes) {
+    if (side(which).gateway.refuses) return std::unexpected(Error{ErrorCode::refused, "it refuses everything"});
+    Gateway& before = side(which).gateway;
+    Gateway gateway = before;
+    for (const SaSpec& sa : changes.install) {
+        const bool inbound = sa.direction == Direction::inbound;
+        if (inbound && !gateway.used.insert(sa.spi).second) return wrong(before, "the SPI was used before");
+        Sas& sas = inbound ? gateway.inbound : gateway.outbound;
+        if (find(sas, sa.name, sa.child) != sas.end() || find(gateway.draining, sa.name, sa.child) != gateway.draining.end())
+            return wrong(before, "the child has this SA already");
+        sas[sa.spi] = sa;
+    }
+    for (const Direction direction : {Direction::outbound, Direction::inbound})
+        for (const record::Removal& removal : changes.remove) {
+            if (removal.direction != direction) continue;
+            Sas& sas = direction == Direction::inbound ? gateway.inbound : gateway.outbound;
+            const auto found = find(sas, removal.name, removal.child);
+            if (found == sas.end()) return wrong(before, "there is no such SA");
+            if (direction == Direction::inbound && find(gateway.outbound, removal.name, removal.child) != gateway.outbound.end())
+                return wrong(before, "the child still sends");
+            if (removal.drain != 0) {
+                gateway.draining.insert(*found);
+                later(removal.drain, Drained{which, found->first});
+            }
+            sas.erase(found);
+        }
+    for (const PolicySpec& policy : changes.policies) gateway.policies[policy.name] = policy;
+    for (const std::string& name : changes.remove_policies)
+        if (gateway.policies.erase(name) == 0) return wrong(before, "there is no such policy");
+    before = std::move(gateway);
     return {};
 }
 
@@ -53,7 +111,7 @@ void World::collect(std::size_t which) {
     for (Datagram& datagram : outputs.datagrams) carry(which, std::move(datagram));
     for (std::unique_ptr<Job>& job : outputs.jobs) later(random_.up_to(weather_.computing), Computed{which, std::move(job)});
     for (const Keying& keying : outputs.keying)
-        later(random_.up_to(weather_.computing), Installed{which, keying.id, install(own.gateway, keying.changes)});
+        later(random_.up_to(weather_.computing), Installed{which, keying.id, apply(which, keying.changes)});
     own.events.insert(own.events.end(), outputs.events.begin(), outputs.events.end());
     if (outputs.spis_wanted == 0) return;
     std::vector<std::uint32_t> spis;
@@ -70,6 +128,9 @@ void World::happen(Happening happening) {
         which = computed->side;
         computed->job->run();
         side(which).engine.finished(std::move(computed->job), now_);
+    } else if (const auto* drained = std::get_if<Drained>(&happening)) {
+        side(drained->side).gateway.draining.erase(drained->spi);
+        return;
     } else {
         auto& installed = std::get<Installed>(happening);
         which = installed.side;
@@ -113,7 +174,8 @@ void World::settle(Time most) {
 }
 
 Registry product() {
-    return {exchange::exchanges, extension::extensions, exchange::connect, exchange::delete_child, exchange::delete_ike_sa};
+    using namespace exchange;
+    return {exchanges, extension::extensions, connect, delete_child, delete_ike_sa, probe};
 }
 
 Proposal ike_proposal(std::string_view words) {
@@ -218,6 +280,11 @@ Datagram protected_by(const IkeSa& from, ExchangeType exchange, std::uint32_t me
     wire::store16(message.data() + header_size + 2, static_cast<std::uint16_t>(payload_header_size + body));
     if (!seal(from.suite.protection, from.outbound(), ++counter, payloads.octets(), message)) std::abort();
     return {{from.path.remote, from.path.local, from.path.vpn}, std::move(message)};
+}
+
+bool nothing_left(const Side& side) {
+    const Engine::Load left = side.engine.load();
+    return left.sas + left.half_open + left.flows + left.timers + left.keying == 0 && side.gateway.empty();
 }
 
 const IkeSa* only_sa(const Side& side) { return side.engine.sas().size() == 1 ? side.engine.sas().begin()->second.get() : nullptr; }

@@ -10,6 +10,8 @@
 #include <map>
 #include <memory>
 #include <random>
+#include <set>
+#include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
@@ -38,8 +40,13 @@ struct Weather {
 /// A gateway as far as an engine sees it.
 struct Gateway {
     std::map<std::uint32_t, SaSpec> inbound, outbound; // by SPI
+    std::map<std::uint32_t, SaSpec> draining;          // inbound ones that were removed and still receive
+    std::map<std::string, PolicySpec> policies;
+    std::set<std::uint32_t> used; // inbound SPIs
     std::uint32_t next_spi = 256;
     bool refuses = false;
+    unsigned wrong = 0; // calls that no gateway would take
+    [[nodiscard]] bool empty() const { return inbound.empty() && outbound.empty() && draining.empty() && policies.empty(); }
 };
 
 struct Side {
@@ -64,6 +71,9 @@ public:
     std::function<Fate(std::size_t from, Datagram&)> watch;
 
     Spi start(std::size_t which, const ConnectionPointer& connection);
+    void close(std::size_t which, Spi own_spi);
+    void close_child(std::size_t which, Spi own_spi, std::uint32_t spi_in);
+    void forget(std::size_t which, Spi own_spi);
     /// As the wire would bring it.
     void inject(std::size_t to, Datagram datagram);
     /// Lets time pass; what is due in it happens.
@@ -86,11 +96,15 @@ private:
         std::uint64_t id;
         Result<void> result;
     };
-    using Happening = std::variant<Arrival, Computed, Installed>;
+    struct Drained {
+        std::size_t side;
+        std::uint32_t spi;
+    };
+    using Happening = std::variant<Arrival, Computed, Installed, Drained>;
 
     void collect(std::size_t which);
     void carry(std::size_t from, Datagram datagram);
-    [[nodiscard]] Result<void> install(Gateway& gateway, const record::Changes& changes) const;
+    [[nodiscard]] Result<void> apply(std::size_t which, const record::Changes& changes);
     void happen(Happening happening);
     bool step(Time until);
     void later(Time delay, Happening happening) { happenings_.emplace(std::pair{now_ + delay, ++serial_}, std::move(happening)); }
@@ -124,6 +138,8 @@ inline const Address address_a = *parse_address("192.0.2.1"), address_b = *parse
 
 /// Do both gateways have this pair of SAs, one way and back, with equal keys and selectors?
 [[nodiscard]] bool passes_both_ways(const Gateway& one, const Gateway& other);
+/// Of what a side does or has done for peers: nothing is left in its engine, nor in its gateway.
+[[nodiscard]] bool nothing_left(const Side& side);
 /// The IKE SA of a side; null: it has none, or more than one.
 [[nodiscard]] const IkeSa* only_sa(const Side& side);
 
