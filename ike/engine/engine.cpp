@@ -150,6 +150,7 @@ void Engine::end_flow(FlowId id) {
     timers_.stop(found->second->timer);
     if (const auto sa = sas_.find(found->second->sa); sa != sas_.end()) {
         std::erase(sa->second->flows, id);
+        if (sa->second->flows.empty()) sa->second->early.clear();
         // With its request still open the turn is over when that is.
         if (!sa->second->outstanding || sa->second->outstanding->waiter != id) pass_turn(*sa->second, id);
     }

@@ -146,6 +146,8 @@ struct IkeSa {
 
     std::unique_ptr<Initial> initial;
     std::vector<ChildSa> children;
+    std::vector<std::pair<ProtocolId, std::uint32_t>>
+        early;                 // SPIs that the peer deleted before we knew them, while a flow may still learn them
     std::vector<FlowId> flows; // that work for it
     TimerKey life;             // half-open, or lingering
     TimerKey liveness;         // established

@@ -138,6 +138,12 @@ std::optional<ChildOffer> offer_child(const Context& context, const ChildPolicy&
 
 namespace {
 
+constexpr std::size_t most_early = 64; // more than any answer that is on its way can bring
+
+bool deleted_early(const IkeSa& sa, ProtocolId protocol, std::uint32_t spi_out) {
+    return std::ranges::contains(sa.early, std::pair(protocol, spi_out));
+}
+
 /// What the peer has made of the offer is made here too.
 Task<Verdict> take_choice(Context context, const ChildOffer& offer, const Contents& contents, Nonces nonces) {
     const auto failed = [&](std::string sentence) {
@@ -149,6 +155,7 @@ Task<Verdict> take_choice(Context context, const ChildOffer& offer, const Conten
     const std::optional<ChildSuite> suite = child_suite(contents.sa.front());
     const std::optional<std::uint32_t> spi = spi_of(contents.sa.front());
     if (!suite || !spi) co_return failed("the peer's choice for the child SA cannot be used");
+    if (deleted_early(context.sa, contents.sa.front().protocol, *spi)) co_return failed("the peer has deleted it already");
     const SelectorPair agreed{contents.tsi->known, contents.tsr->known};
     if (!within({offer.policy->local, offer.policy->remote}, agreed) || contents.tsi->unknown + contents.tsr->unknown != 0)
         co_return failed("the peer answers with traffic selectors beyond those that were asked for: " + to_string(agreed.local) + " to " +
@@ -158,6 +165,11 @@ Task<Verdict> take_choice(Context context, const ChildOffer& offer, const Conten
 }
 
 } // namespace
+
+void note_early_delete(IkeSa& sa, ProtocolId protocol, std::uint32_t spi_out) {
+    const bool others_at_work = sa.flows.size() > 1;
+    if (others_at_work && sa.early.size() < most_early) sa.early.emplace_back(protocol, spi_out);
+}
 
 Task<Verdict> conclude_child(Context context, ChildOffer offer, const Received& response, Nonces nonces) {
     const Contents& contents = response.contents;

@@ -5,6 +5,7 @@
 #include "ike/engine/engine.hpp"
 
 #include <optional>
+#include <utility>
 
 namespace sallyport::ike::exchange {
 
@@ -23,6 +24,10 @@ struct ChildOffer {
 [[nodiscard]] std::optional<ChildOffer> offer_child(const Context& context, const ChildPolicy& policy, Writer& request);
 /// Installs what was agreed upon. A refusal concerns the child only.
 Task<Verdict> conclude_child(Context context, ChildOffer offer, const Received& response, Nonces nonces);
+
+/// The peer deletes a child that is not known here. If it is one that it has made and whose answer is still on its way, or in work, then it
+/// must not come to life when that arrives.
+void note_early_delete(IkeSa& sa, ProtocolId protocol, std::uint32_t spi_out);
 
 /// The responder: narrows, chooses, installs the inbound side before the response leaves, and adds SA, TSi and TSr, or the notify that says
 /// why not. A refusal concerns the child only, and its notify is in the response already.

@@ -7,6 +7,7 @@
 //                                         <--  HDR, SK {[D(their SPIs)]}: of the same pairs, but those that it deletes itself just now
 //     HDR, SK {D(IKE)}  -->                    the IKE SA with all its children
 //                                         <--  HDR, SK {}
+#include "ike/exchange/child.hpp"
 #include "ike/exchange/exchanges.hpp"
 #include "ike/exchange/seam.hpp"
 
@@ -42,7 +43,9 @@ void take_away(const Context& context, ProtocolId protocol, const Contents& requ
     for (const Delete& payload : request.deletes) {
         if (payload.protocol != protocol) continue;
         for (std::size_t at = 0; at < payload.spis.size(); at += spi_size) {
-            const ChildSa* child = find_by_peer(context.sa, protocol, wire::load32(payload.spis.data() + at));
+            const std::uint32_t spi_out = wire::load32(payload.spis.data() + at);
+            const ChildSa* child = find_by_peer(context.sa, protocol, spi_out);
+            if (child == nullptr) note_early_delete(context.sa, protocol, spi_out);
             if (child == nullptr || child->deleting) continue;
             own.push_back(child->spi_in);
             context.tell(Event::Kind::child_down, child->name + ": the peer deletes the child SA");
