@@ -136,6 +136,7 @@ void Engine::serve(IkeSa& sa, const Exchange& row, Received request) {
     flow.root->begin(flow.standing);
 }
 
+/// The peer may try again, by another IKE SA.
 void Engine::put_off(IkeSa& sa, const Received& request, const Exchange* row) {
     ignore(Ignored::not_expected);
     if (row != nullptr && row->one_way) return used_up(sa, request.header.message_id);

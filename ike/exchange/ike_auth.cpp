@@ -189,7 +189,14 @@ Task<> connect(Context context) {
     Verdict verdict = co_await ask_ike_sa_init(context);
     if (verdict) verdict = co_await ask_ike_intermediate(context);
     if (verdict) verdict = co_await ask_ike_auth(context);
-    if (!verdict) context.end(std::move(verdict).error().sentence);
+    if (verdict) co_return;
+    if (context.sa.state != IkeState::established) {
+        context.end(std::move(verdict).error().sentence);
+        co_return;
+    }
+    // The peer believes that it stands.
+    context.tell(Event::Kind::failed, std::move(verdict).error().sentence);
+    co_await delete_ike_sa(context);
 }
 
 } // namespace sallyport::ike::exchange

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A responder's engine against any peer. Octet 0 says how far the two have come: 0 nothing, 1 half-open, 2 established. Then messages: two
-// octets of length, one of the exchange type, one of flags (bit 0 a response, bit 1 the next message id instead of the expected one, bit 2
-// as it is: without protection), one of the first payload, then payloads. Protected ones carry a good ICV, so that what is behind it is
-// reached. The engine must live, keep its promises about what is left over, and install nothing for a peer that is not authenticated.
+// octets of length, one of the exchange type, one of flags (bit 0 a response, bit 1 the next message id instead of the one that is due, bit
+// 2 as it is: without protection; before it comes, bit 3 this side deletes its child, bit 4 the IKE SA), one of the first payload, then
+// payloads. Protected ones carry a good ICV, so that what is behind it is reached. The engine must live, keep its promises about what is
+// left over, and install nothing for a peer that is not authenticated.
 #include "tests/simulation/quick_kex.hpp"
 #include "tests/simulation/world.hpp"
 
@@ -75,13 +76,19 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         if (!piece) break;
         const IkeSa* from = only_sa(world.side(0));
         const IkeSa* to = only_sa(world.side(1));
+        if (to != nullptr && (piece->flags & 8) != 0 && !to->children.empty())
+            world.close_child(1, to->own_spi, to->children.front().spi_in);
+        if (to != nullptr && (piece->flags & 16) != 0) world.close(1, to->own_spi);
+        to = only_sa(world.side(1));
         if (from == nullptr || to == nullptr || from->keys.empty() || (piece->flags & 4) != 0) {
             world.inject(1, unprotected(*piece, from));
         } else {
             Writer payloads;
             payloads.raw_chain(piece->first, piece->payloads);
-            const std::uint32_t id = to->expected + ((piece->flags & 2) != 0 ? 1U : 0U);
-            world.inject(1, protected_by(*from, piece->exchange, id, (piece->flags & 1) != 0, payloads));
+            const bool response = (piece->flags & 1) != 0;
+            const std::uint32_t due = response && to->outstanding ? to->outstanding->id : to->expected;
+            const std::uint32_t id = due + ((piece->flags & 2) != 0 ? 1U : 0U);
+            world.inject(1, protected_by(*from, piece->exchange, id, response, payloads));
         }
         world.run(20);
     }

@@ -24,7 +24,7 @@ struct Seen {
     unsigned outbound = 0, inbound = 0; // messages between codec and cipher
     unsigned asked = 0, thrown = 0;     // private exchanges
     std::vector<ExchangeType> points;
-    bool refuses = false;
+    bool refuses = false, refuses_in_the_end = false;
 };
 Seen seen;
 std::map<Spi, unsigned> rounds; // IKE_INTERMEDIATE exchanges that an IKE SA had
@@ -63,6 +63,8 @@ Task<Verdict> answer(Context context, ExchangeType point, const Received& reques
 Task<Verdict> conclude(Context context, ExchangeType point, const Received& response) {
     ++seen.conclusions;
     if (point == ExchangeType::ike_sa_init) co_return co_await examine(context, point, response);
+    if (point == ExchangeType::ike_auth && seen.refuses_in_the_end)
+        co_return std::unexpected(Refusal{NotifyType{8192}, {}, "the extension does not like the end"});
     if (point == ExchangeType::ike_intermediate) {
         EXPECT_NE(response.contents.find_other(private_payload), nullptr);
         ++rounds[context.sa.own_spi];
@@ -175,6 +177,16 @@ TEST_F(Seam, an_extension_that_refuses_ends_it_with_its_notify_and_its_sentence)
     world.run(10);
     EXPECT_EQ(only_sa(world.side(1))->state, IkeState::gone);
     EXPECT_EQ(world.side(1).events.back().sentence, "the extension does not like it");
+}
+
+TEST_F(Seam, an_extension_that_refuses_what_the_peer_believes_to_stand_has_it_deleted) {
+    seen.refuses_in_the_end = true;
+    const Spi second = world.start(0, world.side(0).engine.connections().front());
+    world.run(3000);
+    EXPECT_EQ(world.side(0).engine.find(second), nullptr);
+    for (const std::size_t which : {0U, 1U}) EXPECT_EQ(world.side(which).gateway.outbound.size(), 1U) << "of the first IKE SA alone";
+    EXPECT_EQ(world.side(1).events.back().sentence, "the peer deletes the IKE SA");
+    EXPECT_NE(std::ranges::find(world.side(0).events, "the extension does not like the end", &Event::sentence), world.side(0).events.end());
 }
 
 // --- NAT (RFC 7296 2.23): an extension like others ---
