@@ -189,7 +189,7 @@ void Engine::watch(IkeSa& sa) {
     if (settings_.liveness == 0) return;
     const Time due = sa.last_heard + settings_.liveness; // whatever comes postpones it when it is due, and costs nothing before
     timers_.start(sa.liveness, due > now_ ? due : now_ + settings_.liveness,
-                  {sa.own_spi, TimerKind::liveness, 0, "nothing may have come from the peer"});
+                  {sa.own_spi, TimerKind::liveness, 0, "a peer that is silent is asked whether it is there"});
 }
 
 /// A request that is open already asks as well as any.

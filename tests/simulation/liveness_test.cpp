@@ -81,7 +81,7 @@ TEST_F(Informational, an_open_request_asks_well_enough) {
     expect_gone();
 }
 
-TEST_F(Informational, the_timer_says_what_it_waits_for) {
+TEST_F(Informational, one_timer_runs_for_it_until_the_ike_sa_goes) {
     come_up();
     EXPECT_EQ(world.side(0).engine.load().timers, 1U);
     EXPECT_NE(sa(0).liveness.first, 0U);
