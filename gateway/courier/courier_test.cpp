@@ -41,7 +41,7 @@ public:
         sockaddr_un address{};
         address.sun_family = AF_UNIX;
         std::memcpy(address.sun_path, path.data(), path.size());
-        connected = connect(descriptor_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+        connected = descriptor_ >= 0 && connect(descriptor_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
     }
     ~Client() { close(descriptor_); }
     Client(const Client&) = delete;
