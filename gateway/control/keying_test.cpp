@@ -140,7 +140,8 @@ protected:
 #if !defined(__OPTIMIZE__)
 constexpr bool timed = false;
 #elif defined(__has_feature)
-constexpr bool timed = !__has_feature(thread_sanitizer) && !__has_feature(address_sanitizer);
+constexpr bool threads = __has_feature(thread_sanitizer), addresses = __has_feature(address_sanitizer);
+constexpr bool timed = !threads && !addresses;
 #else
 constexpr bool timed = true;
 #endif

@@ -41,7 +41,8 @@ public:
         sockaddr_un address{};
         address.sun_family = AF_UNIX;
         std::memcpy(address.sun_path, path.data(), path.size());
-        connected = descriptor_ >= 0 && connect(descriptor_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+        if (descriptor_ < 0) std::abort();
+        connected = connect(descriptor_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
     }
     ~Client() { close(descriptor_); }
     Client(const Client&) = delete;
