@@ -104,13 +104,6 @@ protected:
         std::array<Frame, 64> frames;
         return {frames.begin(), frames.begin() + inbox.pop(frames)};
     }
-    static Octets record(const ike_datagram::Datagram& datagram) {
-        const ike_datagram::RecordHeader header = header_of(datagram);
-        Octets octets(sizeof header);
-        std::memcpy(octets.data(), &header, sizeof header);
-        octets.insert(octets.end(), datagram.message.begin(), datagram.message.end());
-        return octets;
-    }
     std::uint64_t refused(Refused why) { return courier->counters().refused[static_cast<std::size_t>(why)]; }
 
     std::string directory;
@@ -243,7 +236,8 @@ TEST_F(CourierTest, hears_the_last_one_who_came) {
     take(arrive(ike_message(1, 0)));
     EXPECT_TRUE(after->receive());
     EXPECT_FALSE(before.receive());
-    (void)before.send(record({.local = ours, .remote = theirs, .local_port = 500, .remote_port = 500, .message = Octets(28)}));
+    (void)before.send(
+        ike_datagram::record_of({.local = ours, .remote = theirs, .local_port = 500, .remote_port = 500, .message = Octets(28)}));
     courier->run_once(0);
     EXPECT_EQ(courier->counters().sent, 0U);
 }
@@ -255,8 +249,8 @@ TEST_F(CourierTest, sends_packets_that_are_whole_and_right) {
     for (const std::uint16_t port : {std::uint16_t{500}, std::uint16_t{4500}}) {
         for (const Address& to : {theirs, theirs6}) {
             const bool ipv4 = to.family == Family::ipv4;
-            ASSERT_TRUE(known.send(
-                record({.local = ipv4 ? ours : ours6, .remote = to, .local_port = port, .remote_port = 31'000, .message = message})));
+            ASSERT_TRUE(known.send(ike_datagram::record_of(
+                {.local = ipv4 ? ours : ours6, .remote = to, .local_port = port, .remote_port = 31'000, .message = message})));
             courier->run_once(0);
             const std::vector<Frame> frames = sent();
             ASSERT_EQ(frames.size(), 1U);
@@ -295,7 +289,7 @@ TEST_F(CourierTest, sends_only_from_our_addresses_and_ports) {
     const Octets message = ike_message(3, 4);
     const auto give = [&](ike_datagram::Datagram datagram) {
         datagram.message = message;
-        ASSERT_TRUE(known.send(record(datagram)));
+        ASSERT_TRUE(known.send(record_of(datagram)));
         courier->run_once(0);
     };
     give({.local = theirs, .remote = ours, .local_port = 500, .remote_port = 500});
@@ -312,12 +306,14 @@ TEST_F(CourierTest, counts_records_that_cannot_be_and_goes_on) {
     courier->run_once(0);
     ASSERT_TRUE(known.send(Octets(10)));
     ASSERT_TRUE(known.send(Octets(200, 0xff)));
-    ASSERT_TRUE(known.send(record({.local = ours, .remote = theirs, .local_port = 500, .remote_port = 500, .message = Octets(5000)})));
+    ASSERT_TRUE(known.send(
+        ike_datagram::record_of({.local = ours, .remote = theirs, .local_port = 500, .remote_port = 500, .message = Octets(5000)})));
     ASSERT_TRUE(known.send(Octets(67'000)));
     courier->run_once(0);
     EXPECT_EQ(refused(Refused::malformed), 4U);
     const Octets largest(room_for_message(Family::ipv4));
-    ASSERT_TRUE(known.send(record({.local = ours, .remote = theirs, .local_port = 500, .remote_port = 500, .message = largest})));
+    ASSERT_TRUE(
+        known.send(ike_datagram::record_of({.local = ours, .remote = theirs, .local_port = 500, .remote_port = 500, .message = largest})));
     courier->run_once(0);
     const std::vector<Frame> frames = sent();
     ASSERT_EQ(frames.size(), 1U);
@@ -330,7 +326,8 @@ TEST_F(CourierTest, keeps_to_its_rate_and_to_its_memory) {
     const Client known(path_of(directory, Line::known));
     courier->run_once(0);
     const Octets message = ike_message(3, 4);
-    const Octets good = record({.local = ours, .remote = theirs, .local_port = 500, .remote_port = 500, .message = message});
+    const Octets good = ike_datagram::record_of(
+        {.local = ours, .remote = theirs, .local_port = 500, .remote_port = 500, .message = message});
     for (unsigned i = 0; i < 8; ++i) ASSERT_TRUE(known.send(good));
     courier->run_once(second);
     EXPECT_EQ(courier->counters().sent, 5U);
@@ -349,7 +346,8 @@ TEST_F(CourierTest, sleeps_until_something_comes) {
     std::thread thread([&] { courier->run(stop); });
     {
         const Client known(path_of(directory, Line::known));
-        const Octets good = record({.local = ours, .remote = theirs, .local_port = 500, .remote_port = 500, .message = ike_message(3, 4)});
+        const Octets good = ike_datagram::record_of(
+            {.local = ours, .remote = theirs, .local_port = 500, .remote_port = 500, .message = ike_message(3, 4)});
         ASSERT_TRUE(known.send(good));
         for (unsigned i = 0; i < 500 && courier->counters().sent == 0; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }

@@ -6,10 +6,10 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include <utility>
+#include <vector>
 
 namespace sallyport::courier {
 namespace {
@@ -38,14 +38,8 @@ bool belongs_to(int descriptor, uid_t user) {
 Peer::~Peer() { close(descriptor_); }
 
 bool Peer::send(const ike_datagram::Datagram& datagram) const {
-    ike_datagram::RecordHeader header = header_of(datagram);
-    // The kernel reads only: iovec has no const.
-    std::array<iovec, 2> parts{iovec{&header, sizeof header},
-                               iovec{const_cast<std::uint8_t*>(datagram.message.data()), datagram.message.size()}};
-    msghdr message{};
-    message.msg_iov = parts.data();
-    message.msg_iovlen = parts.size();
-    return sendmsg(descriptor_, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+    const std::vector<std::uint8_t> record = record_of(datagram);
+    return ::send(descriptor_, record.data(), record.size(), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
 }
 
 Peer::Came Peer::receive(std::span<std::uint8_t> room, std::size_t& size) const {

@@ -63,4 +63,12 @@ RecordHeader header_of(const Datagram& datagram) {
             .received = datagram.received};
 }
 
+std::vector<std::uint8_t> record_of(const Datagram& datagram) {
+    const RecordHeader header = header_of(datagram);
+    std::vector<std::uint8_t> record(sizeof header + datagram.message.size());
+    std::memcpy(record.data(), &header, sizeof header);
+    std::ranges::copy(datagram.message, record.begin() + sizeof header);
+    return record;
+}
+
 } // namespace sallyport::ike_datagram

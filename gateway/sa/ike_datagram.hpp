@@ -14,6 +14,7 @@
 #include <span>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 namespace sallyport::ike_datagram {
 
@@ -58,5 +59,7 @@ struct Datagram {
 [[nodiscard]] std::expected<Datagram, std::string_view> parse(std::span<const std::uint8_t> record);
 /// The header that goes before datagram.message.
 [[nodiscard]] RecordHeader header_of(const Datagram& datagram);
+/// The whole record.
+[[nodiscard]] std::vector<std::uint8_t> record_of(const Datagram& datagram);
 
 } // namespace sallyport::ike_datagram

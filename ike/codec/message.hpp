@@ -195,7 +195,6 @@ public:
     void ts(PayloadType type, std::span<const TrafficSelector> selectors);
     void raw(PayloadType type, Octets body, bool critical = false);
     void append(const Writer& other);                // its payloads behind these
-    void raw_chain(PayloadType first, Octets chain); // whatever it is, as the whole of it: for tests of what receives it
 
     [[nodiscard]] PayloadType first() const { return first_; }
     [[nodiscard]] Octets octets() const { return octets_; }

@@ -171,11 +171,6 @@ void Writer::raw(PayloadType type, Octets body, bool critical) {
     end();
 }
 
-void Writer::raw_chain(PayloadType first, Octets chain) {
-    first_ = first;
-    octets_.assign(chain.begin(), chain.end());
-}
-
 void Writer::append(const Writer& other) {
     if (other.empty()) return;
     if (empty())

@@ -75,6 +75,8 @@ struct Extension {
     Task<Verdict> (*examine)(Context, ExchangeType point, const Received& request) = nullptr;
     Task<Verdict> (*answer)(Context, ExchangeType point, const Received& request, Writer& response) = nullptr;
     Task<Verdict> (*conclude)(Context, ExchangeType point, const Received& response) = nullptr;
+    /// Can both sides do what transform types 6 to 12 ask for? Without it a proposal that has them has an unknown type (RFC 9370 2.2.1).
+    bool (*additional)(const IkeSa&) = nullptr;
     /// It needs another IKE_INTERMEDIATE exchange before IKE_AUTH.
     bool (*pending)(const IkeSa&) = nullptr;
     /// Between codec and cipher, of every protected message.

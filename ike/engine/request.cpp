@@ -41,7 +41,6 @@ void Engine::send_request(IkeSa& sa, ExchangeType exchange, const Writer& payloa
     outstanding.id = header.message_id;
     outstanding.exchange = exchange;
     outstanding.waiter = waiter;
-    outstanding.first_sent = now_;
     outstanding.wait = settings_.retransmission.first;
     outstanding.tries = 1;
     if (initial) {

@@ -70,7 +70,7 @@ struct Outstanding {
     std::uint32_t id = 0;
     ExchangeType exchange = ExchangeType::ike_sa_init;
     std::vector<Message> datagrams;
-    Time first_sent = 0, wait = 0; // wait: the present one
+    Time wait = 0; // the present one
     unsigned tries = 0;
     TimerKey timer;
     FlowId waiter = 0;

@@ -196,8 +196,7 @@ std::expected<IkeSuite, Answer> choose_suite(Context& context, const Received& r
         context.count(Ignored::no_connection);
         return std::unexpected(error_answer(NotifyType::no_proposal_chosen));
     }
-    const bool additional = request.contents.find(NotifyType::intermediate_exchange_supported) != nullptr;
-    std::expected<Proposal, NoChoice> chosen = choose_ike(fitting, request.contents.sa, additional, context.settings().methods);
+    std::expected<Proposal, NoChoice> chosen = choose_ike(fitting, request.contents.sa, additional(context), context.settings().methods);
     const std::optional<IkeSuite> suite = chosen ? ike_suite(*chosen) : std::nullopt;
     if (!suite) {
         context.count(Ignored::no_proposal);
@@ -224,6 +223,9 @@ Answer silence(const Context& context, Ignored reason) {
 
 Task<Answer> respond_ike_sa_init(Context context, const Received& request) {
     IkeSa& sa = context.sa;
+    // What the peer announces decides what can be chosen.
+    if (const Verdict verdict = co_await examine(context, ExchangeType::ike_sa_init, request); !verdict)
+        co_return error_answer(verdict.error().type, verdict.error().data);
     std::expected<IkeSuite, Answer> suite = choose_suite(context, request);
     if (!suite) co_return std::move(suite).error();
     const kex::Method* method = kex::find(context.settings().methods, suite->exchanges.first);
@@ -231,8 +233,6 @@ Task<Answer> respond_ike_sa_init(Context context, const Received& request) {
     sa.suite = *suite;
     sa.initial->exchanges = suite->exchanges;
     sa.initial->ni.assign(request.contents.nonce.begin(), request.contents.nonce.end());
-    if (const Verdict verdict = co_await examine(context, ExchangeType::ike_sa_init, request); !verdict)
-        co_return error_answer(verdict.error().type, verdict.error().data);
 
     auto own = [method, value = std::vector<std::uint8_t>(request.contents.ke->data.begin(), request.contents.ke->data.end())] {
         return method->answer(*method, value);

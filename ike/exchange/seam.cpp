@@ -33,6 +33,12 @@ Task<Verdict> conclude(Context context, ExchangeType point, const Received& resp
     co_return Verdict{};
 }
 
+bool additional(const Context& context) {
+    return std::ranges::any_of(context.extensions(), [&](const Extension* extension) {
+        return extension->additional != nullptr && extension->additional(context.sa);
+    });
+}
+
 bool pending(const Context& context) {
     return std::ranges::any_of(context.extensions(),
                                [&](const Extension* extension) { return extension->pending != nullptr && extension->pending(context.sa); });

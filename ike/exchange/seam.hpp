@@ -10,6 +10,8 @@ Task<Verdict> offer(Context context, ExchangeType point, Writer& request);
 Task<Verdict> examine(Context context, ExchangeType point, const Received& request);
 Task<Verdict> answer(Context context, ExchangeType point, const Received& request, Writer& response);
 Task<Verdict> conclude(Context context, ExchangeType point, const Received& response);
+/// Can one of them do additional key exchanges in this IKE SA?
+[[nodiscard]] bool additional(const Context& context);
 /// Does one of them need another IKE_INTERMEDIATE exchange?
 [[nodiscard]] bool pending(const Context& context);
 

@@ -19,6 +19,9 @@ std::unexpected<Refusal> refuse(std::string sentence) {
 
 bool pending(const IkeSa& sa) { return sa.initial && sa.initial->done < sa.initial->exchanges.count; }
 
+/// They travel in IKE_INTERMEDIATE.
+bool additional(const IkeSa& sa) { return sa.agreed.has(Feature::intermediate); }
+
 /// The one whose turn it is; null: none, or this program lacks it.
 const kex::Method* due(const Context& context) {
     const IkeSa& sa = context.sa;
@@ -93,7 +96,12 @@ Task<Verdict> answer(Context context, ExchangeType point, const Received& reques
 
 } // namespace
 
-constinit const Extension additional_key_exchange{
-    .name = "multiple key exchanges", .source = "RFC 9370", .offer = offer, .answer = answer, .conclude = conclude, .pending = pending};
+constinit const Extension additional_key_exchange{.name = "multiple key exchanges",
+                                                  .source = "RFC 9370",
+                                                  .offer = offer,
+                                                  .answer = answer,
+                                                  .conclude = conclude,
+                                                  .additional = additional,
+                                                  .pending = pending};
 
 } // namespace sallyport::ike::extension

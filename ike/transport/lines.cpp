@@ -80,13 +80,8 @@ void Lines::send(const Datagram& datagram) {
                                        .remote_port = datagram.path.remote.port,
                                        .vpn = datagram.path.vpn,
                                        .message = datagram.octets};
-    ike_datagram::RecordHeader header = header_of(given);
-    std::array<iovec, 2> parts{iovec{&header, sizeof header},
-                               iovec{const_cast<std::uint8_t*>(given.message.data()), given.message.size()}}; // it is only read
-    msghdr message{};
-    message.msg_iov = parts.data();
-    message.msg_iovlen = parts.size();
-    if (descriptor(Line::known) >= 0 && sendmsg(descriptor(Line::known), &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {
+    const std::vector<std::uint8_t> record = record_of(given);
+    if (descriptor(Line::known) >= 0 && ::send(descriptor(Line::known), record.data(), record.size(), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {
         ++counters_.sent;
         return;
     }

@@ -79,13 +79,6 @@ protected:
                                         .ecn = 0,
                                         .received = 5,
                                         .message = message};
-    static Octets record_of(const ike_datagram::Datagram& datagram) {
-        const ike_datagram::RecordHeader header = header_of(datagram);
-        Octets record(sizeof header);
-        std::memcpy(record.data(), &header, sizeof header);
-        record.insert(record.end(), datagram.message.begin(), datagram.message.end());
-        return record;
-    }
 
     static inline const Octets message = Octets(60, 9);
     std::string directory;

@@ -83,8 +83,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         if (from == nullptr || to == nullptr || from->keys.empty() || (piece->flags & 4) != 0) {
             world.inject(1, unprotected(*piece, from));
         } else {
-            Writer payloads;
-            payloads.raw_chain(piece->first, piece->payloads);
+            const Inside payloads{piece->first, piece->payloads};
             const bool response = (piece->flags & 1) != 0;
             const std::uint32_t due = response && to->outstanding ? to->outstanding->id : to->expected;
             const std::uint32_t id = due + ((piece->flags & 2) != 0 ? 1U : 0U);

@@ -200,6 +200,7 @@ TEST_F(Initial, a_proposal_that_nobody_takes_is_told) {
     payloads.ke(31, good.ke->data);
     payloads.nonce(good.nonce);
     EXPECT_EQ(only_notify(give(with_payloads(payloads))), NotifyType::no_proposal_chosen);
+    EXPECT_EQ(ignored(Ignored::no_proposal), 1U);
     EXPECT_EQ(world.side(1).engine.load().sas, 0U);
 }
 
@@ -322,11 +323,9 @@ TEST_F(Cookies, grow_old) {
     std::swap(second.path.local, second.path.remote);
     world.run(89'000);
     EXPECT_NE(only_notify(give(second)), NotifyType::cookie);
-    World other(pressed(), product(), 7);
     world.run(181'000);
-    second.octets[20] = 0; // the same request, which is not known any more
     Datagram late = second;
-    late.path.remote.port = 77;
+    late.path.remote.port = 77; // the request itself is known, and needs no cookie any more
     EXPECT_EQ(only_notify(give(late)), NotifyType::cookie);
 }
 
@@ -431,6 +430,47 @@ TEST_F(Initial, half_open_ones_are_bounded_and_vanish) {
     world.run(130'000);
     EXPECT_EQ(world.side(1).engine.load().sas, 0U);
     EXPECT_EQ(world.side(1).engine.load().timers, 0U);
+}
+
+class Crowded : public Initial {
+protected:
+    static Settings small() {
+        Settings settings = quick_settings();
+        settings.cookies_from = settings.cookies_from_prefix = 1000;
+        settings.half_open_most_prefix = 2;
+        settings.half_open_most = 3;
+        return settings;
+    }
+    Crowded() : Initial(small()) {}
+};
+
+TEST_F(Crowded, half_open_ones_have_room_for_so_many_of_a_prefix_and_of_all) {
+    Connection anybody = connection(1);
+    anybody.remote.reset();
+    world.side(1).engine.set_connections({shared(std::move(anybody))});
+    begin();
+    const auto let_in = [&](const char* from, std::uint8_t spi) {
+        Datagram another = request;
+        another.path.remote.address = *parse_address(from);
+        another.octets[0] = spi;
+        return !give(std::move(another)).empty();
+    };
+    EXPECT_TRUE(let_in("192.0.2.1", 1));
+    EXPECT_TRUE(let_in("192.0.2.1", 2));
+    EXPECT_FALSE(let_in("192.0.2.1", 3)) << "two of one address";
+    EXPECT_TRUE(let_in("192.0.2.9", 4));
+    EXPECT_FALSE(let_in("198.51.100.1", 5)) << "three in all";
+    EXPECT_EQ(ignored(Ignored::half_open_limit), 2U);
+}
+
+TEST_F(Initial, a_request_that_is_being_worked_on_is_not_begun_again) {
+    begin();
+    world.inject(1, request);
+    world.inject(1, request);
+    EXPECT_EQ(ignored(Ignored::in_work), 1U);
+    world.settle(100);
+    EXPECT_EQ(sent[1].size(), 1U);
+    EXPECT_EQ(world.side(1).engine.load().sas, 1U);
 }
 
 } // namespace

@@ -1,94 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // What comes protected: IKE_INTERMEDIATE, IKE_AUTH, INFORMATIONAL, whole and in fragments; from peers that are wrong, slow or hostile.
-#include "tests/simulation/quick_kex.hpp"
-#include "tests/simulation/world.hpp"
+#include "tests/simulation/protected.hpp"
 
 #include "gateway/wire/octets.hpp"
+#include "ike/extension/extensions.hpp"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <functional>
 
 namespace sallyport::ike::simulation {
 namespace {
-
-ExchangeType exchange_of(const Datagram& datagram) { return parse_header(datagram.octets)->exchange; }
-bool is_response(const Datagram& datagram) { return parse_header(datagram.octets)->response; }
-
-class Protected : public testing::Test {
-protected:
-    explicit Protected(Settings settings = quick_settings()) : world(settings, product(), 11) {
-        world.watch = [this](std::size_t from, Datagram& datagram) {
-            passed[from].push_back(datagram);
-            if (deaf && from == 1) return Fate::lose;
-            return judge ? judge(from, datagram) : Fate::deliver;
-        };
-        use(connection(0), connection(1));
-    }
-    void use(Connection one, Connection other) {
-        world.side(0).engine.set_connections({shared(std::move(one))});
-        world.side(1).engine.set_connections({shared(std::move(other))});
-    }
-    void start() { own = world.start(0, world.side(0).engine.connections().front()); }
-    void come_up() {
-        start();
-        world.run(3000);
-        ASSERT_EQ(state(0), IkeState::established) << told(0) << told(1);
-        ASSERT_EQ(state(1), IkeState::established) << told(1);
-    }
-    [[nodiscard]] const IkeSa& sa(std::size_t which) { return *only_sa(world.side(which)); }
-    [[nodiscard]] IkeState state(std::size_t which) { return only_sa(world.side(which)) != nullptr ? sa(which).state : IkeState::gone; }
-    [[nodiscard]] std::string told(std::size_t which) {
-        std::string text;
-        for (const Event& event : world.side(which).events) text += event.sentence + "\n";
-        return text;
-    }
-    [[nodiscard]] std::uint64_t ignored(Ignored reason, std::size_t which = 1) { return world.side(which).engine.counters()[reason]; }
-    /// Side 1 gets a request as if side 0 had sent it; what it said to that, opened.
-    Contents ask(ExchangeType exchange, std::uint32_t id, const Writer& payloads) {
-        passed[1].clear();
-        deaf = true; // side 0 would take it for the answer to a request of its own
-        world.inject(1, protected_by(sa(0), exchange, id, false, payloads));
-        world.run(50);
-        deaf = false;
-        return passed[1].empty() ? Contents{} : read(passed[1].back());
-    }
-    Contents read(const Datagram& datagram) {
-        opened = datagram.octets;
-        const std::optional<Octets> plain = open(sa(0).suite.protection, sa(0).inbound(), opened, header_size + payload_header_size);
-        if (!plain) return {};
-        inner.assign(plain->begin(), plain->end());
-        const Parsed<Chain> chain = parse_chain(static_cast<PayloadType>(datagram.octets[header_size]), inner);
-        return chain ? parse_contents(*chain).value_or(Contents{}) : Contents{};
-    }
-    /// Side 1 is half-open with the keys of IKE_SA_INIT alone, and what side 0 sends does not arrive.
-    void half_open() {
-        judge = [](std::size_t, const Datagram& datagram) {
-            return exchange_of(datagram) == ExchangeType::ike_sa_init ? Fate::deliver : Fate::lose;
-        };
-        start();
-        world.run(200);
-        ASSERT_EQ(state(1), IkeState::half_open);
-        judge = [](std::size_t from, const Datagram&) { return from == 0 ? Fate::lose : Fate::deliver; };
-    }
-
-    World world;
-    std::array<std::vector<Datagram>, 2> passed;
-    std::function<Fate(std::size_t, const Datagram&)> judge;
-    bool deaf = false;
-    Spi own = 0;
-    Message opened;
-    std::vector<std::uint8_t> inner;
-};
-
-bool has(const Contents& contents, NotifyType type) { return contents.find(type) != nullptr; }
-
-Writer with_notify(NotifyType type, Octets data = {}) {
-    Writer payloads;
-    payloads.notify(type, data);
-    return payloads;
-}
 
 // --- a whole conversation ---
 
@@ -203,146 +125,6 @@ TEST_F(Protected, seven_additional_key_exchanges_are_done_in_their_order) {
     come_up();
     EXPECT_EQ(sa(0).suite.exchanges.count, 7);
     EXPECT_TRUE(passes_both_ways(world.side(0).gateway, world.side(1).gateway));
-}
-
-// --- authentication ---
-
-TEST_F(Protected, another_pre_shared_key_fails_with_one_notify_and_a_sentence) {
-    Connection theirs = connection(1);
-    theirs.psk = Secret(Octets(std::array<std::uint8_t, 3>{1, 2, 3}));
-    use(connection(0), std::move(theirs));
-    start();
-    world.run(3000);
-    EXPECT_NE(told(0).find("AUTHENTICATION_FAILED"), std::string::npos) << told(0);
-    EXPECT_NE(told(1).find("same pre-shared key"), std::string::npos) << told(1);
-    EXPECT_TRUE(world.side(1).gateway.inbound.empty());
-    world.run(200'000);
-    EXPECT_EQ(world.side(0).engine.load().sas + world.side(1).engine.load().sas, 0U);
-}
-
-TEST_F(Protected, an_unknown_peer_gets_the_same_answer_as_one_with_a_wrong_key) {
-    std::array<std::size_t, 2> sizes{};
-    for (const std::size_t unknown : {0U, 1U}) {
-        World other(quick_settings(), product(), 5);
-        Connection theirs = connection(1);
-        if (unknown == 1)
-            theirs.remote_id.data.back() ^= 1;
-        else
-            theirs.psk = Secret(Octets(std::array<std::uint8_t, 3>{1, 2, 3}));
-        other.side(0).engine.set_connections({shared(connection(0))});
-        other.side(1).engine.set_connections({shared(std::move(theirs))});
-        other.watch = [&](std::size_t from, const Datagram& datagram) {
-            if (from == 1 && exchange_of(datagram) == ExchangeType::ike_auth) sizes[unknown] = datagram.octets.size();
-            return Fate::deliver;
-        };
-        other.start(0, other.side(0).engine.connections().front());
-        other.run(3000);
-        EXPECT_TRUE(other.side(1).gateway.inbound.empty());
-    }
-    EXPECT_NE(sizes[0], 0U);
-    EXPECT_EQ(sizes[0], sizes[1]);
-}
-
-TEST_F(Protected, a_responder_with_another_name_is_not_believed_and_is_told) {
-    Connection mine = connection(0);
-    mine.remote_id.data.back() ^= 1;
-    Connection theirs = connection(1);
-    // It ignores which name it was asked for, as some do.
-    theirs.local_id = connection(1).local_id;
-    use(std::move(mine), std::move(theirs));
-    start();
-    world.run(3000);
-    EXPECT_TRUE(world.side(0).gateway.outbound.empty());
-    EXPECT_NE(state(0), IkeState::established);
-    EXPECT_NE(state(1), IkeState::established);
-}
-
-TEST_F(Protected, names_are_compared_without_regard_to_case) {
-    Connection mine = connection(0);
-    mine.local_id.data[0] = 'A';
-    use(std::move(mine), connection(1));
-    come_up();
-}
-
-TEST_F(Protected, the_connection_that_is_meant_must_take_what_was_chosen_before_it_was_known) {
-    // Two connections from the same address; the first takes the proposal, the peer is the second.
-    Connection first = connection(1), second = connection(1);
-    first.remote_id.data[0] = 'x';
-    second.name = "strict";
-    second.proposals = {ike_proposal("aes-256-cbc hmac-sha2-512 prf-hmac-sha2-512 ecp-521")};
-    world.side(1).engine.set_connections({shared(std::move(first)), shared(std::move(second))});
-    start();
-    world.run(3000);
-    EXPECT_NE(told(0).find("AUTHENTICATION_FAILED"), std::string::npos);
-    EXPECT_NE(told(1).find("strict does not take the proposal"), std::string::npos) << told(1);
-}
-
-// --- children in IKE_AUTH ---
-
-TEST_F(Protected, selectors_are_narrowed_to_what_both_want) {
-    Connection mine = connection(0);
-    mine.children[0].local = {selector("10.0.0.0/8")};
-    mine.children[0].remote = {selector("10.0.0.0/8")};
-    use(std::move(mine), connection(1));
-    come_up();
-    EXPECT_EQ(sa(0).children.at(0).local, std::vector{selector("10.1.0.0/16")});
-    EXPECT_EQ(sa(0).children.at(0).remote, std::vector{selector("10.2.0.0/16")});
-    EXPECT_TRUE(passes_both_ways(world.side(0).gateway, world.side(1).gateway));
-}
-
-TEST_F(Protected, without_a_child_the_ike_sa_stands_on_both_sides) {
-    Connection elsewhere = connection(0);
-    elsewhere.children[0].local = {selector("172.16.0.0/12")};
-    use(std::move(elsewhere), connection(1));
-    come_up();
-    EXPECT_NE(told(0).find("TS_UNACCEPTABLE"), std::string::npos) << told(0);
-    EXPECT_TRUE(sa(0).children.empty());
-    EXPECT_TRUE(world.side(1).gateway.inbound.empty());
-    Connection weak = connection(0);
-    weak.children[0].proposals = {esp_proposal(Algorithm::aes_128_ccm_8)};
-    Protected::use(std::move(weak), connection(1));
-    World other(quick_settings(), product(), 6);
-    other.side(0).engine.set_connections(world.side(0).engine.connections());
-    other.side(1).engine.set_connections(world.side(1).engine.connections());
-    other.start(0, other.side(0).engine.connections().front());
-    other.run(3000);
-    ASSERT_NE(only_sa(other.side(0)), nullptr);
-    EXPECT_EQ(only_sa(other.side(0))->state, IkeState::established);
-    EXPECT_TRUE(only_sa(other.side(0))->children.empty());
-}
-
-TEST_F(Protected, a_gateway_that_refuses_leaves_the_ike_sa_and_gives_its_spi_back) {
-    world.side(1).gateway.refuses = true;
-    const std::size_t before = world.side(1).engine.load().stock;
-    come_up();
-    EXPECT_TRUE(sa(1).children.empty());
-    EXPECT_TRUE(sa(0).children.empty());
-    EXPECT_NE(told(1).find("it refuses everything"), std::string::npos);
-    EXPECT_GE(world.side(1).engine.load().stock, before);
-}
-
-TEST_F(Protected, every_algorithm_of_the_data_plane_can_be_negotiated) {
-    for (const AlgorithmInfo& row : algorithms) {
-        World other(quick_settings(), product(), 6);
-        Connection one = connection(0), two = connection(1);
-        one.children[0].proposals = two.children[0].proposals = {esp_proposal(row.algorithm)};
-        other.side(0).engine.set_connections({shared(std::move(one))});
-        other.side(1).engine.set_connections({shared(std::move(two))});
-        other.start(0, other.side(0).engine.connections().front());
-        other.run(3000);
-        ASSERT_TRUE(passes_both_ways(other.side(0).gateway, other.side(1).gateway)) << row.name;
-        EXPECT_EQ(other.side(0).gateway.outbound.begin()->second.algorithm, row.algorithm);
-        EXPECT_EQ(other.side(0).gateway.outbound.begin()->second.sequence, SequenceKind::extended_64);
-    }
-}
-
-TEST_F(Protected, no_child_is_made_where_the_operator_wants_none) {
-    Connection one = connection(0);
-    one.childless = true;
-    use(std::move(one), connection(1));
-    come_up();
-    EXPECT_TRUE(sa(0).children.empty());
-    EXPECT_TRUE(sa(1).children.empty());
 }
 
 // --- out of order (RFC 9370, RFC 9242; the failure matrix) ---
@@ -498,6 +280,25 @@ TEST_F(Protected, unprotected_messages_of_an_established_ike_sa_change_nothing) 
     EXPECT_EQ(state(1), IkeState::established);
 }
 
+TEST_F(Protected, messages_that_are_not_this_peers_change_nothing) {
+    come_up();
+    Datagram other_peer = protected_by(sa(0), ExchangeType::informational, 3, false, Writer{});
+    other_peer.octets[0] ^= 1; // ours is the responder's SPI
+    world.inject(1, other_peer);
+    Datagram own_role = protected_by(sa(1), ExchangeType::informational, 0, false, Writer{});
+    std::swap_ranges(own_role.octets.begin(), own_role.octets.begin() + 8, own_role.octets.begin() + 8); // found, but as the wrong side
+    world.inject(1, own_role);
+    EXPECT_EQ(ignored(Ignored::other_peer_spi), 2U);
+    EXPECT_EQ(sa(1).expected, 3U);
+}
+
+TEST_F(Protected, a_response_of_another_exchange_is_none) {
+    half_open();
+    world.inject(0, protected_by(sa(1), ExchangeType::ike_auth, 1, true, Writer{}));
+    EXPECT_EQ(ignored(Ignored::wrong_exchange, 0), 1U);
+    EXPECT_EQ(state(0), IkeState::initiating);
+}
+
 TEST_F(Protected, responses_that_nobody_waits_for_are_dropped) {
     come_up();
     for (unsigned id = 0; id < 100; ++id) world.inject(1, protected_by(sa(0), ExchangeType::informational, id, true, Writer{}));
@@ -618,22 +419,33 @@ TEST_F(Protected, fragments_that_cannot_be_are_dropped_and_the_good_ones_still_c
     EXPECT_EQ(state(0), IkeState::established) << told(0);
 }
 
-TEST_F(Protected, fragments_that_were_not_agreed_upon_are_dropped) {
-    const auto without_notify = [](std::size_t, Datagram& datagram) {
-        if (exchange_of(datagram) == ExchangeType::ike_sa_init) {
-            // N(IKEV2_FRAGMENTATION_SUPPORTED) becomes a status nobody knows.
-            const std::array<std::uint8_t, 4> wanted{0, 0, 0x40, 0x2e};
-            const auto found = std::ranges::search(datagram.octets, wanted);
-            if (!found.empty()) found.begin()[3] = 0xff;
-        }
-        return Fate::deliver;
-    };
-    world.watch = without_notify;
-    start();
-    world.run(3000);
-    // Both see what was changed, so AUTH cannot hold; but nothing went in fragments before it.
+/// An empty INFORMATIONAL that is one fragment of one.
+Datagram lone_fragment(const IkeSa& from, std::uint32_t id) {
+    static const Writer payloads = with_notify(NotifyType{50'000});
+    return protected_by(from, ExchangeType::informational, id, false, Inside{payloads.first(), payloads.octets(), 1, 1});
+}
+
+TEST_F(Protected, fragments_are_taken_only_where_they_were_agreed_upon) {
+    come_up();
+    world.inject(1, lone_fragment(sa(0), 3));
+    world.run(10);
+    EXPECT_EQ(sa(1).expected, 4U);
     EXPECT_EQ(ignored(Ignored::bad_fragment), 0U);
-    EXPECT_NE(told(1).find("same pre-shared key"), std::string::npos) << told(1);
+
+    std::vector<const Extension*> without(product().extensions.begin(), product().extensions.end());
+    std::erase(without, &extension::fragmentation);
+    Registry registry = product();
+    registry.extensions = without;
+    World other(quick_settings(), registry, 11);
+    other.side(0).engine.set_connections({shared(connection(0))});
+    other.side(1).engine.set_connections({shared(connection(1))});
+    other.start(0, other.side(0).engine.connections().front());
+    other.run(3000);
+    ASSERT_NE(only_sa(other.side(0)), nullptr);
+    other.inject(1, lone_fragment(*only_sa(other.side(0)), 3));
+    other.run(10);
+    EXPECT_EQ(only_sa(other.side(1))->expected, 3U);
+    EXPECT_EQ(other.side(1).engine.counters()[Ignored::bad_fragment], 1U);
 }
 
 // --- frames that are destroyed wherever they wait ---

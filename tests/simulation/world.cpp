@@ -13,7 +13,6 @@ namespace sallyport::ike::simulation {
 World::World(const Settings& settings, const Registry& registry, std::uint64_t seed, Weather weather) : random_(seed), weather_(weather) {
     for (std::size_t which = 0; which < sides_.size(); ++which) {
         sides_[which] = std::make_unique<Side>(settings, registry, seed * 2 + which);
-        sides_[which]->addresses = {which == 0 ? address_a : address_b};
         sides_[which]->gateway.next_spi = which == 0 ? 0x1000 : 0x2000;
         std::vector<std::uint32_t> spis;
         for (unsigned i = 0; i < 8; ++i) spis.push_back(sides_[which]->gateway.next_spi++);
@@ -263,23 +262,32 @@ bool passes(const Gateway& from, const Gateway& to) {
 
 bool passes_both_ways(const Gateway& one, const Gateway& other) { return passes(one, other) && passes(other, one); }
 
-Datagram protected_by(const IkeSa& from, ExchangeType exchange, std::uint32_t message_id, bool response, const Writer& payloads) {
+Datagram protected_by(const IkeSa& from, ExchangeType exchange, std::uint32_t message_id, bool response, const Inside& inside) {
     static std::uint64_t counter = 1U << 30U; // far from those that the engine has used
-    const std::size_t body = from.suite.protection.sealed(payloads.octets().size());
-    Message message(header_size + payload_header_size + body);
+    const bool fragment = inside.total != 0;
+    const std::size_t body = from.suite.protection.sealed(inside.octets.size()), sk = payload_header_size + (fragment ? 4U : 0U);
+    Message message(header_size + sk + body);
     store({.spi_i = from.spi_i(),
            .spi_r = from.spi_r(),
-           .first = PayloadType::encrypted,
+           .first = fragment ? PayloadType::encrypted_fragment : PayloadType::encrypted,
            .exchange = exchange,
            .initiator = from.initiator,
            .response = response,
            .message_id = message_id,
            .length = static_cast<std::uint32_t>(message.size())},
           message.data());
-    message[header_size] = static_cast<std::uint8_t>(payloads.first());
-    wire::store16(message.data() + header_size + 2, static_cast<std::uint16_t>(payload_header_size + body));
-    if (!seal(from.suite.protection, from.outbound(), ++counter, payloads.octets(), message)) std::abort();
+    message[header_size] = static_cast<std::uint8_t>(inside.first);
+    wire::store16(message.data() + header_size + 2, static_cast<std::uint16_t>(sk + body));
+    if (fragment) {
+        wire::store16(message.data() + header_size + 4, inside.number);
+        wire::store16(message.data() + header_size + 6, inside.total);
+    }
+    if (!seal(from.suite.protection, from.outbound(), ++counter, inside.octets, message)) std::abort();
     return {{from.path.remote, from.path.local, from.path.vpn}, std::move(message)};
+}
+
+Datagram protected_by(const IkeSa& from, ExchangeType exchange, std::uint32_t message_id, bool response, const Writer& payloads) {
+    return protected_by(from, exchange, message_id, response, Inside{payloads.first(), payloads.octets()});
 }
 
 bool nothing_left(const Side& side) {

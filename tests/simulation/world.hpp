@@ -54,7 +54,6 @@ struct Side {
     Seeded random;
     Engine engine;
     Gateway gateway;
-    std::vector<Address> addresses;
     std::vector<Event> events;
 };
 
@@ -132,7 +131,15 @@ inline const Address address_a = *parse_address("192.0.2.1"), address_b = *parse
 [[nodiscard]] Connection connection(std::size_t own);
 [[nodiscard]] ConnectionPointer shared(Connection connection);
 
+/// What is inside a protected message, and which fragment of one it is; total 0: a whole one.
+struct Inside {
+    PayloadType first = PayloadType::none;
+    Octets octets; // payloads, or what is none
+    std::uint16_t number = 0, total = 0;
+};
 /// A message as `from` would send it in its IKE SA, with whatever inside: for peers that do what ours does not.
+[[nodiscard]] Datagram protected_by(const IkeSa& from, ExchangeType exchange, std::uint32_t message_id, bool response,
+                                    const Inside& inside);
 [[nodiscard]] Datagram protected_by(const IkeSa& from, ExchangeType exchange, std::uint32_t message_id, bool response,
                                     const Writer& payloads);
 

@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from tests.rig import records
 from tests.rig.topology import Pair, Rig, Single
 
 # Seconds for a test, and for the setting up or the removal of its rigs; longer where it does more than in the default run.
@@ -67,6 +68,13 @@ def single(request):
         rig.connections = {connection.name: connection for connection in make(rig)}
         rig.start(list(rig.connections.values()), **getattr(request.module, "START", {}))
         yield rig
+
+
+@pytest.fixture
+def door(single):
+    """The door of who negotiates keys, to the gateway of `single`."""
+    with records.Door(single.daemon.control) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")

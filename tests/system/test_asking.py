@@ -18,19 +18,6 @@ from tests.rig.watch import Watch
 FAR, FAR_NETWORK = {4: "10.7.0.1", 6: "2001:db8:7::1"}, {4: "10.7.0.0/16", 6: "2001:db8:7::/48"}
 
 
-@pytest.fixture(scope="module")
-def single():
-    with Single() as rig:
-        rig.start([rig.connection()])
-        yield rig
-
-
-@pytest.fixture
-def door(single):
-    with records.Door(single.daemon.control) as opened:
-        yield opened
-
-
 def child(rig, door, number=1, name="asked", family=4, **more):
     connection = Connection(name, rig.LOCAL[4], rig.PEER[4], [rig.RED_NETWORK[family]], [FAR_NETWORK[family]], door.reserve()[0],
                             0x5000 + number)

@@ -12,22 +12,9 @@ import pytest
 from tests.rig import packets, records
 from tests.rig.config import Connection
 from tests.rig.net import until
-from tests.rig.topology import Pair, Single
+from tests.rig.topology import Pair
 
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
-
-
-@pytest.fixture(scope="module")
-def single():
-    with Single() as rig:
-        rig.start([rig.connection()])
-        yield rig
-
-
-@pytest.fixture
-def door(single):
-    with records.Door(single.daemon.control) as opened:
-        yield opened
 
 
 def child(rig, door, number, name="keyed", spi_out=0x5000, remote="10.7.0.0/16"):

@@ -18,19 +18,6 @@ FAR = "10.7.0.1"
 OLD, ELSEWHERE = 4500, ("203.0.113.9", 61000)
 
 
-@pytest.fixture(scope="module")
-def single():
-    with Single() as rig:
-        rig.start([rig.connection()])
-        yield rig
-
-
-@pytest.fixture
-def door(single):
-    with records.Door(single.daemon.control) as opened:
-        yield opened
-
-
 class Nomad:
     """A connection whose peer is behind a NAT, and that peer."""
 
